@@ -1,0 +1,172 @@
+/* tiercache/hooks.h - the callback tables other than the backend: memory, time, log, events, statistics sink, key
+ * encoder, TTL policy, eviction policy.
+ *
+ * Every table begins with abi = CACHE_HOOKS_ABI and is copied when it is registered; a context must outlive its cache.
+ * Unless a table says otherwise, slots are called from any thread, several at once, with no lock of the cache held;
+ * a slot may call the cache's functions except cache_close(). Slots marked required may not be NULL. */
+#ifndef TIERCACHE_HOOKS_H
+#define TIERCACHE_HOOKS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tiercache/backend.h"
+#include "tiercache/symbols.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CACHE_HOOKS_ABI 1u
+
+struct cache;
+struct cache_type;
+struct cache_key;
+
+/* ---- memory --------------------------------------------------------------------------------------------------- */
+
+/* Called with locks of the cache held: must not call the cache, must not block for long. Alignment as malloc's.
+ * Memory that hiredis and the C library take for themselves does not come from here. */
+struct cache_alloc_ops {
+    uint32_t abi;
+    void *(*alloc)(void *ctx, size_t n);         /* required; NULL when out of memory; n > 0 */
+    void (*free)(void *ctx, void *p, size_t n);  /* required; n as it was asked for; p not NULL */
+};
+
+/* ---- time ----------------------------------------------------------------------------------------------------- */
+
+/* Called with locks of the cache held: must not call the cache. Used for lifetimes and deadlines; waiting itself is
+ * done by the kernel in real time. */
+struct cache_clock_ops {
+    uint32_t abi;
+    int64_t (*mono_ms)(void *ctx); /* required; never goes back, >= 0 */
+    int64_t (*wall_ms)(void *ctx); /* required; since 1970; only a hint in what is stored */
+};
+
+/* ---- log ------------------------------------------------------------------------------------------------------ */
+
+enum { CACHE_LOG_ERROR = 1, CACHE_LOG_WARNING = 2, CACHE_LOG_INFO = 3 };
+
+/* Lines never hold values, passwords, or unescaped keys. At most one of a kind per second. Called where other callers of
+ * the cache may wait: must not call the cache, must not block for long. */
+struct cache_log_ops {
+    uint32_t abi;
+    void (*line)(void *ctx, int level, const char *component, const char *text); /* required */
+};
+
+/* ---- events --------------------------------------------------------------------------------------------------- */
+
+enum {
+    CACHE_EVENT_L2_UP = 1,              /* L2 became usable */
+    CACHE_EVENT_L2_DOWN = 2,            /* L2 became unusable; status says why */
+    CACHE_EVENT_BAD_FRAME = 3,          /* L2 held something that is no frame of this key; key is set */
+    CACHE_EVENT_WRONG_KEY = 4,          /* L2 answered with a frame of another key; key is set */
+    CACHE_EVENT_RECOVERY_OVERFLOW = 5,  /* an invalidation could not be kept for replay */
+    CACHE_EVENT_RECOVERY_DONE = 6,      /* all kept invalidations were acknowledged; count says how many */
+    CACHE_EVENT_RECOVERY_ABANDONED = 7, /* cache_close() gave up count kept invalidations */
+    CACHE_EVENT_LOAD_FAILED = 8         /* a loader failed; status and key are set */
+};
+
+struct cache_event {
+    uint32_t kind;   /* CACHE_EVENT_* */
+    int status;      /* CACHE_OK or a result */
+    uint64_t count;  /* see kind */
+    struct cache_slice key; /* encoded key, or empty; valid during the call */
+    uint64_t reserved[4];
+};
+
+/* At most one event of a kind per second, except CACHE_EVENT_L2_UP, _L2_DOWN and the recovery ones. */
+struct cache_event_ops {
+    uint32_t abi;
+    void (*event)(void *ctx, const struct cache_event *e); /* required */
+};
+
+/* ---- statistics sink ------------------------------------------------------------------------------------------ */
+
+enum { CACHE_STAT_COUNTER = 1, CACHE_STAT_GAUGE = 2 };
+
+struct cache_stat {
+    const char *cache; /* the cache's name */
+    const char *type;  /* the type's name; NULL = the whole cache */
+    const char *name;  /* as in cache_stats */
+    const char *unit;
+    const char *help;
+    int kind; /* CACHE_STAT_* */
+    uint64_t value;
+};
+
+/* Called by cache_stats_push() in its caller's thread. s and its strings are valid during the call. */
+struct cache_stats_sink_ops {
+    uint32_t abi;
+    void (*stat)(void *ctx, const struct cache_stat *s); /* required */
+};
+
+/* ---- key encoder ---------------------------------------------------------------------------------------------- */
+
+/* Brings an application's own key scheme, for instance "block:%s". It must be injective: two different lists of
+ * parts of one type must not give the same bytes; keys of different types neither. The bytes are what L1 and the
+ * frame compare and what the L2 key is made of. */
+struct cache_key_encoder_ops {
+    uint32_t abi;
+    /* Starts a key of that type. Returns CACHE_OK or a negative code, which sticks to the key. Required. */
+    int (*begin)(void *ctx, struct cache_key *k, const char *type_name);
+    /* Adds part number index (from 0). Same results. Required. */
+    int (*part)(void *ctx, struct cache_key *k, uint32_t index, struct cache_slice part);
+};
+
+/* For encoders: appends raw bytes to k. Does not block.
+ * Returns CACHE_OK, CACHE_E_NOMEM, CACHE_E_TOO_LARGE, CACHE_E_INVALID. */
+TIERCACHE_API int cache_key_append(struct cache_key *k, const void *p, size_t n);
+
+/* ---- TTL policy ----------------------------------------------------------------------------------------------- */
+
+/* What is known when a value is about to be stored. */
+struct cache_ttl_view {
+    const struct cache_type *type;
+    struct cache_slice key;  /* encoded */
+    uint64_t value_len;
+    int absent;              /* 1: a cached absence */
+    int64_t previous_age_ms; /* age of the entry in L1 that this one replaces; -1 = none */
+    uint64_t previous_hits;  /* L1 hits that entry had, counted up to 65,535 */
+    int64_t load_us;         /* what the loader took; -1 = not from a loader */
+    uint64_t reserved[4];
+};
+
+struct cache_ttl {
+    int64_t ttl_ms;    /* in and out: starts as the type's; CACHE_TTL_* or > 0 */
+    int64_t l1_ttl_ms; /* in and out: starts as the type's; CACHE_TTL_NONE keeps it out of L1 */
+};
+
+struct cache_ttl_ops {
+    uint32_t abi;
+    /* Changes *ttl or leaves it. Jitter, the caller's own ttl_ms and the loader's go after it. Nonsense (0, other
+     * negatives) is ignored. Required. */
+    void (*decide)(void *ctx, const struct cache_ttl_view *view, struct cache_ttl *ttl);
+};
+
+/* ---- eviction policy ------------------------------------------------------------------------------------------ */
+
+/* The order in which entries of one stripe leave L1. Each entry carries node_bytes for the policy's own use, each
+ * order (a stripe's entries, or those of one type with a quota in a stripe) state_bytes; both start as zeros and are
+ * 8-byte aligned. Orders are independent of each other.
+ * Locking: every slot is called with the stripe's lock held: it must not block, allocate, or call the cache. A policy
+ * without CACHE_EVICT_LOCKED_HITS may instead see hit() at any time from any thread, also at once with the other
+ * slots: it may then only do relaxed atomic loads and stores on the node. */
+enum { CACHE_EVICT_LOCKED_HITS = 1u << 0 };
+
+struct cache_evict_ops {
+    uint32_t abi;
+    uint32_t flags; /* CACHE_EVICT_* */
+    const char *name;
+    size_t state_bytes; /* at most 4,096 */
+    size_t node_bytes;  /* at most 256 */
+    void (*insert)(void *state, void *node, uint64_t hash, size_t bytes); /* required */
+    void (*hit)(void *state, void *node);                                 /* required */
+    void (*remove)(void *state, void *node); /* required; it was inserted and not removed */
+    void *(*victim)(void *state);            /* required; a node to evict next, still inserted; NULL = empty */
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,82 @@
+/* Allocation through the cache's own table, so that an application can account, limit or fail it. */
+#include "base/alloc.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/platform.h"
+
+static void *default_alloc(void *ctx, size_t n)
+{
+    (void)ctx;
+    return malloc(n);
+}
+
+static void default_free(void *ctx, void *p, size_t n)
+{
+    (void)ctx;
+    (void)n;
+    free(p);
+}
+
+const struct tc_alloc tc_alloc_default = { { CACHE_HOOKS_ABI, default_alloc, default_free }, NULL };
+
+void *tc_alloc(const struct tc_alloc *a, size_t n)
+{
+    return a->ops.alloc(a->ctx, n > 0 ? n : 1);
+}
+
+void *tc_alloc_zeroed(const struct tc_alloc *a, size_t n)
+{
+    void *p = tc_alloc(a, n);
+    if (p != NULL)
+        memset(p, 0, n);
+    return p;
+}
+
+void tc_free(const struct tc_alloc *a, void *p, size_t n)
+{
+    if (p != NULL)
+        a->ops.free(a->ctx, p, n > 0 ? n : 1);
+}
+
+/* Room to reach the next line, and the address that the allocator gave in the word before it. */
+#define LINE_EXTRA (TC_CACHELINE + sizeof(void *))
+
+void *tc_alloc_lines(const struct tc_alloc *a, size_t n)
+{
+    if (n > SIZE_MAX - LINE_EXTRA)
+        return NULL;
+    char *base = tc_alloc_zeroed(a, n + LINE_EXTRA);
+    if (base == NULL)
+        return NULL;
+    char *p = base + sizeof(void *);
+    p += -(uintptr_t)p % TC_CACHELINE;
+    memcpy(p - sizeof base, &base, sizeof base);
+    return p;
+}
+
+void tc_free_lines(const struct tc_alloc *a, void *p, size_t n)
+{
+    if (p == NULL)
+        return;
+    void *base;
+    memcpy(&base, (char *)p - sizeof base, sizeof base);
+    tc_free(a, base, n + LINE_EXTRA);
+}
+
+char *tc_strdup(const struct tc_alloc *a, const char *s)
+{
+    size_t n = strlen(s) + 1;
+    char *copy = tc_alloc(a, n);
+    if (copy != NULL)
+        memcpy(copy, s, n);
+    return copy;
+}
+
+void tc_strfree(const struct tc_alloc *a, char *s)
+{
+    if (s != NULL)
+        tc_free(a, s, strlen(s) + 1);
+}

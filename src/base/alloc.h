@@ -1,0 +1,23 @@
+/* The cache's allocator: the application's table, or malloc. Passed by pointer to whatever allocates. */
+#ifndef TC_BASE_ALLOC_H
+#define TC_BASE_ALLOC_H
+
+#include "tiercache/hooks.h"
+
+struct tc_alloc {
+    struct cache_alloc_ops ops;
+    void *ctx;
+};
+
+extern const struct tc_alloc tc_alloc_default; /* malloc and free */
+
+void *tc_alloc(const struct tc_alloc *a, size_t n);           /* NULL when out of memory; n 0 is taken as 1 */
+void *tc_alloc_zeroed(const struct tc_alloc *a, size_t n);    /* the same, zeroed */
+void tc_free(const struct tc_alloc *a, void *p, size_t n);    /* n as allocated; p may be NULL */
+/* Zeroed memory that begins on a cache line. The same n goes to tc_free_lines; p may be NULL there. */
+void *tc_alloc_lines(const struct tc_alloc *a, size_t n);
+void tc_free_lines(const struct tc_alloc *a, void *p, size_t n);
+char *tc_strdup(const struct tc_alloc *a, const char *s);     /* NULL when out of memory */
+void tc_strfree(const struct tc_alloc *a, char *s);           /* s may be NULL */
+
+#endif

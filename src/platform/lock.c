@@ -1,0 +1,133 @@
+/* Mutex and condition. Errors that pthreads can only report for misuse (EINVAL, EPERM) are invariants here. */
+#include "platform/platform.h"
+
+#include <errno.h>
+#include <time.h>
+
+int tc_lock_init(struct tc_lock *l)
+{
+#ifndef NDEBUG
+    l->held = false;
+#endif
+    return pthread_mutex_init(&l->mutex, NULL);
+}
+
+void tc_lock_fini(struct tc_lock *l)
+{
+    pthread_mutex_destroy(&l->mutex);
+}
+
+void tc_lock_acquire(struct tc_lock *l)
+{
+    int rc = pthread_mutex_lock(&l->mutex);
+    tc_assert(rc == 0);
+    (void)rc;
+#ifndef NDEBUG
+    l->holder = pthread_self();
+    l->held = true;
+#endif
+}
+
+void tc_lock_release(struct tc_lock *l)
+{
+    tc_lock_assert_held(l);
+#ifndef NDEBUG
+    l->held = false;
+#endif
+    int rc = pthread_mutex_unlock(&l->mutex);
+    tc_assert(rc == 0);
+    (void)rc;
+}
+
+#ifndef NDEBUG
+/* Reads holder only when held is set by this very thread, so it races with nobody. */
+__attribute__((no_sanitize("thread"))) bool tc_lock_is_mine(struct tc_lock *l)
+{
+    return l->held && pthread_equal(l->holder, pthread_self());
+}
+#endif
+
+int tc_cond_init(struct tc_cond *c)
+{
+    pthread_condattr_t attr;
+    int rc = pthread_condattr_init(&attr);
+    if (rc != 0)
+        return rc;
+    rc = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    if (rc == 0)
+        rc = pthread_cond_init(&c->cond, &attr);
+    pthread_condattr_destroy(&attr);
+    return rc;
+}
+
+void tc_cond_fini(struct tc_cond *c)
+{
+    pthread_cond_destroy(&c->cond);
+}
+
+void tc_cond_broadcast(struct tc_cond *c)
+{
+    pthread_cond_broadcast(&c->cond);
+}
+
+/* Far enough in the future for any wait, near enough not to overflow time_t arithmetic. */
+#define LONGEST_WAIT_MS INT64_C(31536000000)
+
+static struct timespec monotonic_after(int64_t timeout_ms)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    if (timeout_ms > LONGEST_WAIT_MS)
+        timeout_ms = LONGEST_WAIT_MS;
+    ts.tv_sec += (time_t)(timeout_ms / 1000);
+    ts.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (ts.tv_nsec >= 1000000000) {
+        ts.tv_sec++;
+        ts.tv_nsec -= 1000000000;
+    }
+    return ts;
+}
+
+bool tc_cond_wait(struct tc_cond *c, struct tc_lock *l, int64_t timeout_ms)
+{
+    tc_lock_assert_held(l);
+    if (timeout_ms <= 0)
+        return false;
+    struct timespec until = monotonic_after(timeout_ms);
+#ifndef NDEBUG
+    l->held = false;
+#endif
+    int rc = pthread_cond_timedwait(&c->cond, &l->mutex, &until);
+#ifndef NDEBUG
+    l->holder = pthread_self();
+    l->held = true;
+#endif
+    return rc != ETIMEDOUT;
+}
+
+int tc_event_init(struct tc_event *e)
+{
+    return sem_init(&e->sem, 0, 0) == 0 ? 0 : errno;
+}
+
+void tc_event_fini(struct tc_event *e)
+{
+    sem_destroy(&e->sem);
+}
+
+void tc_event_set(struct tc_event *e)
+{
+    sem_post(&e->sem);
+}
+
+bool tc_event_wait(struct tc_event *e, int64_t timeout_ms)
+{
+    if (timeout_ms <= 0)
+        return sem_trywait(&e->sem) == 0;
+    struct timespec until = monotonic_after(timeout_ms);
+    int rc;
+    do
+        rc = sem_clockwait(&e->sem, CLOCK_MONOTONIC, &until);
+    while (rc != 0 && errno == EINTR);
+    return rc == 0;
+}

@@ -1,0 +1,84 @@
+/* Everything the library needs from the operating system: locks, waiting, threads, time, entropy, fork detection.
+ * One .c file a topic; nothing here knows what a cache is. */
+#ifndef TC_PLATFORM_H
+#define TC_PLATFORM_H
+
+#include <assert.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TC_CACHELINE 64
+#define TC_ARRAY_LEN(a) (sizeof(a) / sizeof(*(a)))
+
+/* Invariants of the library itself, never checks of what a caller gave; compiled out with NDEBUG. */
+#define tc_assert(x) assert(x)
+
+/* ---- clock.c: real time of this machine; everything above uses struct tc_clock (base/hooks.h) ---- */
+int64_t tc_mono_ns(void);        /* CLOCK_MONOTONIC, ns */
+int64_t tc_mono_ms(void);        /* the same in ms */
+int64_t tc_mono_coarse_ms(void); /* CLOCK_MONOTONIC_COARSE, ms: never ahead of tc_mono_ms, behind by one tick */
+int64_t tc_wall_ms(void);        /* CLOCK_REALTIME, ms */
+
+/* ---- lock.c: a mutex that knows its holder in debug builds; a condition on the monotonic clock ---- */
+struct tc_lock {
+    pthread_mutex_t mutex;
+#ifndef NDEBUG
+    pthread_t holder; /* valid while held */
+    _Atomic bool held;
+#endif
+};
+int tc_lock_init(struct tc_lock *l); /* 0 or an errno */
+void tc_lock_fini(struct tc_lock *l);
+void tc_lock_acquire(struct tc_lock *l);
+void tc_lock_release(struct tc_lock *l);
+#ifndef NDEBUG
+bool tc_lock_is_mine(struct tc_lock *l);
+#define tc_lock_assert_held(l) tc_assert(tc_lock_is_mine(l))
+#else
+#define tc_lock_assert_held(l) ((void)0)
+#endif
+
+struct tc_cond {
+    pthread_cond_t cond;
+};
+int tc_cond_init(struct tc_cond *c); /* 0 or an errno */
+void tc_cond_fini(struct tc_cond *c);
+void tc_cond_broadcast(struct tc_cond *c);
+/* Waits on c with l held until woken or for timeout_ms (<= 0: returns at once). False when the time ran out.
+ * Wakes spuriously, as conditions do: loop on the condition. */
+bool tc_cond_wait(struct tc_cond *c, struct tc_lock *l, int64_t timeout_ms);
+
+/* ---- lock.c too: one-shot wake-up of one waiting thread, with a deadline in real time ---- */
+struct tc_event {
+    sem_t sem;
+};
+int tc_event_init(struct tc_event *e); /* 0 or an errno */
+void tc_event_fini(struct tc_event *e);
+void tc_event_set(struct tc_event *e);                       /* wakes one wait, now or later */
+bool tc_event_wait(struct tc_event *e, int64_t timeout_ms);  /* false: not set within timeout_ms */
+
+/* ---- thread.c ---- */
+/* Starts a joinable thread with all signals blocked and that name. 0 or an errno. */
+int tc_thread_start(pthread_t *out, const char *name, void *(*run)(void *arg), void *arg);
+/* Joins within timeout_ms. False: it still runs. */
+bool tc_thread_join(pthread_t t, int64_t timeout_ms);
+/* A small number that tells threads apart well enough to spread counters; constant within a thread. */
+unsigned tc_thread_slot(void);
+
+/* ---- random.c ---- */
+/* Fills p from getrandom(). 0 or an errno. */
+int tc_random_bytes(void *p, size_t n);
+
+/* ---- fork.c: tells a forked child from the process that made the guard, without a process-wide handler ---- */
+struct tc_fork_guard {
+    volatile uint64_t *page; /* wiped by the kernel in a child; NULL: compare pid */
+    int64_t pid;
+};
+int tc_fork_guard_init(struct tc_fork_guard *g); /* 0 or an errno */
+void tc_fork_guard_fini(struct tc_fork_guard *g);
+bool tc_fork_guard_is_child(const struct tc_fork_guard *g);
+
+#endif

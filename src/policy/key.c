@@ -1,0 +1,149 @@
+/* Key building and the default encoder.
+ *
+ * Default encoding: type name, then for each part ':' and its bytes, where everything but printable ASCII, and
+ * '%', ':', '{' and '}', is written %XX. A type name has none of those, so the text splits back into type and parts
+ * in one way only: two different lists never meet. Braces are escaped because L2 puts the key in a hash tag. */
+#include "policy/key.h"
+
+#include <string.h>
+
+#define KEY_MAGIC UINT64_C(0x74636b6579303031)
+
+_Static_assert(sizeof(struct tc_key) == sizeof(struct cache_key), "the public struct is this one's shell");
+_Static_assert(_Alignof(struct tc_key) <= _Alignof(struct cache_key), "and aligned for it");
+
+bool tc_key_is_valid(const struct tc_key *k)
+{
+    return k != NULL && k->magic == KEY_MAGIC;
+}
+
+static int grow(struct tc_key *k, size_t need)
+{
+    size_t cap = k->cap > 0 ? k->cap : 2 * sizeof k->inline_bytes;
+    while (cap < need)
+        cap *= 2;
+    unsigned char *heap = tc_alloc(k->type->alloc, cap);
+    if (heap == NULL)
+        return CACHE_E_NOMEM;
+    memcpy(heap, tc_key_data(k), k->len);
+    tc_free(k->type->alloc, k->heap, k->cap);
+    k->heap = heap;
+    k->cap = (uint32_t)cap;
+    return CACHE_OK;
+}
+
+/* Makes room for n more bytes. Where they go, or NULL with the status set. */
+static unsigned char *reserve(struct tc_key *k, size_t n)
+{
+    size_t cap = k->heap != NULL ? k->cap : sizeof k->inline_bytes;
+    if (n > CACHE_KEY_MAX_BYTES - k->len) {
+        k->status = CACHE_E_TOO_LARGE;
+        return NULL;
+    }
+    if (n > cap - k->len) {
+        int rc = grow(k, k->len + n);
+        if (rc != CACHE_OK) {
+            k->status = rc;
+            return NULL;
+        }
+    }
+    return (k->heap != NULL ? k->heap : k->inline_bytes) + k->len;
+}
+
+int tc_key_append(struct tc_key *k, const void *p, size_t n)
+{
+    if (k->status != CACHE_OK || n == 0)
+        return k->status;
+    unsigned char *to = reserve(k, n);
+    if (to == NULL)
+        return k->status;
+    memcpy(to, p, n);
+    k->len += (uint32_t)n;
+    return CACHE_OK;
+}
+
+static bool is_plain(unsigned char ch)
+{
+    return ch > 0x20 && ch < 0x7f && ch != '%' && ch != ':' && ch != '{' && ch != '}';
+}
+
+static int encode_begin(void *ctx, struct cache_key *key, const char *type_name)
+{
+    (void)ctx;
+    return tc_key_append((struct tc_key *)key, type_name, strlen(type_name));
+}
+
+static int encode_part(void *ctx, struct cache_key *key, uint32_t index, struct cache_slice part)
+{
+    (void)ctx;
+    (void)index;
+    struct tc_key *k = (struct tc_key *)key;
+    const unsigned char *from = part.data;
+    if (part.len > CACHE_KEY_MAX_BYTES) {
+        k->status = CACHE_E_TOO_LARGE;
+        return k->status;
+    }
+    size_t escapes = 0;
+    for (size_t i = 0; i < part.len; i++)
+        escapes += !is_plain(from[i]);
+    size_t need = 1 + part.len + 2 * escapes;
+    unsigned char *to = reserve(k, need);
+    if (to == NULL)
+        return k->status;
+    k->len += (uint32_t)need;
+    *to++ = ':';
+    for (size_t i = 0; i < part.len; i++) {
+        if (is_plain(from[i])) {
+            *to++ = from[i];
+        } else {
+            *to++ = '%';
+            *to++ = (unsigned char)"0123456789ABCDEF"[from[i] >> 4];
+            *to++ = (unsigned char)"0123456789ABCDEF"[from[i] & 15];
+        }
+    }
+    return CACHE_OK;
+}
+
+const struct cache_key_encoder_ops tc_key_encoder_default = { CACHE_HOOKS_ABI, encode_begin, encode_part };
+
+/* An encoder's own failure sticks like ours; one that says OK after we refused its bytes does not hide that. */
+static void take_result(struct tc_key *k, int rc)
+{
+    if (k->status == CACHE_OK && rc != CACHE_OK)
+        k->status = rc < 0 ? rc : CACHE_E_INVALID;
+}
+
+void tc_key_init(struct tc_key *k, const struct cache_type *t)
+{
+    k->magic = KEY_MAGIC;
+    k->type = t;
+    k->heap = NULL;
+    k->len = k->cap = k->parts = 0;
+    k->status = CACHE_OK;
+    if (!tc_type_is_valid(t)) {
+        k->status = CACHE_E_INVALID;
+        return;
+    }
+    take_result(k, t->encoder->ops.begin(t->encoder->ctx, (struct cache_key *)k, t->name));
+}
+
+void tc_key_part(struct tc_key *k, const void *p, size_t n)
+{
+    if (k->status != CACHE_OK)
+        return;
+    const struct tc_key_encoder *e = k->type->encoder;
+    struct cache_slice part = { p, n };
+    take_result(k, e->ops.part(e->ctx, (struct cache_key *)k, k->parts, part));
+    k->parts++;
+}
+
+void tc_key_fini(struct tc_key *k)
+{
+    if (!tc_key_is_valid(k))
+        return;
+    if (k->heap != NULL)
+        tc_free(k->type->alloc, k->heap, k->cap);
+    k->heap = NULL;
+    k->len = k->cap = 0;
+    k->status = CACHE_E_INVALID;
+}

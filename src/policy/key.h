@@ -1,0 +1,30 @@
+/* What is inside a struct cache_key, and how parts become bytes. */
+#ifndef TC_POLICY_KEY_H
+#define TC_POLICY_KEY_H
+
+#include "policy/type.h"
+
+struct tc_key {
+    uint64_t magic;
+    const struct cache_type *type;
+    unsigned char *heap; /* NULL: the bytes are inline */
+    uint32_t len, cap;   /* cap of heap; 0 while inline */
+    int32_t status;      /* sticky */
+    uint32_t parts;
+    unsigned char inline_bytes[216];
+};
+
+extern const struct cache_key_encoder_ops tc_key_encoder_default;
+
+void tc_key_init(struct tc_key *k, const struct cache_type *t);
+void tc_key_part(struct tc_key *k, const void *p, size_t n); /* does nothing once status is set */
+int tc_key_append(struct tc_key *k, const void *p, size_t n);
+void tc_key_fini(struct tc_key *k);
+bool tc_key_is_valid(const struct tc_key *k);
+
+static inline const unsigned char *tc_key_data(const struct tc_key *k)
+{
+    return k->heap != NULL ? k->heap : k->inline_bytes;
+}
+
+#endif

@@ -1,0 +1,70 @@
+/* Tickets. The implicit ones live in a ring of thread-local memory: the last TC_TICKET_RING misses of the thread in any
+ * cache, each named by the cache's random id and the key's keyed hash, so that neither a cache that was closed nor
+ * another key can be mistaken for it. The ring is plain memory without a destructor: a thread may end at any moment. */
+#include "policy/ticket.h"
+
+#include <string.h>
+
+#define TICKET_MAGIC UINT64_C(0x74636b7469636b31)
+
+_Static_assert(sizeof(struct tc_ticket) == sizeof(struct cache_ticket), "the public struct is this one's shell");
+
+void tc_ticket_write(struct cache_ticket *out, uint64_t cache_id, uint64_t hash, uint64_t generation, int64_t now_ms)
+{
+    struct tc_ticket t = { TICKET_MAGIC, cache_id, hash, generation, now_ms, { 0 } };
+    memcpy(out, &t, sizeof t);
+}
+
+void tc_ticket_clear(struct cache_ticket *out)
+{
+    memset(out, 0, sizeof *out);
+}
+
+bool tc_ticket_read(const struct cache_ticket *in, uint64_t cache_id, uint64_t hash, uint64_t *generation)
+{
+    struct tc_ticket t;
+    memcpy(&t, in, sizeof t);
+    *generation = t.generation;
+    return t.magic == TICKET_MAGIC && t.cache_id == cache_id && t.hash == hash;
+}
+
+struct miss {
+    uint64_t cache_id, generation; /* cache_id 0: empty */
+    int64_t taken_ms;
+};
+
+/* The hashes apart, since every set looks through them. */
+static _Thread_local struct {
+    uint64_t hashes[TC_TICKET_RING];
+    struct miss misses[TC_TICKET_RING];
+    unsigned next;
+} ring;
+
+/* Where the key's miss is, or TC_TICKET_RING. */
+static unsigned find(uint64_t cache_id, uint64_t hash)
+{
+    unsigned i = 0;
+    while (i < TC_TICKET_RING && (ring.hashes[i] != hash || ring.misses[i].cache_id != cache_id))
+        i++;
+    return i;
+}
+
+void tc_ticket_remember(uint64_t cache_id, uint64_t hash, uint64_t generation, int64_t now_ms)
+{
+    unsigned i = find(cache_id, hash);
+    if (i == TC_TICKET_RING)
+        i = ring.next++ % TC_TICKET_RING;
+    ring.hashes[i] = hash;
+    ring.misses[i] = (struct miss){ cache_id, generation, now_ms };
+}
+
+bool tc_ticket_recall(uint64_t cache_id, uint64_t hash, int64_t now_ms, uint64_t *generation)
+{
+    unsigned i = find(cache_id, hash);
+    if (i == TC_TICKET_RING)
+        return false;
+    struct miss *m = &ring.misses[i];
+    *generation = m->generation;
+    m->cache_id = 0;
+    return now_ms - m->taken_ms <= TC_TICKET_IMPLICIT_MS;
+}

@@ -1,0 +1,80 @@
+/* A type of entries and its policy. The policy is read by every store and replaced while in use. */
+#ifndef TC_POLICY_TYPE_H
+#define TC_POLICY_TYPE_H
+
+#include "base/alloc.h"
+#include "base/stats.h"
+#include "platform/platform.h"
+#include "tiercache.h"
+#include "tiercache/hooks.h"
+
+/* cache_type_opts with every default filled in: no field has a special zero any more. */
+struct tc_policy {
+    uint64_t flags;
+    uint64_t jitter_percent;
+    int64_t ttl_ms;          /* > 0 or CACHE_TTL_FOREVER */
+    int64_t l1_ttl_ms;       /* > 0 or CACHE_TTL_FOREVER */
+    int64_t negative_ttl_ms; /* > 0 or CACHE_TTL_NONE */
+    int64_t max_stale_ms;    /* >= 0 */
+    int64_t load_timeout_ms; /* > 0 */
+    uint64_t l1_max_value_bytes;
+    uint64_t l1_quota_bytes;   /* 0: none */
+    uint64_t l1_quota_entries; /* 0: none */
+    void (*decide)(void *ctx, const struct cache_ttl_view *view, struct cache_ttl *ttl); /* may be NULL */
+    void *decide_ctx;
+};
+
+/* What the cache contributes to the defaults of its types. */
+struct tc_policy_defaults {
+    int64_t ttl_ms;
+    uint64_t l1_bytes;
+    bool has_l2;
+};
+
+/* Fills p from o. Returns CACHE_OK, CACHE_E_INVALID or CACHE_E_ABI with the field's name in err (may be NULL). */
+int tc_policy_resolve(const struct cache_type_opts *o, const struct tc_policy_defaults *d, struct tc_policy *p,
+                      char *err, size_t err_cap);
+
+/* A key encoder table as the cache holds it. */
+struct tc_key_encoder {
+    struct cache_key_encoder_ops ops;
+    void *ctx;
+};
+
+#define TC_TYPES_MAX 255
+#define TC_POLICY_WORDS (sizeof(struct tc_policy) / sizeof(uint64_t))
+
+struct cache_type {
+    uint64_t magic;
+    struct cache *cache;
+    const struct tc_alloc *alloc;
+    const struct tc_key_encoder *encoder;
+    struct cache_type *next; /* in the cache's list; set before the type is published */
+    char *name;
+    size_t name_len;
+    uint32_t id; /* 0 to TC_TYPES_MAX - 1 */
+
+    /* The policy as words behind a sequence number: readers copy it and try again if a writer was at it. */
+    struct tc_lock update_lock; /* serialises writers */
+    _Atomic uint64_t sequence;  /* odd while a writer is at it */
+    _Atomic uint64_t words[TC_POLICY_WORDS];
+
+    _Atomic uint64_t jitter_state;
+    _Atomic uint64_t l1_entries, l1_bytes; /* in use, all stripes */
+    struct tc_stats stats;
+};
+
+/* Makes a type. Returns CACHE_OK, CACHE_E_NOMEM, CACHE_E_SYSTEM. */
+int tc_type_open(struct cache *c, const struct tc_alloc *alloc, const struct tc_key_encoder *encoder,
+                 const char *name, uint32_t id, const struct tc_policy *p, struct cache_type **out);
+void tc_type_close(struct cache_type *t); /* t may be NULL */
+bool tc_type_is_valid(const struct cache_type *t);
+
+void tc_type_policy(const struct cache_type *t, struct tc_policy *out); /* a consistent copy */
+uint64_t tc_type_flags(const struct cache_type *t);                     /* CACHE_TYPE_*, one load */
+void tc_type_set_policy(struct cache_type *t, const struct tc_policy *p);
+
+/* A name of a type or a cache: [A-Za-z0-9_.-], 1 to 64 characters. */
+bool tc_name_is_valid(const char *name);
+
+#endif

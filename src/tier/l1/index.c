@@ -1,0 +1,149 @@
+/* The table. Removing shifts the entries behind the gap back, so probe sequences stay as short as they were. Growth
+ * doubles; it keeps the old table if there is no memory for the new one. A table that could not grow is used to its
+ * last slots: then the probe limit, not an empty slot, ends a search, and what finds no gap makes its caller evict. */
+#include "tier/l1/index.h"
+
+#include <string.h>
+
+#define FIRST_SLOTS 16
+
+static size_t table_bytes(size_t slots)
+{
+    return slots * sizeof(struct tc_index_slot);
+}
+
+void tc_index_fini(struct tc_index *x, const struct tc_alloc *a)
+{
+    if (x->slots != NULL)
+        tc_free(a, x->slots, table_bytes(x->mask + 1));
+    *x = (struct tc_index){ NULL, 0, 0 };
+}
+
+static bool same_key(struct tc_entry *e, struct cache_slice key)
+{
+    return e->key_len == key.len && (key.len == 0 || memcmp(tc_entry_key(e), key.data, key.len) == 0);
+}
+
+struct tc_entry *tc_index_find(const struct tc_index *x, uint64_t hash, struct cache_slice key)
+{
+    if (x->slots == NULL)
+        return NULL;
+    for (size_t probe = 0; probe < TC_INDEX_PROBES && probe <= x->mask; probe++) {
+        const struct tc_index_slot *s = &x->slots[(hash + probe) & x->mask];
+        if (s->entry == NULL)
+            return NULL;
+        if (s->hash == hash && same_key(s->entry, key))
+            return s->entry;
+    }
+    return NULL;
+}
+
+/* An empty slot within the probe limit, or NULL. */
+static struct tc_index_slot *find_gap(const struct tc_index *x, uint64_t hash)
+{
+    for (size_t probe = 0; probe < TC_INDEX_PROBES && probe <= x->mask; probe++) {
+        struct tc_index_slot *s = &x->slots[(hash + probe) & x->mask];
+        if (s->entry == NULL)
+            return s;
+    }
+    return NULL;
+}
+
+/* Fills a table of that many slots with x's entries. False if one of them found no gap. */
+static bool refill(struct tc_index *to, const struct tc_index *x)
+{
+    for (size_t i = 0; x->slots != NULL && i <= x->mask; i++) {
+        if (x->slots[i].entry == NULL)
+            continue;
+        struct tc_index_slot *gap = find_gap(to, x->slots[i].hash);
+        if (gap == NULL)
+            return false;
+        *gap = x->slots[i];
+    }
+    to->count = x->count;
+    return true;
+}
+
+/* Seven tenths full: longer probes cost more than the memory that growing takes. */
+static bool is_full(const struct tc_index *x)
+{
+    return x->slots == NULL || (x->count + 1) * 10 > (x->mask + 1) * 7;
+}
+
+static size_t next_slots(const struct tc_index *x)
+{
+    return x->slots != NULL ? 2 * (x->mask + 1) : FIRST_SLOTS;
+}
+
+size_t tc_index_growth_bytes(const struct tc_index *x)
+{
+    if (!is_full(x))
+        return 0;
+    size_t before = x->slots != NULL ? tc_entry_heap_bytes(table_bytes(x->mask + 1)) : 0;
+    return tc_entry_heap_bytes(table_bytes(next_slots(x))) - before;
+}
+
+static bool grow(struct tc_index *x, const struct tc_alloc *a)
+{
+    size_t slots = next_slots(x);
+    struct tc_index bigger = { tc_alloc_zeroed(a, table_bytes(slots)), slots - 1, 0 };
+    if (bigger.slots == NULL)
+        return false;
+    if (!refill(&bigger, x)) {
+        tc_index_fini(&bigger, a);
+        return false;
+    }
+    tc_index_fini(x, a);
+    *x = bigger;
+    return true;
+}
+
+struct tc_entry *tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, uint64_t *grown_bytes,
+                                    bool *failed)
+{
+    uint64_t growth = tc_index_growth_bytes(x);
+    if (growth > 0 && grow(x, a))
+        *grown_bytes += growth;
+    *failed = x->slots == NULL;
+    return x->slots == NULL || find_gap(x, hash) != NULL ? NULL : x->slots[hash & x->mask].entry;
+}
+
+void tc_index_insert(struct tc_index *x, struct tc_entry *e)
+{
+    struct tc_index_slot *gap = find_gap(x, e->hash);
+    tc_assert(gap != NULL);
+    gap->hash = e->hash;
+    gap->entry = e;
+    x->count++;
+}
+
+static struct tc_index_slot *slot_of(struct tc_index *x, struct tc_entry *e)
+{
+    for (size_t probe = 0;; probe++) {
+        struct tc_index_slot *s = &x->slots[(e->hash + probe) & x->mask];
+        tc_assert(probe < TC_INDEX_PROBES && s->entry != NULL);
+        if (s->entry == e)
+            return s;
+    }
+}
+
+void tc_index_replace(struct tc_index *x, struct tc_entry *old, struct tc_entry *e)
+{
+    slot_of(x, old)->entry = e;
+}
+
+void tc_index_remove(struct tc_index *x, struct tc_entry *e)
+{
+    size_t gap = (size_t)(slot_of(x, e) - x->slots);
+    x->count--;
+    size_t left = x->mask; /* a table without an empty slot ends here */
+    for (size_t at = (gap + 1) & x->mask; x->slots[at].entry != NULL && left > 0; at = (at + 1) & x->mask, left--) {
+        /* An entry may fill the gap unless its own sequence begins behind it. */
+        size_t home = x->slots[at].hash & x->mask;
+        if (((at - home) & x->mask) >= ((at - gap) & x->mask)) {
+            x->slots[gap] = x->slots[at];
+            gap = at;
+        }
+    }
+    x->slots[gap] = (struct tc_index_slot){ 0, NULL };
+}

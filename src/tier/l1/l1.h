@@ -1,0 +1,125 @@
+/* L1: this process's memory. Lock-striped; all memory counts against one limit; see stripe.h for what is under a lock.
+ *
+ * Memory. The limit, less the fixed structures, is a pool that stripes draw grants from; what a stripe holds never
+ * exceeds its grant, so the whole never exceeds the limit. When the pool is empty a stripe below its fair share takes
+ * from one above it, any other evicts its own. Values that callers pin after they left L1 are counted apart.
+ *
+ * Coherence inside the process. Each key has a generation (of its gate). A ticket is a generation read before the
+ * origin was; tc_l1_put under a ticket stores nothing if the generation moved, in one critical section with the move.
+ * For L2 the gate does the same: a fill enters only while the generation stands (tc_l1_fill_begin), and a writer or
+ * an invalidation lets none in from then on, waits until those inside are through, and moves the generation
+ * (tc_l1_write_begin). So nothing that began before an invalidation reaches L2 after it. */
+#ifndef TC_TIER_L1_L1_H
+#define TC_TIER_L1_L1_H
+
+#include "base/hooks.h"
+#include "tier/l1/stripe.h"
+
+#define TC_L1_PIN_SHARDS 8
+
+struct tc_l1_pins {
+    _Alignas(TC_CACHELINE) _Atomic int64_t n;
+};
+
+struct tc_l1 {
+    const struct tc_alloc *alloc;
+    const struct tc_clock *clock;
+    struct cache_evict_ops evict;
+    size_t node_bytes; /* evict.node_bytes rounded up */
+    uint64_t limit;
+    uint64_t fixed_bytes; /* of the structures that do not depend on the entries */
+    uint64_t fair;        /* a stripe's fair share */
+    _Atomic uint64_t pool; /* not granted to any stripe */
+    _Atomic uint64_t detached_bytes;
+    _Atomic uint32_t next_stripe; /* where the next search for memory begins */
+    size_t n_stripes;             /* a power of two */
+    struct tc_stripe *stripes;
+    struct tc_l1_pins pins[TC_L1_PIN_SHARDS];
+};
+
+/* evict may be NULL (LRU). stripes 0: chosen. Returns CACHE_OK, CACHE_E_INVALID (the limit is too small for the
+ * stripes), CACHE_E_NOMEM, CACHE_E_SYSTEM. l1 may be given to tc_l1_fini whatever the result. */
+int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct cache_evict_ops *evict,
+               const struct tc_alloc *alloc, const struct tc_clock *clock);
+void tc_l1_fini(struct tc_l1 *l1);
+
+static inline struct tc_stripe *tc_l1_stripe(struct tc_l1 *l1, uint64_t hash)
+{
+    return &l1->stripes[(hash >> 48) & (l1->n_stripes - 1)];
+}
+
+struct tc_l1_ref {
+    uint64_t hash;
+    struct cache_slice key;
+};
+
+/* A result of looking up. generation is the key's, read in the same critical section. */
+struct tc_l1_found {
+    struct tc_entry *entry; /* pinned, or NULL */
+    bool fresh;             /* false: past its TTL, within the stale window */
+    uint64_t generation;
+};
+
+/* Looks up and pins. now_ms from tc_clock_coarse_ms. */
+void tc_l1_get(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, struct tc_l1_found *f);
+
+/* Looks up and, if the entry is fresh and its value has at most cap bytes, copies it under the lock: true, and *meta
+ * has the entry's fields without pinning it. Otherwise as tc_l1_get. */
+struct tc_l1_copied {
+    uint32_t flags; /* TC_ENTRY_* */
+    size_t len;
+    int64_t made_ms, taken_ms, fresh_until_ms;
+};
+bool tc_l1_get_copy(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, void *buf, size_t cap,
+                    struct tc_l1_copied *copied, struct tc_l1_found *f);
+
+uint64_t tc_l1_generation(struct tc_l1 *l1, uint64_t hash);
+
+/* Pins: the count is what cache_close() waits for. tc_l1_get pins what it finds. */
+void tc_l1_pin(struct tc_l1 *l1, struct tc_entry *e);
+void tc_l1_release(struct tc_l1 *l1, struct tc_entry *e);
+int64_t tc_l1_pin_count(struct tc_l1 *l1);
+
+/* A reference that is not a pin: of a load's result while it is under way. */
+void tc_l1_hold(struct tc_entry *e);
+void tc_l1_drop(struct tc_l1 *l1, struct tc_entry *e);
+
+/* Says that e is in callers' hands though not in L1, so that its memory shows. */
+void tc_l1_detach(struct tc_l1 *l1, struct tc_entry *e);
+
+/* Says so unless e is in L1 or was said already: for a value whose storing may have been refused. */
+void tc_l1_detach_unless_stored(struct tc_l1 *l1, struct tc_entry *e);
+
+/* Stores e (a reference of its own is taken). expected, if not NULL, must still be the key's generation: else
+ * CACHE_E_TICKET and nothing changes. advance: the value is a write, not the answer to a miss: the generation moves in
+ * the same critical section. p is e->type's policy. Whatever the result, unless it is CACHE_E_TICKET, the key's former
+ * entry is gone. Returns also CACHE_OK, CACHE_E_TOO_LARGE (the limit or the type's quota), CACHE_E_NOMEM. */
+int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, const uint64_t *expected, bool advance);
+
+/* Age and hits of what is stored under a key, for TTL policies; age -1: nothing. */
+void tc_l1_history(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, int64_t *age_ms, uint64_t *hits);
+
+/* Drops the key's entry and moves its generation: every ticket taken before is void. */
+void tc_l1_invalidate(struct tc_l1 *l1, struct tc_l1_ref ref);
+void tc_l1_invalidate_locked(struct tc_stripe *s, struct tc_l1_ref ref, struct tc_dropped *dropped);
+void tc_l1_free_dropped(struct tc_l1 *l1, struct tc_dropped *dropped); /* no lock held */
+void tc_l1_clear(struct tc_l1 *l1); /* the same for every key */
+
+/* The L2 gate. fill_begin: false if the generation moved or a writer is at the gate: then nothing may be sent.
+ * write_begin: waits for the gate until the deadline, then moves the key's generation and drops its entry, whether it
+ * got in or not; false: fills or another writer were still under way. exclusive: alone with the gate (a value is sent),
+ * else together with others of its kind (deletions). Whoever got true calls the matching _end. Who needs several gates
+ * takes them in the order of tc_l1_gate_id and each exclusive one once. */
+bool tc_l1_fill_begin(struct tc_l1 *l1, uint64_t hash, uint64_t generation);
+void tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash);
+bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, int64_t deadline_ms);
+static inline uint64_t tc_l1_gate_id(const struct tc_l1 *l1, uint64_t hash)
+{
+    return ((hash >> 48) & (l1->n_stripes - 1)) * TC_GATES + (hash >> 32) % TC_GATES;
+}
+void tc_l1_write_end(struct tc_l1 *l1, uint64_t hash, bool exclusive);
+
+uint64_t tc_l1_bytes(struct tc_l1 *l1); /* in use, fixed structures included */
+bool tc_l1_check(struct tc_l1 *l1);     /* the accounts agree with what is there; for tests, nothing else running */
+
+#endif

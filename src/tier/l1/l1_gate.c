@@ -1,0 +1,77 @@
+/* The gate between this process's writers to L2: fills, which answer a miss and give way, and writes and invalidations,
+ * which wait for them. Without it a fill that was checked, but not yet sent, when the invalidation ran could reach L2
+ * after it. */
+#include "tier/l1/l1.h"
+
+static bool fill_begin_locked(struct tc_gate *gate, uint64_t generation)
+{
+    if (gate->generation != generation || gate->barrier > 0)
+        return false;
+    gate->fills++;
+    return true;
+}
+
+bool tc_l1_fill_begin(struct tc_l1 *l1, uint64_t hash, uint64_t generation)
+{
+    struct tc_stripe *s = tc_l1_stripe(l1, hash);
+    tc_lock_acquire(&s->lock);
+    bool entered = fill_begin_locked(tc_stripe_gate(s, hash), generation);
+    tc_lock_release(&s->lock);
+    return entered;
+}
+
+void tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash)
+{
+    struct tc_stripe *s = tc_l1_stripe(l1, hash);
+    tc_lock_acquire(&s->lock);
+    struct tc_gate *gate = tc_stripe_gate(s, hash);
+    tc_assert(gate->fills > 0);
+    gate->fills--;
+    bool waited_for = gate->barrier > 0;
+    tc_lock_release(&s->lock);
+    if (waited_for)
+        tc_cond_broadcast(&s->quiet);
+}
+
+/* The gate's turn for this writer; false at the deadline. */
+static bool enter_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_gate *gate, int64_t deadline_ms)
+{
+    while (gate->fills > 0 || gate->writing)
+        if (!tc_cond_wait(&s->quiet, &s->lock, deadline_ms - tc_clock_now_ms(l1->clock)))
+            return gate->fills == 0 && !gate->writing;
+    return true;
+}
+
+bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, int64_t deadline_ms)
+{
+    struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
+    struct tc_dropped dropped = { NULL };
+    tc_lock_acquire(&s->lock);
+    struct tc_gate *gate = tc_stripe_gate(s, ref.hash);
+    gate->barrier++;
+    bool entered = enter_locked(l1, s, gate, deadline_ms);
+    if (entered)
+        gate->writing = exclusive;
+    else
+        gate->barrier--;
+    /* Not before the wait: it would void what the writer that is waited for is about to put. */
+    tc_l1_invalidate_locked(s, ref, &dropped);
+    tc_lock_release(&s->lock);
+    tc_l1_free_dropped(l1, &dropped);
+    return entered;
+}
+
+void tc_l1_write_end(struct tc_l1 *l1, uint64_t hash, bool exclusive)
+{
+    struct tc_stripe *s = tc_l1_stripe(l1, hash);
+    tc_lock_acquire(&s->lock);
+    struct tc_gate *gate = tc_stripe_gate(s, hash);
+    tc_assert(gate->barrier > 0);
+    gate->barrier--;
+    if (exclusive)
+        gate->writing = false;
+    bool waited_for = gate->barrier > 0;
+    tc_lock_release(&s->lock);
+    if (waited_for)
+        tc_cond_broadcast(&s->quiet);
+}

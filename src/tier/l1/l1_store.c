@@ -1,0 +1,285 @@
+/* Storing, and the sharing of memory between stripes.
+ *
+ * A stripe may use what it was granted. Grants come from the pool, until it is empty; from then on memory for a new
+ * entry comes from evicting. Which stripe evicts: one that has less than its fair share takes from one that has more,
+ * and otherwise a stripe evicts its own, so that shares drift towards equal and a large entry, which needs more than
+ * any share, can be had by taking from many. At no point are two stripes locked at once. */
+#include <string.h>
+
+#include "tier/l1/l1.h"
+
+#define GRANT_STEP 4096 /* drawn from the pool at a time, so that small entries do not meet there each time */
+#define ATTEMPTS 6      /* other threads may take what was collected; in the end the entry is not stored */
+#define NEEDS_ROOM 1    /* put_locked: memory must be collected from other stripes */
+
+void tc_l1_free_dropped(struct tc_l1 *l1, struct tc_dropped *dropped)
+{
+    while (dropped->first != NULL) {
+        struct tc_entry *e = dropped->first;
+        dropped->first = e->wheel_next;
+        if (atomic_load_explicit(&e->detached, memory_order_relaxed))
+            atomic_fetch_sub_explicit(&l1->detached_bytes, e->bytes, memory_order_relaxed);
+        tc_entry_free(l1->alloc, e);
+    }
+}
+
+/* Takes between 1 and most bytes from the pool, or 0. */
+static uint64_t take_from_pool(struct tc_l1 *l1, uint64_t most)
+{
+    uint64_t pool = atomic_load_explicit(&l1->pool, memory_order_relaxed), take;
+    do
+        take = pool < most ? pool : most;
+    while (take > 0 && !atomic_compare_exchange_weak_explicit(&l1->pool, &pool, pool - take, memory_order_relaxed,
+                                                              memory_order_relaxed));
+    return take;
+}
+
+static void set_granted(struct tc_stripe *s, uint64_t granted)
+{
+    atomic_store_explicit(&s->granted, granted, memory_order_relaxed);
+}
+
+/* Raises the grant towards want as far as the pool goes. */
+static void draw(struct tc_l1 *l1, struct tc_stripe *s, uint64_t want)
+{
+    if (want <= s->granted)
+        return;
+    uint64_t missing = want - s->granted;
+    set_granted(s, s->granted + take_from_pool(l1, missing > GRANT_STEP ? missing : GRANT_STEP));
+}
+
+static bool over_quota(const struct cache_type *t, const struct tc_policy *p)
+{
+    return (p->l1_quota_entries > 0 &&
+            atomic_load_explicit(&t->l1_entries, memory_order_relaxed) > p->l1_quota_entries) ||
+           (p->l1_quota_bytes > 0 && atomic_load_explicit(&t->l1_bytes, memory_order_relaxed) > p->l1_quota_bytes);
+}
+
+struct put {
+    struct tc_entry *e;
+    const struct tc_policy *p;
+    const uint64_t *expected;
+    bool advance;
+    bool force;        /* do not look at other stripes any more */
+    uint64_t missing;  /* with NEEDS_ROOM: how much */
+    struct tc_dropped dropped;
+};
+
+/* Evicts until the stripe has room for need more bytes. CACHE_OK or NEEDS_ROOM. */
+static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, uint64_t need)
+{
+    draw(l1, s, s->bytes + need);
+    while (s->bytes + need > s->granted) {
+        put->missing = s->bytes + need - s->granted;
+        if (!put->force && s->granted < l1->fair)
+            return NEEDS_ROOM;
+        struct tc_entry *victim = tc_stripe_victim(s, NULL, NULL);
+        if (victim == NULL)
+            return NEEDS_ROOM;
+        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, &put->dropped);
+    }
+    return CACHE_OK;
+}
+
+/* Room in the table; growing is paid for before, by make_room. */
+static int make_gap(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
+{
+    struct tc_entry *victim;
+    bool failed;
+    while ((victim = tc_index_make_room(&s->index, l1->alloc, put->e->hash, &s->bytes, &failed)) != NULL)
+        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_probe, &put->dropped);
+    return failed ? CACHE_E_NOMEM : CACHE_OK;
+}
+
+static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
+{
+    tc_lock_assert_held(&s->lock);
+    struct tc_entry *e = put->e;
+    struct tc_gate *gate = tc_stripe_gate(s, e->hash);
+    if (put->expected != NULL && gate->generation != *put->expected)
+        return CACHE_E_TICKET;
+    if (put->advance) {
+        gate->generation++;
+        put->advance = false; /* once, though this may run again */
+        put->expected = NULL;
+    }
+    int64_t now_ms = tc_clock_coarse_ms(l1->clock);
+    tc_stripe_expire(s, now_ms, &put->dropped);
+    struct tc_entry *old = tc_stripe_find(s, e->hash, (struct cache_slice){ tc_entry_key(e), e->key_len });
+    if (old != NULL)
+        tc_stripe_remove(s, old, TC_COUNT_l1_replaced, &put->dropped);
+    bool has_quota = put->p->l1_quota_bytes > 0 || put->p->l1_quota_entries > 0;
+    int rc = make_room(l1, s, put,
+                       e->bytes + tc_index_growth_bytes(&s->index) + (has_quota ? tc_stripe_order_bytes(l1) : 0));
+    if (rc == CACHE_OK)
+        rc = make_gap(l1, s, put);
+    if (rc != CACHE_OK)
+        return rc;
+    struct tc_order *order = tc_stripe_order(s, e->type, has_quota);
+    tc_stripe_link(s, e, order, now_ms);
+    tc_stats_add(&e->type->stats, TC_COUNT_l1_sets, 1);
+    while (has_quota && order->type == e->type && over_quota(e->type, put->p)) {
+        struct tc_entry *victim = tc_stripe_victim(s, order, e);
+        if (victim == NULL)
+            break;
+        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_quota, &put->dropped);
+    }
+    return CACHE_OK;
+}
+
+/* Gives up to need bytes of s's grant back: first what lies idle, then by evicting, but not below floor. */
+static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need, uint64_t floor,
+                            struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    uint64_t given = 0;
+    while (given < need && s->granted > floor) {
+        uint64_t idle = s->granted - s->bytes;
+        if (idle > 0) {
+            uint64_t above = s->granted - floor, give = need - given;
+            give = give < idle ? give : idle;
+            give = give < above ? give : above;
+            set_granted(s, s->granted - give);
+            given += give;
+            continue;
+        }
+        struct tc_entry *victim = tc_stripe_victim(s, NULL, NULL);
+        if (victim == NULL)
+            break;
+        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, dropped);
+    }
+    atomic_fetch_add_explicit(&l1->pool, given, memory_order_relaxed);
+    return given;
+}
+
+/* Collects need bytes from other stripes into the pool: from those above floor only. True if anything came. */
+static bool collect(struct tc_l1 *l1, const struct tc_stripe *except, uint64_t need, uint64_t floor)
+{
+    uint64_t got = 0;
+    size_t from = atomic_fetch_add_explicit(&l1->next_stripe, 1, memory_order_relaxed);
+    for (size_t i = 0; i < l1->n_stripes && got < need; i++) {
+        struct tc_stripe *s = &l1->stripes[(from + i) % l1->n_stripes];
+        if (s == except || atomic_load_explicit(&s->granted, memory_order_relaxed) <= floor)
+            continue;
+        struct tc_dropped dropped = { NULL };
+        tc_lock_acquire(&s->lock);
+        got += give_locked(l1, s, need - got, floor, &dropped);
+        tc_lock_release(&s->lock);
+        tc_l1_free_dropped(l1, &dropped);
+    }
+    return got > 0;
+}
+
+/* Evicts entries of a type over its quota from other stripes than the one just stored in. */
+static void trim_type(struct tc_l1 *l1, struct tc_entry *keep, const struct tc_policy *p)
+{
+    struct cache_type *t = keep->type;
+    size_t from = atomic_fetch_add_explicit(&l1->next_stripe, 1, memory_order_relaxed);
+    for (size_t i = 0; i < l1->n_stripes && over_quota(t, p); i++) {
+        struct tc_stripe *s = &l1->stripes[(from + i) % l1->n_stripes];
+        struct tc_dropped dropped = { NULL };
+        tc_lock_acquire(&s->lock);
+        struct tc_order *order = tc_stripe_order(s, t, false);
+        while (order->type == t && over_quota(t, p)) {
+            struct tc_entry *victim = tc_stripe_victim(s, order, keep);
+            if (victim == NULL)
+                break;
+            tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_quota, &dropped);
+        }
+        tc_lock_release(&s->lock);
+        tc_l1_free_dropped(l1, &dropped);
+    }
+}
+
+static void forget(struct tc_l1 *l1, struct tc_entry *e, const uint64_t *expected, bool advance);
+
+int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, const uint64_t *expected, bool advance)
+{
+    bool fits = e->len <= p->l1_max_value_bytes && e->bytes <= l1->limit - l1->fixed_bytes &&
+                (p->l1_quota_bytes == 0 || e->bytes <= p->l1_quota_bytes);
+    if (!fits) {
+        tc_stats_add(&e->type->stats, TC_COUNT_l1_too_large, 1);
+        forget(l1, e, expected, advance);
+        return CACHE_E_TOO_LARGE;
+    }
+    struct tc_stripe *s = tc_l1_stripe(l1, e->hash);
+    struct put put = { e, p, expected, advance, false, 0, { NULL } };
+    int rc = NEEDS_ROOM;
+    for (int attempt = 0; rc == NEEDS_ROOM && attempt < ATTEMPTS; attempt++) {
+        tc_lock_acquire(&s->lock);
+        rc = put_locked(l1, s, &put);
+        tc_lock_release(&s->lock);
+        tc_l1_free_dropped(l1, &put.dropped);
+        if (rc != NEEDS_ROOM)
+            break;
+        /* First from the rich; then, for an entry larger than any share, from everybody; then its own. */
+        bool large = e->bytes > l1->fair / 2;
+        put.force = !collect(l1, s, put.missing, attempt == 0 && !large ? l1->fair : 0) || attempt + 2 >= ATTEMPTS;
+    }
+    if (rc == CACHE_OK && over_quota(e->type, p))
+        trim_type(l1, e, p);
+    return rc == NEEDS_ROOM ? CACHE_E_TOO_LARGE : rc;
+}
+
+static void remove_locked(struct tc_stripe *s, struct tc_l1_ref ref, tc_reason why, struct tc_dropped *dropped)
+{
+    struct tc_entry *e = tc_stripe_find(s, ref.hash, ref.key);
+    if (e != NULL)
+        tc_stripe_remove(s, e, why, dropped);
+}
+
+/* A value that L1 cannot hold still replaces the one that it holds. */
+static void forget(struct tc_l1 *l1, struct tc_entry *e, const uint64_t *expected, bool advance)
+{
+    struct tc_l1_ref ref = { e->hash, { tc_entry_key(e), e->key_len } };
+    struct tc_stripe *s = tc_l1_stripe(l1, e->hash);
+    struct tc_dropped dropped = { NULL };
+    tc_lock_acquire(&s->lock);
+    struct tc_gate *gate = tc_stripe_gate(s, e->hash);
+    if (expected == NULL || gate->generation == *expected) {
+        gate->generation += advance;
+        remove_locked(s, ref, TC_COUNT_l1_replaced, &dropped);
+    }
+    tc_lock_release(&s->lock);
+    tc_l1_free_dropped(l1, &dropped);
+}
+
+void tc_l1_invalidate_locked(struct tc_stripe *s, struct tc_l1_ref ref, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    tc_stripe_gate(s, ref.hash)->generation++;
+    remove_locked(s, ref, TC_COUNT_l1_invalidated, dropped);
+}
+
+void tc_l1_invalidate(struct tc_l1 *l1, struct tc_l1_ref ref)
+{
+    struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
+    struct tc_dropped dropped = { NULL };
+    tc_lock_acquire(&s->lock);
+    tc_l1_invalidate_locked(s, ref, &dropped);
+    tc_lock_release(&s->lock);
+    tc_l1_free_dropped(l1, &dropped);
+}
+
+static void clear_locked(struct tc_stripe *s, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    for (size_t i = 0; i < TC_GATES; i++)
+        s->gates[i].generation++;
+    /* Removing shifts entries back into the slot it empties, never past it. */
+    for (size_t i = 0; s->index.slots != NULL && i <= s->index.mask; i++)
+        while (s->index.slots[i].entry != NULL)
+            tc_stripe_remove(s, s->index.slots[i].entry, TC_COUNT_l1_cleared, dropped);
+}
+
+void tc_l1_clear(struct tc_l1 *l1)
+{
+    for (size_t i = 0; i < l1->n_stripes; i++) {
+        struct tc_stripe *s = &l1->stripes[i];
+        struct tc_dropped dropped = { NULL };
+        tc_lock_acquire(&s->lock);
+        clear_locked(s, &dropped);
+        tc_lock_release(&s->lock);
+        tc_l1_free_dropped(l1, &dropped);
+    }
+}

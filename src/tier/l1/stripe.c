@@ -1,0 +1,206 @@
+/* One stripe under its lock: linking entries into table, order and wheel and taking them out of all three, so that no
+ * caller can forget one of them; and the account of bytes that goes with it. */
+#include "tier/l1/stripe.h"
+
+#include <string.h>
+
+#include "tier/l1/l1.h"
+
+/* Work that one operation spends on reclaiming: more than one entry for each that it can add, so that the wheel
+ * catches up with any rate of additions. */
+#define EXPIRE_STEPS 8
+
+static size_t state_bytes(const struct tc_l1 *l1)
+{
+    return l1->evict.state_bytes;
+}
+
+int tc_stripe_init(struct tc_stripe *s, struct tc_l1 *l1, int64_t now_ms)
+{
+    s->shared.state = tc_alloc_zeroed(l1->alloc, state_bytes(l1));
+    if (s->shared.state == NULL)
+        return CACHE_E_NOMEM;
+    if (tc_lock_init(&s->lock) != 0)
+        goto fail;
+    if (tc_cond_init(&s->quiet) != 0) {
+        tc_lock_fini(&s->lock);
+        goto fail;
+    }
+    tc_wheel_init(&s->wheel, now_ms);
+    s->l1 = l1; /* last: what fini goes by */
+    return CACHE_OK;
+fail:
+    tc_free(l1->alloc, s->shared.state, state_bytes(l1));
+    return CACHE_E_SYSTEM;
+}
+
+void tc_stripe_fini(struct tc_stripe *s)
+{
+    struct tc_l1 *l1 = s->l1;
+    if (l1 == NULL)
+        return;
+    for (size_t i = 0; s->index.slots != NULL && i <= s->index.mask; i++) {
+        struct tc_entry *e = s->index.slots[i].entry;
+        if (e != NULL && atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
+            tc_entry_free(l1->alloc, e);
+    }
+    tc_index_fini(&s->index, l1->alloc);
+    while (s->shared.next != NULL) {
+        struct tc_order *o = s->shared.next;
+        s->shared.next = o->next;
+        tc_free(l1->alloc, o->state, state_bytes(l1));
+        tc_free(l1->alloc, o, sizeof *o);
+    }
+    tc_free(l1->alloc, s->shared.state, state_bytes(l1));
+    tc_cond_fini(&s->quiet);
+    tc_lock_fini(&s->lock);
+    s->l1 = NULL;
+}
+
+struct tc_entry *tc_stripe_find(struct tc_stripe *s, uint64_t hash, struct cache_slice key)
+{
+    tc_lock_assert_held(&s->lock);
+    return tc_index_find(&s->index, hash, key);
+}
+
+void tc_stripe_touch(struct tc_stripe *s, struct tc_entry *e, int64_t now_ms)
+{
+    tc_lock_assert_held(&s->lock);
+    if (e->used_ms != now_ms)
+        e->used_ms = now_ms;
+    if (e->hits < UINT16_MAX)
+        e->hits++;
+    s->l1->evict.hit(e->order->state, tc_entry_node(e));
+}
+
+size_t tc_stripe_order_bytes(const struct tc_l1 *l1)
+{
+    return tc_entry_heap_bytes(sizeof(struct tc_order)) + tc_entry_heap_bytes(state_bytes(l1));
+}
+
+struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t, bool own)
+{
+    tc_lock_assert_held(&s->lock);
+    for (struct tc_order *o = s->shared.next; o != NULL; o = o->next)
+        if (o->type == t)
+            return o;
+    if (!own)
+        return &s->shared;
+    struct tc_l1 *l1 = s->l1;
+    struct tc_order *o = tc_alloc_zeroed(l1->alloc, sizeof *o);
+    if (o == NULL)
+        return &s->shared;
+    o->state = tc_alloc_zeroed(l1->alloc, state_bytes(l1));
+    if (o->state == NULL) {
+        tc_free(l1->alloc, o, sizeof *o);
+        return &s->shared;
+    }
+    o->type = t;
+    o->next = s->shared.next;
+    s->shared.next = o;
+    s->bytes += tc_stripe_order_bytes(l1);
+    return o;
+}
+
+/* Gives up L1's reference; the last one goes to the list, to be freed without the lock. */
+static void unreference(struct tc_l1 *l1, struct tc_entry *e, struct tc_dropped *dropped)
+{
+    /* Pins are taken under this lock: one reference now means one for good. Otherwise callers hold the value on, and
+     * it is marked and counted before our reference goes, since theirs may be gone the next instant. */
+    if (atomic_load_explicit(&e->refs, memory_order_acquire) > 1)
+        tc_l1_detach(l1, e);
+    if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1) {
+        e->wheel_next = dropped->first;
+        dropped->first = e;
+    }
+}
+
+void tc_stripe_remove(struct tc_stripe *s, struct tc_entry *e, tc_reason why, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    tc_index_remove(&s->index, e);
+    tc_wheel_remove(&s->wheel, e);
+    s->l1->evict.remove(e->order->state, tc_entry_node(e));
+    e->order->count--;
+    s->bytes -= e->bytes;
+    atomic_fetch_sub_explicit(&e->type->l1_entries, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&e->type->l1_bytes, e->bytes, memory_order_relaxed);
+    tc_stats_add(&e->type->stats, why, 1);
+    unreference(s->l1, e, dropped);
+}
+
+void tc_stripe_link(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o, int64_t now_ms)
+{
+    tc_lock_assert_held(&s->lock);
+    atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+    e->order = o;
+    e->used_ms = now_ms;
+    tc_index_insert(&s->index, e);
+    if (e->keep_until_ms != TC_NEVER_MS)
+        tc_wheel_add(&s->wheel, e);
+    s->l1->evict.insert(o->state, tc_entry_node(e), e->hash, e->bytes);
+    o->count++;
+    s->bytes += e->bytes;
+    atomic_fetch_add_explicit(&e->type->l1_entries, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&e->type->l1_bytes, e->bytes, memory_order_relaxed);
+}
+
+static struct tc_entry *victim_of(struct tc_stripe *s, struct tc_order *o)
+{
+    void *node = o->count > 0 ? s->l1->evict.victim(o->state) : NULL;
+    return node != NULL ? tc_entry_of_node(node) : NULL;
+}
+
+struct tc_entry *tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, const struct tc_entry *keep)
+{
+    tc_lock_assert_held(&s->lock);
+    if (o != NULL) {
+        struct tc_entry *e = victim_of(s, o);
+        return e != keep ? e : NULL;
+    }
+    struct tc_entry *oldest = NULL;
+    for (o = &s->shared; o != NULL; o = o->next) {
+        struct tc_entry *e = victim_of(s, o);
+        if (e != NULL && e != keep && (oldest == NULL || e->used_ms < oldest->used_ms))
+            oldest = e;
+    }
+    return oldest;
+}
+
+void tc_stripe_expire(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    unsigned steps = EXPIRE_STEPS;
+    struct tc_entry *e;
+    while ((e = tc_wheel_due(&s->wheel, now_ms, &steps)) != NULL)
+        tc_stripe_remove(s, e, TC_COUNT_l1_expired, dropped);
+}
+
+bool tc_stripe_check(struct tc_stripe *s)
+{
+    tc_lock_assert_held(&s->lock);
+    size_t slots = s->index.slots != NULL ? s->index.mask + 1 : 0;
+    uint64_t bytes = slots > 0 ? tc_entry_heap_bytes(slots * sizeof(struct tc_index_slot)) : 0;
+    size_t entries = 0, ordered = 0, timed = 0, in_wheel = 0;
+    for (size_t i = 0; i < slots; i++) {
+        struct tc_entry *e = s->index.slots[i].entry;
+        if (e == NULL)
+            continue;
+        struct cache_slice key = { tc_entry_key(e), e->key_len };
+        if (e->hash != s->index.slots[i].hash || tc_index_find(&s->index, e->hash, key) != e)
+            return false;
+        entries++;
+        timed += e->keep_until_ms != TC_NEVER_MS;
+        bytes += e->bytes;
+    }
+    for (struct tc_order *o = &s->shared; o != NULL; o = o->next) {
+        ordered += o->count;
+        bytes += o != &s->shared ? tc_stripe_order_bytes(s->l1) : 0;
+    }
+    for (size_t level = 0; level < TC_WHEEL_LEVELS; level++)
+        for (size_t at = 0; at < TC_WHEEL_SLOTS; at++)
+            for (struct tc_entry *e = s->wheel.slots[level][at]; e != NULL; e = e->wheel_next)
+                in_wheel++;
+    return entries == s->index.count && entries == ordered && timed == in_wheel && bytes == s->bytes &&
+           s->bytes <= s->granted;
+}

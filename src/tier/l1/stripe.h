@@ -1,0 +1,82 @@
+/* One stripe of L1: a hash table, its eviction orders, its timer wheel, and the generations that tickets refer to, all
+ * under one lock. A key belongs to one stripe, chosen by its hash.
+ *
+ * Lock: every function except init and fini is called with s->lock held. Entries that lose their last reference go to
+ * a list (struct tc_dropped) that the caller frees after it let the lock go. */
+#ifndef TC_TIER_L1_STRIPE_H
+#define TC_TIER_L1_STRIPE_H
+
+#include "tier/l1/entry.h"
+#include "tier/l1/index.h"
+#include "tier/l1/wheel.h"
+
+/* Why an entry leaves; the counter that says so. */
+typedef enum tc_counter tc_reason;
+
+struct tc_dropped {
+    struct tc_entry *first; /* linked by wheel_next */
+};
+
+/* The entries of a stripe, or those of one type with a quota in it, in the order in which they are to leave. */
+struct tc_order {
+    struct tc_order *next;
+    const struct cache_type *type; /* NULL: all types that have no order of their own */
+    size_t count;
+    void *state; /* of the eviction policy */
+};
+
+/* Generations: a ticket is the number that its key's slot had. fills and barrier are the L2 gate: see l1.h. */
+#define TC_GATES 64 /* keys that share one void each other's tickets: never wrong, only a fill less */
+struct tc_gate {
+    uint64_t generation;
+    uint32_t fills;   /* values on their way to L2 under a valid ticket */
+    uint32_t barrier; /* writers that wait for these to end, or write */
+    bool writing;     /* one of them writes */
+};
+
+struct tc_l1;
+
+struct tc_stripe {
+    _Alignas(TC_CACHELINE) struct tc_lock lock;
+    struct tc_cond quiet; /* a gate's fills or writing ended */
+    struct tc_l1 *l1;
+    struct tc_index index;
+    struct tc_order shared; /* the first of the orders */
+    uint64_t bytes;         /* entries and table, as the heap counts them */
+    _Atomic uint64_t granted; /* its share of the limit; bytes <= granted. Written under the lock */
+    struct tc_gate gates[TC_GATES];
+    struct tc_wheel wheel;
+};
+
+int tc_stripe_init(struct tc_stripe *s, struct tc_l1 *l1, int64_t now_ms); /* CACHE_OK, _E_NOMEM, _E_SYSTEM */
+void tc_stripe_fini(struct tc_stripe *s); /* frees every entry that nobody pins */
+
+static inline struct tc_gate *tc_stripe_gate(struct tc_stripe *s, uint64_t hash)
+{
+    return &s->gates[(hash >> 32) % TC_GATES];
+}
+
+struct tc_entry *tc_stripe_find(struct tc_stripe *s, uint64_t hash, struct cache_slice key);
+void tc_stripe_touch(struct tc_stripe *s, struct tc_entry *e, int64_t now_ms); /* a hit */
+
+/* Heap bytes of an order; they count in the stripe's. */
+size_t tc_stripe_order_bytes(const struct tc_l1 *l1);
+
+/* The order for entries of that type; with own, one of its own, made if need be (the shared one without memory). */
+struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t, bool own);
+
+/* Takes e out and gives up L1's reference. */
+void tc_stripe_remove(struct tc_stripe *s, struct tc_entry *e, tc_reason why, struct tc_dropped *dropped);
+void tc_stripe_link(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o, int64_t now_ms);
+
+/* The entry to evict next: of o, or with o NULL the least recently used of all orders' victims; never keep. NULL if
+ * there is none. */
+struct tc_entry *tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, const struct tc_entry *keep);
+
+/* Reclaims entries whose time is over, a bounded number. */
+void tc_stripe_expire(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dropped);
+
+/* Walks everything and compares it with the accounts. False: they disagree. For tests. */
+bool tc_stripe_check(struct tc_stripe *s);
+
+#endif
