@@ -1,0 +1,406 @@
+/* Callers share a connection without a thread of its own:
+ *
+ *   caller: queue the call -> nobody leads? lead -> own answers in -> hand the lead to a waiting caller -> return
+ *                          -> else wait for the event: answered, or: your turn to lead
+ *   leader: take the queue in flight, write for all, read for all, set the events of those answered
+ *
+ * Who owns what: a call belongs to its caller until it is queued; then to the connection (queue or flight) until it is
+ * done; then to its caller again. A caller whose deadline passes takes an unwritten call back out of the queue;
+ * otherwise it marks the call abandoned and goes, and the leader frees it when its answer has come, or with the
+ * connection. From then on the connection drains: it takes no new calls, those that wait on it are still served, and
+ * the last of them closes it. So an answer that comes late is read as what it is, never as another's.
+ *
+ * Locking: p->lock is held for a few list operations at a time; no I/O, callback, wake-up or free of a value happens
+ * under it. The leader alone uses everything of the connection that is not marked as under the lock; the lead passes
+ * under the lock. A connection lives as long as a call that is not abandoned is in it, or p->conn points to it; the
+ * leader is the caller of such a call, and it is the leader that frees the connection.
+ *
+ * An event is set exactly once for each call that waits, after done or leads was set under the lock; who sees one of
+ * these consumes the event before he lets go of the call. */
+#include "tier/redis/pipe.h"
+
+#include <sched.h>
+
+#include "tiercache.h"
+
+#define BATCH_MAX 64          /* calls taken in flight at a time */
+#define IDLE_SUSPECT_MS 1000  /* a connection idle for longer is looked at before it is used */
+#define PROVEN_AFTER_MS 2000  /* a connection that lived so long counts as a success */
+#define EVENT_IS_COMING_MS 60000
+
+int tc_pipe_init(struct tc_pipe *p, struct tc_redis_env *env)
+{
+    *p = (struct tc_pipe){ .env = NULL, .awaited = true };
+    int error = tc_lock_init(&p->lock);
+    if (error != 0)
+        return error;
+    error = tc_cond_init(&p->changed);
+    if (error != 0) {
+        tc_lock_fini(&p->lock);
+        return error;
+    }
+    p->env = env;
+    return 0;
+}
+
+void tc_pipe_fini(struct tc_pipe *p)
+{
+    if (p->env == NULL)
+        return;
+    tc_conn_free(p->conn);
+    tc_cond_fini(&p->changed);
+    tc_lock_fini(&p->lock);
+    p->env = NULL;
+}
+
+/* ---- the connection as seen under the lock ---- */
+
+/* Takes c from new callers. True if the supervisor is to be woken. */
+static bool detach_locked(struct tc_pipe *p, struct tc_conn *c, bool awaited)
+{
+    tc_lock_assert_held(&p->lock);
+    c->draining = true;
+    if (p->conn != c)
+        return false;
+    p->conn = NULL;
+    p->awaited = awaited;
+    if (awaited)
+        atomic_fetch_or(&p->env->health, 1u);
+    atomic_fetch_sub(&p->env->health, 2);
+    return true;
+}
+
+/* It is worth waiting for the next connection only if this one worked. */
+static bool was_useful_locked(struct tc_pipe *p, const struct tc_conn *c)
+{
+    tc_lock_assert_held(&p->lock);
+    return c->answered || tc_mono_ms() - c->opened_ms >= PROVEN_AFTER_MS;
+}
+
+/* Who is to lead next: the first whose caller still waits. */
+static struct tc_call *successor_locked(struct tc_pipe *p, struct tc_conn *c)
+{
+    tc_lock_assert_held(&p->lock);
+    for (struct tc_call *i = c->flight.head; i != NULL; i = i->next)
+        if (!atomic_load_explicit(&i->abandoned, memory_order_relaxed))
+            return i;
+    return c->queue.head;
+}
+
+/* What is left to do when the lock is released. */
+struct aftermath {
+    struct tc_calls wake;      /* done was set: set their events */
+    struct tc_call *successor; /* leads was set: set its event */
+    struct tc_calls trash;     /* abandoned, and now answered or lost: free them */
+    struct tc_conn *close;     /* nobody is in it any more: free it */
+    bool detached;             /* new callers have no connection: wake the supervisor */
+    enum tc_conn_state why;    /* of detached and close */
+    const char *reason;        /* of why, if it is TC_CONN_PROTOCOL */
+};
+
+static void tell(struct tc_redis_env *env, const struct aftermath *a)
+{
+    switch (a->why) {
+    case TC_CONN_OPEN:
+        break;
+    case TC_CONN_TIMEOUT:
+        if (a->detached)
+            tc_redis_report(env, CACHE_LOG_WARNING, CACHE_E_TIMEOUT, "did not answer in time");
+        break;
+    case TC_CONN_CLOSED:
+        tc_redis_count(&env->counters, TC_REDIS_err_closed, 1);
+        tc_redis_report(env, CACHE_LOG_WARNING, CACHE_E_UNAVAILABLE, "closed the connection");
+        break;
+    case TC_CONN_PROTOCOL:
+        tc_redis_count(&env->counters, TC_REDIS_err_protocol, 1);
+        tc_redis_report(env, CACHE_LOG_ERROR, CACHE_E_PROTOCOL, "broke the protocol: %s", a->reason);
+        break;
+    case TC_CONN_NOMEM:
+        tc_redis_report(env, CACHE_LOG_ERROR, CACHE_E_NOMEM, "was left: no memory to read its answer");
+        break;
+    }
+}
+
+static void settle(struct tc_pipe *p, struct aftermath *a)
+{
+    for (struct tc_call *call = tc_calls_pop(&a->wake); call != NULL; call = tc_calls_pop(&a->wake))
+        tc_event_set(&call->event);
+    if (a->successor != NULL)
+        tc_event_set(&a->successor->event);
+    for (struct tc_call *call = tc_calls_pop(&a->trash); call != NULL; call = tc_calls_pop(&a->trash))
+        tc_call_free(call);
+    tell(p->env, a);
+    tc_conn_free(a->close);
+    if (a->detached)
+        p->env->host->wake(p->env->host->host);
+}
+
+/* call is at its end; own is the leader's, who needs no event. */
+static void finish_locked(struct tc_pipe *p, struct tc_call *call, const struct tc_call *own, struct aftermath *a)
+{
+    tc_lock_assert_held(&p->lock);
+    if (atomic_load_explicit(&call->abandoned, memory_order_relaxed)) {
+        tc_calls_push(&a->trash, call);
+        return;
+    }
+    call->done = true;
+    if (call != own)
+        tc_calls_push(&a->wake, call);
+}
+
+static void finish_answered_locked(struct tc_pipe *p, struct tc_conn *c, const struct tc_call *own,
+                                   struct aftermath *a)
+{
+    tc_lock_assert_held(&p->lock);
+    if (c->ended.n > 0 && !c->answered) {
+        c->answered = true;
+        atomic_store_explicit(&p->env->proven, true, memory_order_relaxed);
+    }
+    for (struct tc_call *call = tc_calls_pop(&c->ended); call != NULL; call = tc_calls_pop(&c->ended))
+        finish_locked(p, call, own, a);
+}
+
+/* c is gone, and with it the answers of all calls in it. */
+static void finish_lost_locked(struct tc_pipe *p, struct tc_conn *c, enum tc_conn_state why, const struct tc_call *own,
+                               struct aftermath *a)
+{
+    tc_lock_assert_held(&p->lock);
+    bool useful = was_useful_locked(p, c);
+    if (useful)
+        atomic_store_explicit(&p->env->proven, true, memory_order_relaxed);
+    a->detached = detach_locked(p, c, why == TC_CONN_CLOSED && useful);
+    a->close = c;
+    a->why = why;
+    a->reason = c->reason;
+    bool first = true, in_reply = tc_conn_in_reply(c);
+    for (struct tc_call *call = tc_calls_pop(&c->flight); call != NULL; call = tc_calls_pop(&c->flight)) {
+        bool untouched = call->n_have == 0 && !(first && in_reply);
+        call->status = call->sent == 0 ? CACHE_E_UNAVAILABLE : CACHE_E_UNKNOWN;
+        if (first && why == TC_CONN_NOMEM && call->kind == TC_CALL_GET)
+            call->status = CACHE_E_NOMEM;
+        call->found_closed =
+            why == TC_CONN_CLOSED && (call->sent == 0 || (call->kind == TC_CALL_GET && untouched));
+        first = false;
+        finish_locked(p, call, own, a);
+    }
+    for (struct tc_call *call = tc_calls_pop(&c->queue); call != NULL; call = tc_calls_pop(&c->queue)) {
+        call->status = CACHE_E_UNAVAILABLE;
+        call->found_closed = why == TC_CONN_CLOSED;
+        finish_locked(p, call, own, a);
+    }
+}
+
+/* The leader leaves c, which works as far as we know. */
+static void hand_over_locked(struct tc_pipe *p, struct tc_conn *c, struct aftermath *a)
+{
+    tc_lock_assert_held(&p->lock);
+    c->last_used_ms = tc_mono_coarse_ms();
+    c->leader = successor_locked(p, c);
+    if (c->leader != NULL) {
+        c->leader->leads = true;
+        a->successor = c->leader;
+        return;
+    }
+    if (!c->draining)
+        return;
+    for (struct tc_call *call = tc_calls_pop(&c->flight); call != NULL; call = tc_calls_pop(&c->flight))
+        tc_calls_push(&a->trash, call);
+    a->close = c;
+}
+
+/* call's deadline has passed. True: it is its caller's again, nothing of it was written. False: it was left behind. */
+static bool withdraw_locked(struct tc_pipe *p, struct tc_conn *c, struct tc_call *call, struct aftermath *a)
+{
+    tc_lock_assert_held(&p->lock);
+    tc_redis_count(&p->env->counters, TC_REDIS_err_timeout, call->command.n_commands);
+    call->status = CACHE_E_TIMEOUT;
+    if (tc_calls_remove(&c->queue, call))
+        return true;
+    if (c->leader == call && call->sent == 0) {
+        tc_conn_untake(c, call);
+        return true;
+    }
+    atomic_store_explicit(&call->abandoned, true, memory_order_relaxed);
+    a->detached = detach_locked(p, c, false);
+    a->why = TC_CONN_TIMEOUT;
+    return false;
+}
+
+/* ---- leading ---- */
+
+/* A command that is half written comes first; until then the queue can still be left without a trace. So it can by a
+ * leader whose deadline has passed before he got to lead: he only looks whether his answer has come. */
+static void take_queue_locked(struct tc_pipe *p, struct tc_conn *c, int64_t until_ms)
+{
+    tc_lock_assert_held(&p->lock);
+    if (c->unsent != NULL || c->queue.n == 0 || tc_mono_ms() >= until_ms)
+        return;
+    uint64_t n_commands = 0;
+    for (c->batch = 0; c->batch < BATCH_MAX && c->queue.n > 0; c->batch++) {
+        struct tc_call *call = tc_calls_pop(&c->queue);
+        n_commands += call->command.n_commands;
+        tc_conn_take(c, call);
+    }
+    tc_redis_count(&p->env->counters, TC_REDIS_round_trips, 1);
+    tc_redis_count(&p->env->counters, TC_REDIS_commands, n_commands);
+}
+
+/* A connection that lay idle may have been closed by the server, or hold what nobody asked for. */
+static enum tc_conn_state inspect(struct tc_conn *c)
+{
+    switch (tc_link_peek(&c->link)) {
+    case TC_LINK_QUIET:
+        return TC_CONN_OPEN;
+    case TC_LINK_TALKS:
+        c->reason = "something came that answers no command";
+        return TC_CONN_PROTOCOL;
+    case TC_LINK_CLOSED:
+        break;
+    }
+    return TC_CONN_CLOSED;
+}
+
+enum lead_end { LEAD_ON, LEAD_DONE, LEAD_LEFT };
+
+static enum lead_end conclude_locked(struct tc_pipe *p, struct tc_conn *c, struct tc_call *own, int64_t until_ms,
+                                     enum tc_conn_state state, struct aftermath *a)
+{
+    tc_lock_assert_held(&p->lock);
+    finish_answered_locked(p, c, own, a);
+    if (state != TC_CONN_OPEN && state != TC_CONN_TIMEOUT) {
+        finish_lost_locked(p, c, state, own, a);
+        return LEAD_DONE;
+    }
+    enum lead_end end = LEAD_DONE;
+    if (!own->done) {
+        if (state != TC_CONN_TIMEOUT && tc_mono_ms() < until_ms)
+            return LEAD_ON;
+        end = withdraw_locked(p, c, own, a) ? LEAD_DONE : LEAD_LEFT;
+    }
+    hand_over_locked(p, c, a);
+    return end;
+}
+
+/* Serves everyone on c until own is at its end. False: own was left behind. */
+static bool lead(struct tc_pipe *p, struct tc_conn *c, struct tc_call *own, int64_t until_ms, bool suspect)
+{
+    enum lead_end end;
+    do {
+        /* Those whose answers have just come will be back with new calls in a moment: let them join this flush. */
+        if (c->batch > 1)
+            sched_yield();
+        enum tc_conn_state state = suspect ? inspect(c) : TC_CONN_OPEN;
+        suspect = false;
+        if (state == TC_CONN_OPEN) {
+            tc_lock_acquire(&p->lock);
+            take_queue_locked(p, c, until_ms);
+            tc_lock_release(&p->lock);
+            state = tc_conn_exchange(c, until_ms);
+        }
+        struct aftermath a = { .why = TC_CONN_OPEN };
+        tc_lock_acquire(&p->lock);
+        end = conclude_locked(p, c, own, until_ms, state, &a);
+        tc_lock_release(&p->lock);
+        settle(p, &a);
+    } while (end == LEAD_ON);
+    return end == LEAD_DONE;
+}
+
+/* ---- callers ---- */
+
+enum turn { TURN_DONE, TURN_LEAD, TURN_LEFT };
+
+/* Waits as long as somebody else leads. */
+static enum turn wait_for_turn(struct tc_pipe *p, struct tc_conn *c, struct tc_call *call, int64_t until_ms)
+{
+    bool set = tc_event_wait(&call->event, until_ms - tc_mono_ms());
+    struct aftermath a = { .why = TC_CONN_OPEN };
+    tc_lock_acquire(&p->lock);
+    bool signalled = call->done || call->leads;
+    enum turn turn = call->leads ? TURN_LEAD : TURN_DONE;
+    if (!signalled)
+        turn = withdraw_locked(p, c, call, &a) ? TURN_DONE : TURN_LEFT;
+    tc_lock_release(&p->lock);
+    while (signalled && !set)
+        set = tc_event_wait(&call->event, EVENT_IS_COMING_MS);
+    settle(p, &a);
+    return turn;
+}
+
+/* Queues call on the connection, after waiting for one if it is awaited. NULL: call->status says why not. */
+static struct tc_conn *join_locked(struct tc_pipe *p, struct tc_call *call, int64_t until_ms)
+{
+    tc_lock_assert_held(&p->lock);
+    while (p->conn == NULL && p->awaited) {
+        int64_t left = until_ms - tc_mono_ms();
+        if (left <= 0) {
+            call->status = CACHE_E_TIMEOUT;
+            return NULL;
+        }
+        tc_cond_wait(&p->changed, &p->lock, left);
+    }
+    if (p->conn == NULL) {
+        call->status = CACHE_E_UNAVAILABLE;
+        return NULL;
+    }
+    tc_calls_push(&p->conn->queue, call);
+    return p->conn;
+}
+
+int tc_pipe_run(struct tc_pipe *p, struct tc_call **call_ref, int64_t until_ms)
+{
+    struct tc_call *call = *call_ref;
+    bool leads = false, suspect = false;
+    tc_lock_acquire(&p->lock);
+    struct tc_conn *c = join_locked(p, call, until_ms);
+    if (c != NULL && c->leader == NULL) {
+        c->leader = call;
+        leads = true;
+        suspect = tc_mono_coarse_ms() - c->last_used_ms > IDLE_SUSPECT_MS;
+    }
+    tc_lock_release(&p->lock);
+    if (c == NULL)
+        return call->status;
+    enum turn turn = leads ? TURN_LEAD : wait_for_turn(p, c, call, until_ms);
+    if (turn == TURN_LEAD && !lead(p, c, call, until_ms, suspect))
+        turn = TURN_LEFT;
+    if (turn == TURN_LEFT) {
+        *call_ref = NULL;
+        return CACHE_E_UNKNOWN;
+    }
+    return call->status;
+}
+
+/* ---- the supervisor's side ---- */
+
+bool tc_pipe_is_missing(struct tc_pipe *p)
+{
+    tc_lock_acquire(&p->lock);
+    bool missing = p->conn == NULL;
+    tc_lock_release(&p->lock);
+    return missing;
+}
+
+void tc_pipe_attach(struct tc_pipe *p, struct tc_conn *c)
+{
+    tc_lock_acquire(&p->lock);
+    tc_assert(p->conn == NULL);
+    tc_redis_count(&p->env->counters, TC_REDIS_connects, 1);
+    if (p->had_one)
+        tc_redis_count(&p->env->counters, TC_REDIS_reconnects, 1);
+    p->had_one = true;
+    p->conn = c;
+    p->awaited = false;
+    c->last_used_ms = tc_mono_coarse_ms();
+    atomic_fetch_add(&p->env->health, 2);
+    tc_cond_broadcast(&p->changed);
+    tc_lock_release(&p->lock);
+}
+
+void tc_pipe_give_up(struct tc_pipe *p)
+{
+    tc_lock_acquire(&p->lock);
+    p->awaited = false;
+    tc_cond_broadcast(&p->changed);
+    tc_lock_release(&p->lock);
+}
