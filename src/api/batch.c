@@ -1,0 +1,179 @@
+/* Batches: each element is checked by itself; what cannot be looked up or stored does not keep the others from it. */
+#include "tier/batch.h"
+
+#include <string.h>
+
+#include "api/options.h"
+#include "api/values.h"
+
+#define MOST_ITEMS 65536
+
+/* What all three check first. With CACHE_OK the call is entered. */
+static int enter(struct cache *c, const struct cache_item *it, size_t n)
+{
+    if ((it == NULL && n > 0) || n > MOST_ITEMS)
+        return CACHE_E_INVALID;
+    return tc_cache_enter(c);
+}
+
+static void set_statuses(struct cache_item *it, size_t n, int status)
+{
+    for (size_t i = 0; i < n; i++)
+        it[i].status = status;
+}
+
+/* ---- get ---- */
+
+static void give_all(struct cache *c, struct cache_item *it, struct tc_batch_get *gets, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        it[i].status = tc_values_give(c, &gets[i].out, &it[i].value);
+}
+
+static int get_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_call *call)
+{
+    struct tc_batch_get *gets = tc_alloc_zeroed(&c->alloc, n * sizeof *gets);
+    if (gets == NULL)
+        return CACHE_E_NOMEM;
+    for (size_t i = 0; i < n; i++) {
+        int rc = tc_cache_target(c, it[i].key, &gets[i].target);
+        gets[i].out.status = rc == CACHE_OK ? CACHE_MISS : rc;
+    }
+    int rc = tc_batch_read(c, gets, n, call->flags, tc_cache_deadline(c, call->timeout_ms));
+    if (rc == CACHE_OK)
+        give_all(c, it, gets, n);
+    tc_free(&c->alloc, gets, n * sizeof *gets);
+    return rc;
+}
+
+int cache_get_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_call *o)
+{
+    int rc = enter(c, it, n);
+    if (rc != CACHE_OK)
+        return rc;
+    struct cache_call call;
+    for (size_t i = 0; i < n; i++)
+        memset(&it[i].value, 0, sizeof it[i].value);
+    rc = tc_options_call(o, &call);
+    if (rc == CACHE_OK && call.ticket != NULL)
+        rc = CACHE_E_INVALID;
+    if (rc == CACHE_OK && n > 0)
+        rc = get_many(c, it, n, &call);
+    if (rc != CACHE_OK)
+        set_statuses(it, n, rc);
+    tc_cache_leave(c);
+    return rc;
+}
+
+/* ---- set ---- */
+
+struct set_batch {
+    struct tc_value_in *values;
+    struct tc_target *targets;
+    struct tc_value_in **order, **scratch;
+};
+
+static bool alloc_set_batch(struct cache *c, struct set_batch *b, size_t n)
+{
+    b->values = tc_alloc_zeroed(&c->alloc, n * sizeof *b->values);
+    b->targets = tc_alloc_zeroed(&c->alloc, n * sizeof *b->targets);
+    b->order = tc_alloc(&c->alloc, n * sizeof(struct tc_value_in *));
+    b->scratch = tc_alloc(&c->alloc, n * sizeof(struct tc_value_in *));
+    return b->values != NULL && b->targets != NULL && b->order != NULL && b->scratch != NULL;
+}
+
+static void free_set_batch(struct cache *c, struct set_batch *b, size_t n)
+{
+    tc_free(&c->alloc, b->scratch, n * sizeof(struct tc_value_in *));
+    tc_free(&c->alloc, b->order, n * sizeof(struct tc_value_in *));
+    tc_free(&c->alloc, b->targets, n * sizeof *b->targets);
+    tc_free(&c->alloc, b->values, n * sizeof *b->values);
+}
+
+static int prepare(struct cache *c, const struct cache_item *it, struct tc_target *t, struct tc_value_in *in,
+                   int64_t ttl_ms)
+{
+    int rc = it->data == NULL && it->len > 0 ? CACHE_E_INVALID : tc_cache_target(c, it->key, t);
+    if (rc != CACHE_OK)
+        return rc;
+    return tc_write_prepare(c, t, (struct cache_slice){ it->data, it->len }, false, ttl_ms, in);
+}
+
+static void set_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_set_opts *o,
+                     struct set_batch *b)
+{
+    size_t good = 0;
+    for (size_t i = 0; i < n; i++) {
+        it[i].status = prepare(c, &it[i], &b->targets[i], &b->values[i], o->ttl_ms);
+        if (it[i].status == CACHE_OK)
+            b->order[good++] = &b->values[i];
+    }
+    if (good > 0)
+        tc_batch_write(c, b->order, good, NULL, tc_cache_deadline(c, o->timeout_ms), b->scratch);
+    for (size_t i = 0; i < n; i++) {
+        if (b->values[i].entry == NULL)
+            continue;
+        it[i].status = b->values[i].status;
+        tc_l1_drop(&c->l1, b->values[i].entry);
+    }
+}
+
+int cache_set_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_set_opts *o)
+{
+    int rc = enter(c, it, n);
+    if (rc != CACHE_OK)
+        return rc;
+    struct cache_set_opts opts;
+    rc = tc_options_set(o, &opts);
+    if (rc == CACHE_OK && opts.ticket != NULL)
+        rc = CACHE_E_INVALID;
+    if (rc == CACHE_OK && n > 0) {
+        struct set_batch b;
+        if (alloc_set_batch(c, &b, n))
+            set_many(c, it, n, &opts, &b);
+        else
+            rc = CACHE_E_NOMEM;
+        free_set_batch(c, &b, n);
+    }
+    if (rc != CACHE_OK)
+        set_statuses(it, n, rc);
+    tc_cache_leave(c);
+    return rc;
+}
+
+/* ---- invalidate ---- */
+
+/* A malformed key is in no tier: it is told so, and the others go on. */
+static void invalidate_each(struct cache *c, struct cache_item *it, size_t n, int64_t deadline_ms)
+{
+    enum { CHUNK = 64 };
+    struct tc_target targets[CHUNK];
+    int statuses[CHUNK];
+    size_t at[CHUNK], good = 0;
+    for (size_t i = 0; i < n; i++) {
+        it[i].status = tc_cache_target(c, it[i].key, &targets[good]);
+        if (it[i].status == CACHE_OK)
+            at[good++] = i;
+        if (good < CHUNK && i + 1 < n)
+            continue;
+        tc_invalidate_many(c, targets, statuses, good, deadline_ms);
+        for (size_t k = 0; k < good; k++)
+            it[at[k]].status = statuses[k];
+        good = 0;
+    }
+}
+
+int cache_invalidate_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_call *o)
+{
+    int rc = enter(c, it, n);
+    if (rc != CACHE_OK)
+        return rc;
+    struct cache_call call;
+    rc = tc_options_call(o, &call);
+    if (rc == CACHE_OK)
+        invalidate_each(c, it, n, tc_cache_deadline(c, call.timeout_ms));
+    else
+        set_statuses(it, n, rc);
+    tc_cache_leave(c);
+    return rc;
+}

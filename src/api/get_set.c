@@ -1,0 +1,141 @@
+/* The verbs of one key. Arguments are checked here and nowhere below. */
+#include <string.h>
+
+#include "api/options.h"
+#include "api/values.h"
+#include "tier/batch.h"
+
+/* ---- get ---- */
+
+int cache_get(struct cache *c, const struct cache_key *k, const struct cache_call *o, struct cache_value *v)
+{
+    struct tc_target t;
+    struct cache_call call;
+    if (v == NULL)
+        return CACHE_E_INVALID;
+    memset(v, 0, sizeof *v);
+    int rc = tc_cache_enter_key(c, k, &t);
+    if (rc != CACHE_OK)
+        return rc;
+    rc = tc_options_call(o, &call);
+    if (rc == CACHE_OK) {
+        struct tc_read_opts opts = { call.flags, call.timeout_ms, call.ticket };
+        struct tc_outcome out;
+        tc_read(c, &t, &opts, &out);
+        rc = tc_values_give(c, &out, v);
+    }
+    tc_cache_leave(c);
+    return rc;
+}
+
+/* Copies from a pinned entry. */
+static int copy_out(struct cache *c, struct tc_outcome *out, void *buf, size_t cap, struct cache_meta *m)
+{
+    int rc = out->status;
+    struct tc_entry *e = out->entry;
+    if (e == NULL)
+        return rc;
+    if (rc == CACHE_OK && e->len > cap)
+        rc = CACHE_E_BUFFER;
+    else if (rc == CACHE_OK && e->len > 0)
+        memcpy(buf, e->data, e->len);
+    if (m != NULL && rc != CACHE_ABSENT) {
+        struct tc_l1_copied fields = tc_values_fields(e);
+        tc_values_meta(c, &fields, out->tier, out->flags, m);
+    }
+    tc_l1_release(&c->l1, e);
+    return rc;
+}
+
+static int get_copy(struct cache *c, const struct tc_target *t, void *buf, size_t cap, struct cache_meta *m)
+{
+    struct tc_outcome out;
+    struct tc_l1_copied copied;
+    if (tc_read_copy(c, t, buf, cap, &copied, &out)) {
+        if (out.status == CACHE_OK && m != NULL)
+            tc_values_meta(c, &copied, CACHE_TIER_L1, 0, m);
+        return out.status;
+    }
+    return copy_out(c, &out, buf, cap, m);
+}
+
+int cache_get_copy(struct cache *c, const struct cache_key *k, void *buf, size_t cap, struct cache_meta *m)
+{
+    struct tc_target t;
+    if (buf == NULL && cap > 0)
+        return CACHE_E_INVALID;
+    int rc = tc_cache_enter_key(c, k, &t);
+    if (rc != CACHE_OK)
+        return rc;
+    rc = get_copy(c, &t, buf, cap, m);
+    tc_cache_leave(c);
+    return rc;
+}
+
+/* ---- set ---- */
+
+static int set_value(struct cache *c, const struct tc_target *t, struct cache_slice data, bool absent,
+                     const struct cache_set_opts *o)
+{
+    struct tc_value_in in, *at = &in, *scratch;
+    int rc = tc_write_prepare(c, t, data, absent, o->ttl_ms, &in);
+    if (rc != CACHE_OK)
+        return rc;
+    tc_batch_write(c, &at, 1, o->ticket, tc_cache_deadline(c, o->timeout_ms), &scratch);
+    tc_l1_drop(&c->l1, in.entry);
+    return in.status;
+}
+
+static int set(struct cache *c, const struct cache_key *k, struct cache_slice data, bool absent,
+               const struct cache_set_opts *in)
+{
+    struct tc_target t;
+    struct cache_set_opts o;
+    int rc = tc_cache_enter_key(c, k, &t);
+    if (rc != CACHE_OK)
+        return rc;
+    rc = tc_options_set(in, &o);
+    if (rc == CACHE_OK)
+        rc = set_value(c, &t, data, absent, &o);
+    tc_cache_leave(c);
+    return rc;
+}
+
+int cache_set(struct cache *c, const struct cache_key *k, const void *data, size_t len,
+              const struct cache_set_opts *o)
+{
+    if (data == NULL && len > 0)
+        return CACHE_E_INVALID;
+    return set(c, k, (struct cache_slice){ data, len }, false, o);
+}
+
+int cache_set_absent(struct cache *c, const struct cache_key *k, const struct cache_set_opts *o)
+{
+    return set(c, k, (struct cache_slice){ NULL, 0 }, true, o);
+}
+
+/* ---- invalidate ---- */
+
+int cache_invalidate(struct cache *c, const struct cache_key *k, const struct cache_call *o)
+{
+    struct tc_target t;
+    struct cache_call call;
+    int rc = tc_cache_enter_key(c, k, &t);
+    if (rc != CACHE_OK)
+        return rc;
+    rc = tc_options_call(o, &call);
+    if (rc == CACHE_OK)
+        tc_invalidate_many(c, &t, &rc, 1, tc_cache_deadline(c, call.timeout_ms));
+    tc_cache_leave(c);
+    return rc;
+}
+
+int cache_clear_local(struct cache *c)
+{
+    int rc = tc_cache_enter(c);
+    if (rc != CACHE_OK)
+        return rc;
+    tc_l1_clear(&c->l1);
+    tc_cache_leave(c);
+    return CACHE_OK;
+}

@@ -1,0 +1,62 @@
+/* Values: filling them, and releasing them from whatever thread, as often as anyone likes. */
+#include "api/values.h"
+
+#include <string.h>
+
+struct tc_l1_copied tc_values_fields(const struct tc_entry *e)
+{
+    return (struct tc_l1_copied){ e->flags, e->len, e->made_ms, e->taken_ms, e->fresh_until_ms };
+}
+
+static int64_t not_negative(int64_t ms)
+{
+    return ms > 0 ? ms : 0;
+}
+
+void tc_values_meta(struct cache *c, const struct tc_l1_copied *e, uint32_t tier, uint32_t flags,
+                    struct cache_meta *m)
+{
+    int64_t now_ms = tc_clock_coarse_ms(&c->clock);
+    memset(m, 0, sizeof *m);
+    m->len = e->len;
+    m->tier = tier;
+    m->flags = flags;
+    m->age_ms = not_negative(now_ms - e->made_ms);
+    m->ttl_ms = e->fresh_until_ms == TC_NEVER_MS ? CACHE_TTL_FOREVER : e->fresh_until_ms - now_ms;
+    /* A time left of exactly that much would read as "for ever". */
+    if (m->ttl_ms == CACHE_TTL_FOREVER && e->fresh_until_ms != TC_NEVER_MS)
+        m->ttl_ms = -1;
+    m->coherent_age_ms = not_negative(now_ms - e->taken_ms);
+}
+
+int tc_values_give(struct cache *c, struct tc_outcome *out, struct cache_value *v)
+{
+    memset(v, 0, sizeof *v);
+    v->meta.flags = out->flags;
+    if (out->entry == NULL)
+        return out->status;
+    struct tc_l1_copied fields = tc_values_fields(out->entry);
+    tc_values_meta(c, &fields, out->tier, out->flags, &v->meta);
+    if (out->status != CACHE_OK) {
+        tc_l1_release(&c->l1, out->entry);
+        return out->status;
+    }
+    v->data = out->entry->data;
+    v->len = out->entry->len;
+    v->pin = out->entry;
+    v->reserved[0] = (uint64_t)(uintptr_t)c;
+    return CACHE_OK;
+}
+
+void cache_value_release(struct cache_value *v)
+{
+    if (v == NULL || v->pin == NULL)
+        return;
+    struct cache *c = (struct cache *)(uintptr_t)v->reserved[0];
+    struct tc_entry *e = v->pin;
+    v->pin = NULL;
+    v->data = NULL;
+    v->len = 0;
+    if (!tc_fork_guard_is_child(&c->fork)) /* in a child the locks and counts are the parent's business */
+        tc_l1_release(&c->l1, e);
+}

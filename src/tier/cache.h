@@ -1,0 +1,90 @@
+/* struct cache: one cache and the parts it is made of. The parts know their own headers; this is where they meet.
+ *
+ * Lock order (docs/threading.md): flight bucket -> stripe. Every other lock is a leaf: types, recovery, worker, and
+ * those of the Redis backend. No lock is held while a callback of the application or a backend slot runs. */
+#ifndef TC_TIER_CACHE_H
+#define TC_TIER_CACHE_H
+
+#include "base/hash.h"
+#include "base/hooks.h"
+#include "policy/key.h"
+#include "policy/type.h"
+#include "tier/flight.h"
+#include "tier/l1/l1.h"
+#include "tier/l2.h"
+#include "tier/recovery.h"
+#include "tier/worker.h"
+
+#define TC_CALL_SHARDS 16
+
+/* Calls under way, counted where threads do not meet; cache_close() adds them up. */
+struct tc_calls {
+    _Alignas(TC_CACHELINE) _Atomic int64_t n;
+};
+
+struct tc_types {
+    struct tc_lock lock;       /* serialises registration */
+    struct cache_type *first;  /* newest first; a type is never taken out before the cache is closed */
+    _Atomic uint32_t count;
+    struct cache_type *by_id[TC_TYPES_MAX];
+};
+
+struct cache {
+    uint64_t magic;
+    uint64_t id; /* random: names the cache in tickets */
+    char *name;
+    struct tc_alloc alloc;
+    struct tc_clock clock;
+    struct tc_key_encoder encoder;
+    struct tc_notices notices;
+    struct cache_stats_sink_ops sink; /* stat NULL: none */
+    void *sink_ctx;
+    struct tc_hash hash;
+    struct tc_fork_guard fork;
+    int64_t timeout_ms, l2_timeout_ms, connect_timeout_ms;
+    uint64_t max_value_bytes;
+    struct tc_policy_defaults defaults;
+
+    struct tc_l1 l1;
+    struct tc_l2 l2;
+    struct tc_recovery recovery;
+    struct tc_flights flights;
+    struct tc_worker worker;
+    struct tc_types types;
+
+    bool recovery_ready, types_ready; /* their locks are made */
+    _Atomic bool closing;
+    atomic_flag closer; /* a thread is inside cache_close() */
+    struct tc_calls calls[TC_CALL_SHARDS];
+};
+
+#define TC_CACHE_MAGIC UINT64_C(0x7463636163686531)
+
+/* Every exported verb runs between these two. Returns CACHE_OK, or CACHE_E_INVALID, CACHE_E_FORKED, CACHE_E_CLOSED
+ * (then leave is not called). */
+int tc_cache_enter(struct cache *c);
+void tc_cache_leave(struct cache *c);
+
+/* The same with a key, which must be of this cache; *ref names it in L1. */
+struct tc_target {
+    struct cache_type *type;
+    struct tc_l1_ref ref;
+};
+int tc_cache_enter_key(struct cache *c, const struct cache_key *k, struct tc_target *t);
+int tc_cache_target(struct cache *c, const struct cache_key *k, struct tc_target *t); /* inside a call */
+
+/* Absolute deadline of a call with that timeout_ms (0 = the cache's default; negative is refused by the api layer). */
+int64_t tc_cache_deadline(struct cache *c, int64_t timeout_ms);
+
+static inline void tc_cache_count(struct cache_type *t, enum tc_counter which)
+{
+    tc_stats_add(&t->stats, which, 1);
+}
+
+/* True if entries of that type go to L2. */
+static inline bool tc_cache_uses_l2(const struct cache *c, const struct cache_type *t)
+{
+    return c->l2.present && !(tc_type_flags(t) & CACHE_TYPE_NO_L2);
+}
+
+#endif

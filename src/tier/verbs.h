@@ -1,0 +1,90 @@
+/* What the cache does, below the checking of arguments: reading, loading, writing, through both tiers. */
+#ifndef TC_TIER_VERBS_H
+#define TC_TIER_VERBS_H
+
+#include "tier/cache.h"
+
+/* The outcome of a look-up. With CACHE_OK and CACHE_ABSENT entry is pinned. */
+struct tc_outcome {
+    int status;
+    struct tc_entry *entry;
+    uint32_t tier;  /* CACHE_TIER_* */
+    uint32_t flags; /* CACHE_META_* */
+};
+
+/* ---- read.c ---- */
+struct tc_read_opts {
+    uint32_t flags;     /* CACHE_CALL_* */
+    int64_t timeout_ms; /* as in struct cache_call: a hit in L1 reads no exact clock */
+    struct cache_ticket *ticket; /* may be NULL */
+};
+void tc_read(struct cache *c, const struct tc_target *t, const struct tc_read_opts *o, struct tc_outcome *out);
+
+/* The same for a copy. True: L1 answered, out->status says what; a value was copied and copied tells of it. Otherwise
+ * the outcome is as tc_read's, to be copied from. */
+bool tc_read_copy(struct cache *c, const struct tc_target *t, void *buf, size_t cap, struct tc_l1_copied *copied,
+                  struct tc_outcome *out);
+
+/* The steps of it that other verbs share. tc_read_l1: true if L1 answered; else found says what stale entry is there
+ * (pinned) and which generation the key has. */
+bool tc_read_l1(struct cache *c, const struct tc_target *t, struct tc_l1_found *found, struct tc_outcome *out);
+void tc_read_settle(struct cache *c, struct tc_l2_read *r, uint64_t generation, struct tc_outcome *out);
+/* Answers with the stale entry and takes its pin: true; or drops it: false. */
+bool tc_read_stale(struct cache *c, struct tc_l1_found *found, bool allowed, struct tc_outcome *out);
+/* After both tiers were asked: the stale entry if L2 failed, else the miss and its ticket (may be NULL). */
+void tc_read_finish(struct cache *c, const struct tc_target *t, struct tc_l1_found *found, uint32_t flags,
+                    struct cache_ticket *ticket, struct tc_outcome *out);
+
+/* ---- fetch.c ---- */
+struct tc_fetch_opts {
+    uint32_t flags; /* CACHE_FETCH_* */
+    cache_load_fn *load;
+    void *user;
+    const struct cache_key *key;
+    int64_t deadline_ms;
+};
+void tc_fetch(struct cache *c, const struct tc_target *t, const struct tc_fetch_opts *o, struct tc_outcome *out);
+
+/* What cache_load_reply() and the others of its family do. */
+int tc_load_reply(struct cache_load *ld, const void *data, size_t len);
+void *tc_load_buffer(struct cache_load *ld, size_t len);
+int tc_load_absent(struct cache_load *ld);
+int tc_load_ttl(struct cache_load *ld, int64_t ttl_ms);
+int64_t tc_load_remaining_ms(const struct cache_load *ld);
+
+/* ---- write.c ---- */
+/* A value on its way in. */
+struct tc_value_in {
+    const struct tc_target *target;
+    struct tc_policy policy;
+    struct tc_entry *entry; /* the caller's reference */
+    struct cache_ttl ttl;
+    uint64_t generation; /* of the ticket; only for fills */
+    int status;          /* the result */
+    bool in_gate;        /* from here: while it is stored */
+    uint64_t gate;
+    size_t order;
+};
+
+/* Makes the entry of a value, with a copy of data, and decides its lifetimes. CACHE_OK, CACHE_E_NOMEM,
+ * CACHE_E_TOO_LARGE; only with CACHE_OK in->entry is a reference of the caller's. */
+int tc_write_prepare(struct cache *c, const struct tc_target *t, struct cache_slice data, bool absent,
+                     int64_t wished_ms, struct tc_value_in *in);
+
+/* Decides the lifetimes of in->entry from in->policy and sets them. load_us -1: not from a loader. */
+void tc_write_lifetime(struct cache *c, struct tc_value_in *in, int64_t wished_ms, int64_t load_us);
+/* Stores values that answer a miss, in one round trip; in->status: CACHE_OK, CACHE_QUEUED (L2 did not take it),
+ * CACHE_E_UNKNOWN, CACHE_E_TICKET, CACHE_E_TOO_LARGE, CACHE_E_NOMEM. */
+void tc_write_fill(struct cache *c, struct tc_value_in *in, int64_t deadline_ms);
+void tc_write_fill_many(struct cache *c, struct tc_value_in **in, size_t n, int64_t deadline_ms);
+/* Stores authoritative values; also CACHE_E_TIMEOUT. Reorders in. */
+void tc_write_set_many(struct cache *c, struct tc_value_in **in, size_t n, int64_t deadline_ms);
+/* ---- invalidate.c ---- */
+/* statuses[i]: CACHE_OK, CACHE_QUEUED, CACHE_E_UNKNOWN. In force in this process when it returns. */
+void tc_invalidate_many(struct cache *c, const struct tc_target *targets, int *statuses, size_t n,
+                        int64_t deadline_ms);
+
+/* Keeps the invalidation of a key whose state in L2 is not known. CACHE_QUEUED or CACHE_E_UNKNOWN. */
+int tc_invalidate_later(struct cache *c, const struct tc_target *t);
+
+#endif

@@ -1,0 +1,218 @@
+/* Storing values. Two kinds: a fill answers a miss and is refused if the key changed since; a set is a write of its own
+ * right and changes the key.
+ *
+ * L2 goes first, so that L1 never holds what L2 might have refused for good reason, and within the gate of l1.h, so
+ * that no invalidation is overtaken. Where L2 did not take a set, or may or may not have taken a fill, an invalidation
+ * of the key is kept: L2 must not serve what it holds under that key before it went through. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/ttl.h"
+#include "tier/verbs.h"
+
+void tc_write_lifetime(struct cache *c, struct tc_value_in *in, int64_t wished_ms, int64_t load_us)
+{
+    struct tc_entry *e = in->entry;
+    const struct tc_target *t = in->target;
+    int64_t now_ms = tc_clock_coarse_ms(&c->clock); /* as readers will: none sees more life than was given */
+    struct tc_ttl_ask ask = { .view = { .type = t->type,
+                                        .key = t->ref.key,
+                                        .value_len = e->len,
+                                        .absent = (e->flags & TC_ENTRY_ABSENT) != 0,
+                                        .previous_age_ms = -1,
+                                        .load_us = load_us },
+                              .wished_ms = wished_ms };
+    if (in->policy.decide != NULL)
+        tc_l1_history(&c->l1, t->ref, now_ms, &ask.view.previous_age_ms, &ask.view.previous_hits);
+    uint64_t ticks = in->policy.jitter_percent > 0 ? tc_ttl_ticks(t->type) : 0;
+    in->ttl = tc_ttl_decide(&in->policy, &ask, ticks);
+    if (in->policy.flags & CACHE_TYPE_NO_L1)
+        in->ttl.l1_ttl_ms = CACHE_TTL_NONE;
+    e->made_ms = e->taken_ms = now_ms;
+    int64_t life_ms = in->ttl.l1_ttl_ms != CACHE_TTL_NONE ? in->ttl.l1_ttl_ms : in->ttl.ttl_ms;
+    if (life_ms > 0) {
+        e->fresh_until_ms = tc_deadline(now_ms, life_ms);
+        e->keep_until_ms = tc_deadline(e->fresh_until_ms, in->policy.max_stale_ms);
+    }
+}
+
+int tc_write_prepare(struct cache *c, const struct tc_target *t, struct cache_slice data, bool absent,
+                     int64_t wished_ms, struct tc_value_in *in)
+{
+    *in = (struct tc_value_in){ .target = t };
+    if (data.len > c->max_value_bytes)
+        return CACHE_E_TOO_LARGE;
+    in->entry = tc_entry_open(&c->alloc, c->l1.node_bytes, t->type, t->ref.hash, t->ref.key, data.len);
+    if (in->entry == NULL)
+        return CACHE_E_NOMEM;
+    if (data.len > 0)
+        memcpy(tc_entry_room(in->entry), data.data, data.len);
+    in->entry->flags = absent ? TC_ENTRY_ABSENT : 0;
+    tc_type_policy(t->type, &in->policy);
+    tc_write_lifetime(c, in, wished_ms, -1);
+    return CACHE_OK;
+}
+
+static bool goes_to_l2(struct cache *c, const struct tc_value_in *in)
+{
+    return c->l2.present && !(in->policy.flags & CACHE_TYPE_NO_L2) && in->ttl.ttl_ms != CACHE_TTL_NONE;
+}
+
+static int put_in_l1(struct cache *c, struct tc_value_in *in, const uint64_t *generation, bool advance)
+{
+    if (in->ttl.l1_ttl_ms == CACHE_TTL_NONE)
+        return CACHE_OK;
+    return tc_l1_put(&c->l1, in->entry, &in->policy, generation, advance);
+}
+
+/* Sends those of in whose status is CACHE_E_UNKNOWN; each gets what L2 said. */
+static void send_many(struct cache *c, struct tc_value_in **in, size_t n, int64_t deadline_ms)
+{
+    struct tc_l2_write one, *writes = &one;
+    if (n > 1)
+        writes = tc_alloc_zeroed(&c->alloc, n * sizeof *writes);
+    size_t sent = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (in[i]->status != CACHE_E_UNKNOWN)
+            continue;
+        if (writes == NULL)
+            in[i]->status = CACHE_E_NOMEM;
+        else
+            writes[sent++] = (struct tc_l2_write){ in[i]->target, in[i]->entry, in[i]->ttl.ttl_ms, 0, NULL, 0 };
+    }
+    int64_t until_ms = tc_l2_deadline(c, deadline_ms, false);
+    if (sent == 1)
+        tc_l2_write_one(c, writes, until_ms);
+    else if (sent > 1)
+        tc_l2_write_many(c, writes, sent, until_ms);
+    for (size_t i = 0, at = 0; at < sent; i++)
+        if (in[i]->status == CACHE_E_UNKNOWN)
+            in[i]->status = writes[at++].status;
+    if (n > 1)
+        tc_free(&c->alloc, writes, n * sizeof *writes);
+}
+
+/* ---- fills ---- */
+
+static bool fill_enters(struct cache *c, struct tc_value_in *in)
+{
+    in->status = CACHE_OK;
+    if (!goes_to_l2(c, in))
+        return false;
+    if (!tc_l2_usable(c)) {
+        in->status = CACHE_E_UNAVAILABLE;
+        return false;
+    }
+    bool entered = tc_l1_fill_begin(&c->l1, in->target->ref.hash, in->generation);
+    in->status = entered ? CACHE_E_UNKNOWN : CACHE_E_TICKET;
+    return entered;
+}
+
+static void fill_settles(struct cache *c, struct tc_value_in *in)
+{
+    switch (in->status) {
+    case CACHE_E_TICKET:
+    case CACHE_E_TOO_LARGE:
+    case CACHE_E_NOMEM:
+        return;
+    case CACHE_OK:
+        break;
+    case CACHE_E_UNKNOWN: /* it may still reach L2, after an invalidation that is yet to come */
+        in->status = tc_invalidate_later(c, in->target);
+        break;
+    default:
+        in->status = CACHE_QUEUED;
+    }
+    /* L1's refusal decides where L2 does not hold the value. */
+    int l1 = put_in_l1(c, in, &in->generation, false);
+    if (l1 == CACHE_E_TICKET || (l1 != CACHE_OK && !goes_to_l2(c, in)))
+        in->status = l1;
+}
+
+void tc_write_fill_many(struct cache *c, struct tc_value_in **in, size_t n, int64_t deadline_ms)
+{
+    for (size_t i = 0; i < n; i++)
+        in[i]->in_gate = fill_enters(c, in[i]);
+    send_many(c, in, n, deadline_ms);
+    for (size_t i = 0; i < n; i++) {
+        if (in[i]->in_gate)
+            tc_l1_fill_end(&c->l1, in[i]->target->ref.hash);
+        fill_settles(c, in[i]);
+    }
+}
+
+void tc_write_fill(struct cache *c, struct tc_value_in *in, int64_t deadline_ms)
+{
+    tc_write_fill_many(c, &in, 1, deadline_ms);
+}
+
+/* ---- sets ---- */
+
+static int by_gate(const void *a, const void *b)
+{
+    const struct tc_value_in *x = *(struct tc_value_in *const *)a, *y = *(struct tc_value_in *const *)b;
+    return x->gate < y->gate ? -1 : x->gate > y->gate ? 1 : x->order < y->order ? -1 : 1;
+}
+
+/* Takes every gate that the values need, once and in order. Values of a gate that did not open by the deadline get
+ * CACHE_E_TIMEOUT, the others CACHE_E_UNKNOWN: to be sent. */
+static void sets_enter(struct cache *c, struct tc_value_in **in, size_t n, int64_t deadline_ms)
+{
+    for (size_t i = 0; i < n; i++) {
+        in[i]->gate = tc_l1_gate_id(&c->l1, in[i]->target->ref.hash);
+        in[i]->order = i;
+    }
+    qsort(in, n, sizeof *in, by_gate);
+    for (size_t i = 0; i < n; i++) {
+        bool again = i > 0 && in[i]->gate == in[i - 1]->gate;
+        in[i]->in_gate = !again && tc_l1_write_begin(&c->l1, in[i]->target->ref, true, deadline_ms);
+        if (again)
+            tc_l1_invalidate(&c->l1, in[i]->target->ref);
+        in[i]->status = again ? in[i - 1]->status : in[i]->in_gate ? CACHE_E_UNKNOWN : CACHE_E_TIMEOUT;
+    }
+}
+
+static void set_settles(struct cache *c, struct tc_value_in *in)
+{
+    switch (in->status) {
+    case CACHE_E_TIMEOUT:   /* not stored: it never had its turn */
+    case CACHE_E_TOO_LARGE: /* nor this, which L2 refuses for good */
+    case CACHE_E_NOMEM:
+        return;
+    case CACHE_OK:
+        break;
+    default:
+        in->status = tc_invalidate_later(c, in->target);
+    }
+    put_in_l1(c, in, NULL, true);
+}
+
+static void set_l2(struct cache *c, struct tc_value_in **in, size_t n, int64_t deadline_ms)
+{
+    sets_enter(c, in, n, deadline_ms);
+    for (size_t i = 0; i < n; i++)
+        if (in[i]->status == CACHE_E_UNKNOWN && !tc_l2_usable(c))
+            in[i]->status = CACHE_E_UNAVAILABLE;
+    send_many(c, in, n, deadline_ms);
+    for (size_t i = 0; i < n; i++)
+        set_settles(c, in[i]);
+    for (size_t i = 0; i < n; i++)
+        if (in[i]->in_gate)
+            tc_l1_write_end(&c->l1, in[i]->target->ref.hash, true);
+}
+
+void tc_write_set_many(struct cache *c, struct tc_value_in **in, size_t n, int64_t deadline_ms)
+{
+    size_t to_l2 = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct tc_value_in *v = in[i];
+        if (goes_to_l2(c, v)) {
+            in[i] = in[to_l2];
+            in[to_l2++] = v;
+        } else {
+            v->status = put_in_l1(c, v, NULL, true);
+        }
+    }
+    if (to_l2 > 0)
+        set_l2(c, in, to_l2, deadline_ms);
+}
