@@ -38,7 +38,7 @@ void tc_lock_release(struct tc_lock *l);
 bool tc_lock_is_mine(struct tc_lock *l);
 #define tc_lock_assert_held(l) tc_assert(tc_lock_is_mine(l))
 #else
-#define tc_lock_assert_held(l) ((void)0)
+#define tc_lock_assert_held(l) ((void)(l))
 #endif
 
 struct tc_cond {

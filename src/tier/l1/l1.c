@@ -197,11 +197,8 @@ void tc_l1_history(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, int64
 uint64_t tc_l1_bytes(struct tc_l1 *l1)
 {
     uint64_t bytes = l1->fixed_bytes;
-    for (size_t i = 0; i < l1->n_stripes; i++) {
-        tc_lock_acquire(&l1->stripes[i].lock);
-        bytes += l1->stripes[i].bytes;
-        tc_lock_release(&l1->stripes[i].lock);
-    }
+    for (size_t i = 0; i < l1->n_stripes; i++)
+        bytes += tc_stripe_bytes(&l1->stripes[i]);
     return bytes;
 }
 

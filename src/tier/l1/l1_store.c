@@ -68,9 +68,9 @@ struct put {
 /* Evicts until the stripe has room for need more bytes. CACHE_OK or NEEDS_ROOM. */
 static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, uint64_t need)
 {
-    draw(l1, s, s->bytes + need);
-    while (s->bytes + need > s->granted) {
-        put->missing = s->bytes + need - s->granted;
+    draw(l1, s, tc_stripe_bytes(s) + need);
+    while (tc_stripe_bytes(s) + need > s->granted) {
+        put->missing = tc_stripe_bytes(s) + need - s->granted;
         if (!put->force && s->granted < l1->fair)
             return NEEDS_ROOM;
         struct tc_entry *victim = tc_stripe_victim(s, NULL, NULL);
@@ -85,9 +85,11 @@ static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, uin
 static int make_gap(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 {
     struct tc_entry *victim;
+    uint64_t grown_bytes = 0;
     bool failed;
-    while ((victim = tc_index_make_room(&s->index, l1->alloc, put->e->hash, &s->bytes, &failed)) != NULL)
+    while ((victim = tc_index_make_room(&s->index, l1->alloc, put->e->hash, &grown_bytes, &failed)) != NULL)
         tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_probe, &put->dropped);
+    tc_stripe_account(s, grown_bytes, 0);
     return failed ? CACHE_E_NOMEM : CACHE_OK;
 }
 
@@ -134,7 +136,7 @@ static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need
     tc_lock_assert_held(&s->lock);
     uint64_t given = 0;
     while (given < need && s->granted > floor) {
-        uint64_t idle = s->granted - s->bytes;
+        uint64_t idle = s->granted - tc_stripe_bytes(s);
         if (idle > 0) {
             uint64_t above = s->granted - floor, give = need - given;
             give = give < idle ? give : idle;

@@ -98,7 +98,7 @@ struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t
     o->type = t;
     o->next = s->shared.next;
     s->shared.next = o;
-    s->bytes += tc_stripe_order_bytes(l1);
+    tc_stripe_account(s, tc_stripe_order_bytes(l1), 0);
     return o;
 }
 
@@ -122,7 +122,7 @@ void tc_stripe_remove(struct tc_stripe *s, struct tc_entry *e, tc_reason why, st
     tc_wheel_remove(&s->wheel, e);
     s->l1->evict.remove(e->order->state, tc_entry_node(e));
     e->order->count--;
-    s->bytes -= e->bytes;
+    tc_stripe_account(s, 0, e->bytes);
     atomic_fetch_sub_explicit(&e->type->l1_entries, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&e->type->l1_bytes, e->bytes, memory_order_relaxed);
     tc_stats_add(&e->type->stats, why, 1);
@@ -140,7 +140,7 @@ void tc_stripe_link(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o,
         tc_wheel_add(&s->wheel, e);
     s->l1->evict.insert(o->state, tc_entry_node(e), e->hash, e->bytes);
     o->count++;
-    s->bytes += e->bytes;
+    tc_stripe_account(s, e->bytes, 0);
     atomic_fetch_add_explicit(&e->type->l1_entries, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&e->type->l1_bytes, e->bytes, memory_order_relaxed);
 }
@@ -201,6 +201,6 @@ bool tc_stripe_check(struct tc_stripe *s)
         for (size_t at = 0; at < TC_WHEEL_SLOTS; at++)
             for (struct tc_entry *e = s->wheel.slots[level][at]; e != NULL; e = e->wheel_next)
                 in_wheel++;
-    return entries == s->index.count && entries == ordered && timed == in_wheel && bytes == s->bytes &&
-           s->bytes <= s->granted;
+    return entries == s->index.count && entries == ordered && timed == in_wheel && bytes == tc_stripe_bytes(s) &&
+           bytes <= s->granted;
 }

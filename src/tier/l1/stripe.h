@@ -42,7 +42,7 @@ struct tc_stripe {
     struct tc_l1 *l1;
     struct tc_index index;
     struct tc_order shared; /* the first of the orders */
-    uint64_t bytes;         /* entries and table, as the heap counts them */
+    _Atomic uint64_t bytes;   /* entries and table, as the heap counts them. Written under the lock */
     _Atomic uint64_t granted; /* its share of the limit; bytes <= granted. Written under the lock */
     struct tc_gate gates[TC_GATES];
     struct tc_wheel wheel;
@@ -50,6 +50,17 @@ struct tc_stripe {
 
 int tc_stripe_init(struct tc_stripe *s, struct tc_l1 *l1, int64_t now_ms); /* CACHE_OK, _E_NOMEM, _E_SYSTEM */
 void tc_stripe_fini(struct tc_stripe *s); /* frees every entry that nobody pins */
+
+/* The lock makes the sum right; the atomic is for those who only look. */
+static inline uint64_t tc_stripe_bytes(struct tc_stripe *s)
+{
+    return atomic_load_explicit(&s->bytes, memory_order_relaxed);
+}
+
+static inline void tc_stripe_account(struct tc_stripe *s, uint64_t more, uint64_t less)
+{
+    atomic_store_explicit(&s->bytes, tc_stripe_bytes(s) + more - less, memory_order_relaxed);
+}
 
 static inline struct tc_gate *tc_stripe_gate(struct tc_stripe *s, uint64_t hash)
 {
