@@ -2,6 +2,7 @@
 #include "platform/platform.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <time.h>
 
 int tc_lock_init(struct tc_lock *l)
@@ -107,6 +108,7 @@ bool tc_cond_wait(struct tc_cond *c, struct tc_lock *l, int64_t timeout_ms)
 
 int tc_event_init(struct tc_event *e)
 {
+    e->sets = 0;
     return sem_init(&e->sem, 0, 0) == 0 ? 0 : errno;
 }
 
@@ -117,17 +119,26 @@ void tc_event_fini(struct tc_event *e)
 
 void tc_event_set(struct tc_event *e)
 {
+    atomic_fetch_add_explicit(&e->sets, 1, memory_order_release);
     sem_post(&e->sem);
+}
+
+static bool wait_for_sem(sem_t *sem, int64_t timeout_ms)
+{
+    if (timeout_ms <= 0)
+        return sem_trywait(sem) == 0;
+    struct timespec until = monotonic_after(timeout_ms);
+    int rc;
+    do
+        rc = sem_clockwait(sem, CLOCK_MONOTONIC, &until);
+    while (rc != 0 && errno == EINTR);
+    return rc == 0;
 }
 
 bool tc_event_wait(struct tc_event *e, int64_t timeout_ms)
 {
-    if (timeout_ms <= 0)
-        return sem_trywait(&e->sem) == 0;
-    struct timespec until = monotonic_after(timeout_ms);
-    int rc;
-    do
-        rc = sem_clockwait(&e->sem, CLOCK_MONOTONIC, &until);
-    while (rc != 0 && errno == EINTR);
-    return rc == 0;
+    bool set = wait_for_sem(&e->sem, timeout_ms);
+    if (set)
+        (void)atomic_load_explicit(&e->sets, memory_order_acquire);
+    return set;
 }

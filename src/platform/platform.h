@@ -54,6 +54,8 @@ bool tc_cond_wait(struct tc_cond *c, struct tc_lock *l, int64_t timeout_ms);
 /* ---- lock.c too: one-shot wake-up of one waiting thread, with a deadline in real time ---- */
 struct tc_event {
     sem_t sem;
+    _Atomic unsigned sets; /* orders what happened before a set with what comes after a wait, for ThreadSanitizer too,
+                              which does not know sem_clockwait() */
 };
 int tc_event_init(struct tc_event *e); /* 0 or an errno */
 void tc_event_fini(struct tc_event *e);
@@ -61,10 +63,16 @@ void tc_event_set(struct tc_event *e);                       /* wakes one wait, 
 bool tc_event_wait(struct tc_event *e, int64_t timeout_ms);  /* false: not set within timeout_ms */
 
 /* ---- thread.c ---- */
-/* Starts a joinable thread with all signals blocked and that name. 0 or an errno. */
-int tc_thread_start(pthread_t *out, const char *name, void *(*run)(void *arg), void *arg);
+struct tc_thread {
+    pthread_t id;
+    struct tc_event ended;
+    void *(*run)(void *arg);
+    void *arg;
+};
+/* Starts a thread with all signals blocked and that name; *t must stay where it is until it is joined. 0 or an errno. */
+int tc_thread_start(struct tc_thread *t, const char *name, void *(*run)(void *arg), void *arg);
 /* Joins within timeout_ms. False: it still runs. */
-bool tc_thread_join(pthread_t t, int64_t timeout_ms);
+bool tc_thread_join(struct tc_thread *t, int64_t timeout_ms);
 /* A small number that tells threads apart well enough to spread counters; constant within a thread. */
 unsigned tc_thread_slot(void);
 

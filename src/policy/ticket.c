@@ -52,8 +52,9 @@ static unsigned find(uint64_t cache_id, uint64_t hash)
 void tc_ticket_remember(uint64_t cache_id, uint64_t hash, uint64_t generation, int64_t now_ms)
 {
     unsigned i = find(cache_id, hash);
-    if (i == TC_TICKET_RING)
-        i = ring.next++ % TC_TICKET_RING;
+    if (i < TC_TICKET_RING)
+        ring.misses[i].cache_id = 0; /* its turn is that of the latest miss */
+    i = ring.next++ % TC_TICKET_RING;
     ring.hashes[i] = hash;
     ring.misses[i] = (struct miss){ cache_id, generation, now_ms };
 }

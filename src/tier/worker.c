@@ -141,6 +141,6 @@ bool tc_worker_stop(struct cache *c, int64_t timeout_ms)
     w->stopping = true;
     tc_lock_release(&w->lock);
     tc_cond_broadcast(&w->cond);
-    w->running = !tc_thread_join(w->thread, timeout_ms);
+    w->running = !tc_thread_join(&w->thread, timeout_ms);
     return !w->running;
 }

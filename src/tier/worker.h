@@ -9,7 +9,7 @@ struct cache;
 struct tc_worker {
     struct tc_lock lock;
     struct tc_cond cond;
-    pthread_t thread;
+    struct tc_thread thread;
     bool ready;      /* lock and cond are made */
     bool running;    /* thread is to be joined */
     bool woken;      /* (lock) */
