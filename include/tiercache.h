@@ -370,8 +370,8 @@ struct cache_fetch_opts {
 /* Looks k up in L1, then L2, then calls o->load in this thread and stores its reply in both tiers. Callers in this
  * process that miss the same key share one load; each waits no longer than its own time-out. Who arrives after an
  * invalidation never gets the value of a load that began before it, and such a load stores nothing.
- * If the loader fails, or the time runs out, an L1 entry past its TTL but within max_stale_ms answers, flagged
- * CACHE_META_STALE. The loader itself is not interrupted: it should respect cache_load_remaining_ms().
+ * While L2 is out of reach, and if the loader fails or the time runs out, an L1 entry past its TTL but within
+ * max_stale_ms answers, flagged CACHE_META_STALE (not with CACHE_FETCH_NO_STALE). The loader itself is not interrupted: it should respect cache_load_remaining_ms().
  * v as in cache_get(). Returns CACHE_OK, CACHE_ABSENT, CACHE_E_TIMEOUT, CACHE_E_DEADLOCK, CACHE_E_LOAD, a loader's
  * own code, CACHE_E_TOO_LARGE, CACHE_E_NOMEM, or the key's sticky error. */
 TIERCACHE_API int cache_fetch(struct cache *c, const struct cache_key *k, const struct cache_fetch_opts *o,

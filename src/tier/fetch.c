@@ -241,10 +241,22 @@ static void join(struct run *r, struct tc_flight *flight, struct tc_outcome *out
         r->flags |= CACHE_META_JOINED;
 }
 
+/* While L2 is out its hits would all become loads at once: what was good until lately goes before the origin. */
+static bool spare_origin(struct run *r, struct tc_outcome *out)
+{
+    struct cache *c = r->cache;
+    if (r->found.entry == NULL || r->opts->flags & CACHE_FETCH_NO_STALE ||
+        !tc_cache_uses_l2(c, r->target->type) || tc_l2_usable(c))
+        return false;
+    tc_cache_count(r->target->type, TC_COUNT_l2_skipped);
+    out->flags |= CACHE_META_L2_OUT;
+    return tc_read_stale(c, &r->found, true, out);
+}
+
 void tc_fetch(struct cache *c, const struct tc_target *t, const struct tc_fetch_opts *o, struct tc_outcome *out)
 {
     struct run r = { .cache = c, .target = t, .opts = o };
-    if (tc_read_l1(c, t, &r.found, out))
+    if (tc_read_l1(c, t, &r.found, out) || spare_origin(&r, out))
         return;
     tc_cache_count(t->type, TC_COUNT_l1_misses);
     tc_type_policy(t->type, &r.policy);

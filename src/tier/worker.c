@@ -46,7 +46,7 @@ static void tell_health(struct cache *c, int health)
     bool up = health == CACHE_BACKEND_UP, was_up = c->worker.last_health == CACHE_BACKEND_UP;
     bool first = c->worker.last_health == 0;
     c->worker.last_health = health;
-    if (up == was_up && !(first && !up))
+    if (up == was_up && !first)
         return;
     int64_t now_ms = tc_clock_now_ms(&c->clock);
     tc_lock_acquire(&c->l2.report_lock);
@@ -71,10 +71,13 @@ static int64_t least_delay(int64_t a, int64_t b)
 
 static int64_t work(struct cache *c)
 {
+    /* A loss is told before the attempt to mend it, which may take as long as connecting may. */
+    if (c->worker.last_health != 0)
+        tell_health(c, tc_l2_health(c));
+    tc_recovery_tell(c);
     int64_t delay_ms = c->l2.ops.maintain(c->l2.ctx);
     int health = tc_l2_health(c);
     tell_health(c, health);
-    tc_recovery_tell(c);
     if (health == CACHE_BACKEND_UP &&
         !tc_recovery_replay(c, tc_deadline(tc_clock_now_ms(&c->clock), c->timeout_ms)))
         delay_ms = least_delay(delay_ms, REPLAY_RETRY_MS);

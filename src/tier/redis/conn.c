@@ -34,7 +34,7 @@ struct tc_conn *tc_conn_new(struct tc_redis_env *env, struct tc_link link)
     c->env = env;
     c->link = link;
     c->in = in;
-    c->opened_ms = c->last_used_ms = tc_mono_ms();
+    c->opened_ms = tc_mono_ms();
     struct tc_resp_limits limits = { .max_bulk_bytes = env->max_reply_bytes,
                                      .max_total_bytes = env->max_reply_bytes + LARGEST_BUFFERED_REPLY,
                                      .body_min_bytes = TC_CONN_DIRECT_MIN_BYTES };

@@ -43,7 +43,7 @@ struct tc_conn {
     struct tc_call *leader; /* NULL: nobody uses the connection */
     bool draining;          /* a call was abandoned: no new calls, closed when the last caller has gone */
     bool answered;          /* it did useful work */
-    int64_t opened_ms, last_used_ms;
+    int64_t opened_ms;
 };
 
 /* Takes over link. NULL when out of memory; link is closed then. */

@@ -23,9 +23,8 @@
 
 #include "tiercache.h"
 
-#define BATCH_MAX 64          /* calls taken in flight at a time */
-#define IDLE_SUSPECT_MS 1000  /* a connection idle for longer is looked at before it is used */
-#define PROVEN_AFTER_MS 2000  /* a connection that lived so long counts as a success */
+#define BATCH_MAX 64         /* calls taken in flight at a time */
+#define PROVEN_AFTER_MS 2000 /* a connection that lived so long counts as a success */
 #define EVENT_IS_COMING_MS 60000
 
 int tc_pipe_init(struct tc_pipe *p, struct tc_redis_env *env)
@@ -194,7 +193,6 @@ static void finish_lost_locked(struct tc_pipe *p, struct tc_conn *c, enum tc_con
 static void hand_over_locked(struct tc_pipe *p, struct tc_conn *c, struct aftermath *a)
 {
     tc_lock_assert_held(&p->lock);
-    c->last_used_ms = tc_mono_coarse_ms();
     c->leader = successor_locked(p, c);
     if (c->leader != NULL) {
         c->leader->leads = true;
@@ -245,7 +243,8 @@ static void take_queue_locked(struct tc_pipe *p, struct tc_conn *c, int64_t unti
     tc_redis_count(&p->env->counters, TC_REDIS_commands, n_commands);
 }
 
-/* A connection that lay idle may have been closed by the server, or hold what nobody asked for. */
+/* A connection with nothing in flight may have been closed by the server, or hold what nobody asked for and what would
+ * be taken for the answer to the next command. One look costs a fiftieth of a round trip. */
 static enum tc_conn_state inspect(struct tc_conn *c)
 {
     switch (tc_link_peek(&c->link)) {
@@ -282,15 +281,14 @@ static enum lead_end conclude_locked(struct tc_pipe *p, struct tc_conn *c, struc
 }
 
 /* Serves everyone on c until own is at its end. False: own was left behind. */
-static bool lead(struct tc_pipe *p, struct tc_conn *c, struct tc_call *own, int64_t until_ms, bool suspect)
+static bool lead(struct tc_pipe *p, struct tc_conn *c, struct tc_call *own, int64_t until_ms)
 {
     enum lead_end end;
     do {
         /* Those whose answers have just come will be back with new calls in a moment: let them join this flush. */
         if (c->batch > 1)
             sched_yield();
-        enum tc_conn_state state = suspect ? inspect(c) : TC_CONN_OPEN;
-        suspect = false;
+        enum tc_conn_state state = c->flight.n == 0 ? inspect(c) : TC_CONN_OPEN;
         if (state == TC_CONN_OPEN) {
             tc_lock_acquire(&p->lock);
             take_queue_locked(p, c, until_ms);
@@ -350,19 +348,18 @@ static struct tc_conn *join_locked(struct tc_pipe *p, struct tc_call *call, int6
 int tc_pipe_run(struct tc_pipe *p, struct tc_call **call_ref, int64_t until_ms)
 {
     struct tc_call *call = *call_ref;
-    bool leads = false, suspect = false;
+    bool leads = false;
     tc_lock_acquire(&p->lock);
     struct tc_conn *c = join_locked(p, call, until_ms);
     if (c != NULL && c->leader == NULL) {
         c->leader = call;
         leads = true;
-        suspect = tc_mono_coarse_ms() - c->last_used_ms > IDLE_SUSPECT_MS;
     }
     tc_lock_release(&p->lock);
     if (c == NULL)
         return call->status;
     enum turn turn = leads ? TURN_LEAD : wait_for_turn(p, c, call, until_ms);
-    if (turn == TURN_LEAD && !lead(p, c, call, until_ms, suspect))
+    if (turn == TURN_LEAD && !lead(p, c, call, until_ms))
         turn = TURN_LEFT;
     if (turn == TURN_LEFT) {
         *call_ref = NULL;
@@ -391,7 +388,6 @@ void tc_pipe_attach(struct tc_pipe *p, struct tc_conn *c)
     p->had_one = true;
     p->conn = c;
     p->awaited = false;
-    c->last_used_ms = tc_mono_coarse_ms();
     atomic_fetch_add(&p->env->health, 2);
     tc_cond_broadcast(&p->changed);
     tc_lock_release(&p->lock);
