@@ -184,7 +184,7 @@ struct cache_opts {
     const char *name; /* namespace of every key in L2: [A-Za-z0-9_.-], 1 to 64 characters; NULL = "cache" */
 
     uint64_t l1_bytes;   /* memory limit of L1, all overhead counted; 0 = 64 MiB, else at least 64 KiB */
-    uint32_t l1_stripes; /* locks of L1: a power of two up to 1024; 0 = chosen from l1_bytes, at most 64 */
+    uint32_t l1_stripes; /* locks of L1: a power of two up to 1024; 0 = chosen from l1_bytes, 256 at most */
     uint32_t l2_connections; /* shared, pipelined connections to L2; 0 = 1, at most 16 */
 
     const char *l2_url; /* redis://[user[:password]@]host[:port][/db], unix://[user[:password]@]/path[?db=N];
@@ -196,7 +196,7 @@ struct cache_opts {
     int64_t timeout_ms;         /* of calls that give none; 0 = 1,000 */
     int64_t l2_timeout_ms;      /* the most that one L2 command may take of a call's time; 0 = 200 */
     int64_t connect_timeout_ms; /* for connecting and authenticating; 0 = 1,000 */
-    uint64_t max_value_bytes;   /* larger values are refused with CACHE_E_TOO_LARGE; 0 = 64 MiB, at most 512 MiB - 1 MiB */
+    uint64_t max_value_bytes;   /* larger values are refused with CACHE_E_TOO_LARGE; 0 = 64 MiB, at most 511 MiB */
     uint64_t recovery_max_keys; /* invalidations kept while L2 is out; 0 = 65,536 */
 
     const struct cache_key_encoder_ops *key_encoder; /* NULL = the default encoder (see cache_key_init) */
@@ -229,14 +229,18 @@ TIERCACHE_API int cache_opts_from_env(struct cache_opts *o, char *err, size_t er
  * opens all the same, degraded, and keeps trying in the background (unless CACHE_OPEN_REQUIRE_L2).
  * *out is set on success only. err receives a sentence about what is wrong; may be NULL.
  * If this fails, backend_ctx still belongs to the caller.
- * Returns CACHE_OK, CACHE_E_NOMEM, CACHE_E_SYSTEM, CACHE_E_ABI; with CACHE_OPEN_REQUIRE_L2 also
+ * Returns CACHE_OK, CACHE_E_INVALID (err names the field), CACHE_E_NOMEM, CACHE_E_SYSTEM, CACHE_E_ABI; with
+ * CACHE_OPEN_REQUIRE_L2, after connect_timeout_ms and the look-up of the host name at most, also
  * CACHE_E_UNAVAILABLE, CACHE_E_TIMEOUT, CACHE_E_AUTH, CACHE_E_PROTOCOL, CACHE_E_REFUSED. */
 TIERCACHE_API int cache_open(const struct cache_opts *o, struct cache **out, char *err, size_t err_cap);
 
 /* Closes c and frees it. Refuses new calls at once, then waits up to timeout_ms (0 = do not wait, negative invalid)
  * for running calls to end, pinned values to be released and queued invalidations to reach L2. c may be NULL.
- * Returns CACHE_OK: c is gone. CACHE_BUSY: calls run, values are pinned, or the cache's thread is still looking up a
- * host name; c refuses new calls, pinned values stay readable; call again. Invalidations that L2 did not take before the time-out are given up (an event says how many). */
+ * The cache's own thread may take up to l2_timeout_ms more to end.
+ * Returns CACHE_OK: c is gone. CACHE_BUSY: calls run, values are pinned, the cache's thread is still connecting or
+ * looking up a host name, or another thread is closing c; c refuses new calls, pinned values stay readable; call
+ * again.
+ * Invalidations that L2 did not take before the time-out are given up (an event says how many). */
 TIERCACHE_API int cache_close(struct cache *c, int64_t timeout_ms);
 
 /* ---- types ---------------------------------------------------------------------------------------------------- */
@@ -257,7 +261,7 @@ struct cache_type_opts {
                           CACHE_TTL_FOREVER = no such bound. L1 never outlives what is left in L2. With L2 this is the
                           bound on how long another process's invalidation may go unnoticed. */
     int64_t negative_ttl_ms; /* of a cached absence; 0 = the lesser of ttl_ms and 10,000; CACHE_TTL_NONE = not cached */
-    int64_t max_stale_ms; /* how long past its TTL a value may answer when L2 or the loader fails; 0 = 60,000; -1 = never */
+    int64_t max_stale_ms; /* how long past its TTL a value may answer if L2 or a loader fails; 0 = 60,000, -1 = never */
     int64_t load_timeout_ms; /* after this a load that has not ended no longer holds its key; 0 = 30,000 */
     uint32_t jitter_percent; /* each TTL is shortened by a random 0 to this many percent; 0 to 90 */
     uint32_t reserved;       /* must be 0 */
@@ -312,7 +316,8 @@ TIERCACHE_API int cache_key_status(const struct cache_key *k);
  * small. Returns CACHE_OK, CACHE_E_BUFFER, or the key's sticky error. Does not block. */
 TIERCACHE_API int cache_key_text(const struct cache_key *k, char *buf, size_t cap, size_t *len);
 
-/* Frees what the key holds; needed only above 200 bytes, always safe on an initialised key, also twice; k may be NULL. */
+/* Frees what the key holds; needed only above 200 bytes, always safe on an initialised key, also twice; k may be
+ * NULL. */
 TIERCACHE_API void cache_key_fini(struct cache_key *k);
 
 /* ---- get and set ---------------------------------------------------------------------------------------------- */
@@ -322,12 +327,14 @@ TIERCACHE_API void cache_key_fini(struct cache_key *k);
  * v is pinned on CACHE_OK: release it with cache_value_release(); on any other result it is zeroed, except v->meta.
  * A miss leaves a ticket in o->ticket, and as this thread's implicit ticket for k (see cache_set).
  * Returns CACHE_OK, CACHE_MISS, CACHE_ABSENT, CACHE_E_NOMEM, or the key's sticky error. */
-TIERCACHE_API int cache_get(struct cache *c, const struct cache_key *k, const struct cache_call *o, struct cache_value *v);
+TIERCACHE_API int cache_get(struct cache *c, const struct cache_key *k, const struct cache_call *o,
+                            struct cache_value *v);
 
 /* As cache_get() with no options, but copies the value into buf, and pins nothing. m (may be NULL) is filled on
  * CACHE_OK and CACHE_E_BUFFER; m->len is the size of the value.
  * Returns as cache_get(), and CACHE_E_BUFFER: found, larger than cap, nothing was copied. */
-TIERCACHE_API int cache_get_copy(struct cache *c, const struct cache_key *k, void *buf, size_t cap, struct cache_meta *m);
+TIERCACHE_API int cache_get_copy(struct cache *c, const struct cache_key *k, void *buf, size_t cap,
+                                 struct cache_meta *m);
 
 /* Stores a value in both tiers. data may be NULL if len is 0 (an empty value is a value). Blocks for L2 only, within
  * o->timeout_ms.
@@ -335,10 +342,12 @@ TIERCACHE_API int cache_get_copy(struct cache *c, const struct cache_key *k, voi
  * misses and younger than a minute - the value is the answer to that miss: it is refused with CACHE_E_TICKET if the
  * key was invalidated or written in this process since. Hence get, miss, read the database, set never stores a value
  * that an invalidation overtook. Without any ticket the set is an authoritative write: it replaces what is there.
- * Returns CACHE_OK: stored, L2 executed it (or there is no L2 for this type). CACHE_QUEUED: stored in this process; L2
- * is out and keeps, at worst, nothing: an invalidation of k will be sent before L2 is used again. CACHE_E_UNKNOWN: as
- * CACHE_QUEUED, but that invalidation could not be kept (see recovery_max_keys). CACHE_E_TICKET, CACHE_E_TOO_LARGE,
- * CACHE_E_NOMEM, CACHE_E_TIMEOUT: not stored. Or the key's sticky error. */
+ * Returns CACHE_OK: stored, L2 executed it (or there is no L2 for this type). CACHE_QUEUED: L2 is out or refused it;
+ * the value is in this process's L1 if its type and size allow. Where L2 may hold something else under k, an
+ * invalidation of k is sent before this process uses L2 again. CACHE_E_UNKNOWN: as CACHE_QUEUED, but that
+ * invalidation could not be kept (see recovery_max_keys). CACHE_E_TICKET, CACHE_E_TOO_LARGE, CACHE_E_NOMEM: not
+ * stored. CACHE_E_TIMEOUT: not stored, since another writer of k or L2 kept it waiting; L1 has nothing under k then.
+ * Or the key's sticky error. */
 TIERCACHE_API int cache_set(struct cache *c, const struct cache_key *k, const void *data, size_t len,
                             const struct cache_set_opts *o);
 
@@ -351,9 +360,9 @@ TIERCACHE_API void cache_value_release(struct cache_value *v);
 /* ---- read-through --------------------------------------------------------------------------------------------- */
 
 /* Reads the origin for one key and replies through ld. Called with no lock held; may use the cache for other keys.
- * Returns CACHE_OK after exactly one reply (the last wins), or a code in [CACHE_E_USER_LAST, CACHE_E_USER_FIRST];
- * anything else counts as CACHE_E_LOAD. Must not longjmp out; an exception or pthread_exit is survived (CACHE_E_LOAD
- * for those who wait). */
+ * Returns CACHE_OK after a reply (the last wins), a code in [CACHE_E_USER_LAST, CACHE_E_USER_FIRST], CACHE_E_NOMEM or
+ * CACHE_E_TOO_LARGE; anything else counts as CACHE_E_LOAD. Must not longjmp out; an exception or pthread_exit is
+ * survived (CACHE_E_LOAD for those who wait). */
 typedef int cache_load_fn(struct cache_load *ld, const struct cache_key *k, void *user);
 
 enum { CACHE_FETCH_NO_STALE = 1u << 0 /* never answer with a value past its TTL */ };
@@ -371,7 +380,8 @@ struct cache_fetch_opts {
  * process that miss the same key share one load; each waits no longer than its own time-out. Who arrives after an
  * invalidation never gets the value of a load that began before it, and such a load stores nothing.
  * While L2 is out of reach, and if the loader fails or the time runs out, an L1 entry past its TTL but within
- * max_stale_ms answers, flagged CACHE_META_STALE (not with CACHE_FETCH_NO_STALE). The loader itself is not interrupted: it should respect cache_load_remaining_ms().
+ * max_stale_ms answers, flagged CACHE_META_STALE (not with CACHE_FETCH_NO_STALE). The loader itself is not
+ * interrupted: it should respect cache_load_remaining_ms().
  * v as in cache_get(). Returns CACHE_OK, CACHE_ABSENT, CACHE_E_TIMEOUT, CACHE_E_DEADLOCK, CACHE_E_LOAD, a loader's
  * own code, CACHE_E_TOO_LARGE, CACHE_E_NOMEM, or the key's sticky error. */
 TIERCACHE_API int cache_fetch(struct cache *c, const struct cache_key *k, const struct cache_fetch_opts *o,
@@ -398,7 +408,8 @@ TIERCACHE_API int64_t cache_load_remaining_ms(const struct cache_load *ld);
 
 /* Drops k from this process's L1 and from L2 and voids every ticket and running load of it in this process. Call it
  * after the origin's commit. Other processes' L1 copies live until their l1_ttl_ms. Blocks for L2 only, within
- * o->timeout_ms; in this process it is in force when the call returns, whatever it returns.
+ * o->timeout_ms; in this process it is in force when the call returns, whatever it returns. o->flags must be 0 and
+ * o->ticket NULL.
  * Returns CACHE_OK: L2 executed it (or there is no L2 for this type). CACHE_QUEUED: L2 gave no answer; it is kept,
  * coalesced by key, and sent before this process reads L2 again. CACHE_E_UNKNOWN: as CACHE_QUEUED, but it could not be
  * kept (recovery_max_keys, memory): this process treats whatever L2 held until then as a miss, other processes may
@@ -419,7 +430,7 @@ TIERCACHE_API int cache_get_many(struct cache *c, struct cache_item *it, size_t 
 /* As cache_set() for each it[i]; o->ticket must be NULL. Returns as cache_get_many(). */
 TIERCACHE_API int cache_set_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_set_opts *o);
 
-/* As cache_invalidate() for each it[i].key. Returns as cache_get_many(). */
+/* As cache_invalidate() for each it[i].key; 64 keys a round trip. Returns CACHE_OK: every status is set. */
 TIERCACHE_API int cache_invalidate_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_call *o);
 
 /* ---- statistics ----------------------------------------------------------------------------------------------- */

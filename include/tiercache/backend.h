@@ -76,7 +76,8 @@ enum {
  *   CACHE_E_PROTOCOL, CACHE_E_TOO_LARGE, CACHE_E_NOMEM
  * Any other value is taken as CACHE_E_UNKNOWN. */
 typedef int cache_backend_attach_fn(void *ctx, const struct cache_backend_host *host);
-typedef int cache_backend_get_fn(void *ctx, struct cache_slice key, int64_t deadline_ms, struct cache_backend_value *out);
+typedef int cache_backend_get_fn(void *ctx, struct cache_slice key, int64_t deadline_ms,
+                                 struct cache_backend_value *out);
 typedef int cache_backend_set_fn(void *ctx, struct cache_slice key, struct cache_slice data, int64_t ttl_ms,
                                  int64_t deadline_ms);
 typedef int cache_backend_del_fn(void *ctx, struct cache_slice key, int64_t deadline_ms);

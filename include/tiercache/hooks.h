@@ -47,8 +47,8 @@ struct cache_clock_ops {
 
 enum { CACHE_LOG_ERROR = 1, CACHE_LOG_WARNING = 2, CACHE_LOG_INFO = 3 };
 
-/* Lines never hold values, passwords, or unescaped keys. At most one of a kind per second. Called where other callers of
- * the cache may wait: must not call the cache, must not block for long. */
+/* Lines never hold values, passwords, or unescaped keys. At most one of a kind per second. Called where other callers
+ * of the cache may wait: must not call the cache, must not block for long. */
 struct cache_log_ops {
     uint32_t abi;
     void (*line)(void *ctx, int level, const char *component, const char *text); /* required */
@@ -64,7 +64,7 @@ enum {
     CACHE_EVENT_RECOVERY_OVERFLOW = 5,  /* an invalidation could not be kept for replay */
     CACHE_EVENT_RECOVERY_DONE = 6,      /* all kept invalidations were acknowledged; count says how many */
     CACHE_EVENT_RECOVERY_ABANDONED = 7, /* cache_close() gave up count kept invalidations */
-    CACHE_EVENT_LOAD_FAILED = 8         /* a loader failed; status and key are set */
+    CACHE_EVENT_LOAD_FAILED = 8         /* a loader failed (not: was unwound); status and key are set */
 };
 
 struct cache_event {
@@ -152,7 +152,11 @@ struct cache_ttl_ops {
  * Locking: every slot is called with the stripe's lock held: it must not block, allocate, or call the cache. A policy
  * without CACHE_EVICT_LOCKED_HITS may instead see hit() at any time from any thread, also at once with the other
  * slots: it may then only do relaxed atomic loads and stores on the node. */
-enum { CACHE_EVICT_LOCKED_HITS = 1u << 0 };
+enum {
+    CACHE_EVICT_LOCKED_HITS = 1u << 0,
+    CACHE_EVICT_LAZY_HITS = 1u << 1 /* hit() is left out for entries inserted or hit within the last quarter of the
+                                       stripe's entries: cheaper, and enough for an order by recency */
+};
 
 struct cache_evict_ops {
     uint32_t abi;

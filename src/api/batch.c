@@ -146,7 +146,7 @@ int cache_set_many(struct cache *c, struct cache_item *it, size_t n, const struc
 /* A malformed key is in no tier: it is told so, and the others go on. */
 static void invalidate_each(struct cache *c, struct cache_item *it, size_t n, int64_t deadline_ms)
 {
-    enum { CHUNK = 64 };
+    enum { CHUNK = TC_INVALIDATE_CHUNK };
     struct tc_target targets[CHUNK];
     int statuses[CHUNK];
     size_t at[CHUNK], good = 0;
@@ -156,7 +156,7 @@ static void invalidate_each(struct cache *c, struct cache_item *it, size_t n, in
             at[good++] = i;
         if (good < CHUNK && i + 1 < n)
             continue;
-        tc_invalidate_many(c, targets, statuses, good, deadline_ms);
+        tc_invalidate(c, targets, statuses, good, deadline_ms);
         for (size_t k = 0; k < good; k++)
             it[at[k]].status = statuses[k];
         good = 0;
@@ -170,6 +170,8 @@ int cache_invalidate_many(struct cache *c, struct cache_item *it, size_t n, cons
         return rc;
     struct cache_call call;
     rc = tc_options_call(o, &call);
+    if (rc == CACHE_OK && (call.flags != 0 || call.ticket != NULL))
+        rc = CACHE_E_INVALID;
     if (rc == CACHE_OK)
         invalidate_each(c, it, n, tc_cache_deadline(c, call.timeout_ms));
     else

@@ -124,8 +124,10 @@ int cache_invalidate(struct cache *c, const struct cache_key *k, const struct ca
     if (rc != CACHE_OK)
         return rc;
     rc = tc_options_call(o, &call);
+    if (rc == CACHE_OK && (call.flags != 0 || call.ticket != NULL))
+        rc = CACHE_E_INVALID;
     if (rc == CACHE_OK)
-        tc_invalidate_many(c, &t, &rc, 1, tc_cache_deadline(c, call.timeout_ms));
+        tc_invalidate(c, &t, &rc, 1, tc_cache_deadline(c, call.timeout_ms));
     tc_cache_leave(c);
     return rc;
 }

@@ -71,7 +71,8 @@ static int open_parts(struct cache *c, const struct cache_opts *o, char *err, si
     c->l2_timeout_ms = o->l2_timeout_ms;
     c->connect_timeout_ms = o->connect_timeout_ms;
     c->max_value_bytes = o->max_value_bytes;
-    c->defaults = (struct tc_policy_defaults){ o->default_ttl_ms, o->l1_bytes, o->l2_url != NULL || o->backend != NULL };
+    bool has_l2 = o->l2_url != NULL || o->backend != NULL;
+    c->defaults = (struct tc_policy_defaults){ o->default_ttl_ms, o->l1_bytes, has_l2 };
     c->name = tc_strdup(&c->alloc, o->name);
     if (c->name == NULL)
         return tc_options_refuse(err, err_cap, CACHE_E_NOMEM, "out of memory");
@@ -270,8 +271,9 @@ static bool comes_to_rest(struct cache *c, int64_t until_ms)
         tc_worker_wake(&c->worker);
         wait_until(c, is_replayed, until_ms);
     }
+    /* The thread may be sending one last batch; idle, it ends at once. */
     int64_t left_ms = until_ms - tc_mono_ms();
-    return tc_worker_stop(c, left_ms > 0 ? left_ms : 0);
+    return tc_worker_stop(c, left_ms > c->l2_timeout_ms ? left_ms : c->l2_timeout_ms);
 }
 
 int cache_close(struct cache *c, int64_t timeout_ms)

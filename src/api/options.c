@@ -197,7 +197,8 @@ static int check_url(const char *text, char *err, size_t err_cap)
 int cache_opts_from_env(struct cache_opts *o, char *err, size_t err_cap)
 {
     struct cache_opts copy;
-    if (!tc_options_copy(&copy, sizeof copy, o))
+    size_t needed = offsetof(struct cache_opts, default_ttl_ms) + sizeof copy.default_ttl_ms;
+    if (!tc_options_copy(&copy, sizeof copy, o) || o->size < needed)
         return tc_options_refuse(err, err_cap, CACHE_E_INVALID, "o: not initialised with CACHE_OPTS_INIT");
     const char *url = getenv("REDIS_URL"), *ttl = getenv("CACHE_DEFAULT_TTL");
     int64_t ttl_ms = copy.default_ttl_ms;

@@ -18,6 +18,7 @@ int tc_options_complete(struct cache_opts *o, char *err, size_t err_cap);
 int tc_options_call(const struct cache_call *in, struct cache_call *o);
 int tc_options_set(const struct cache_set_opts *in, struct cache_set_opts *o);
 
-int tc_options_refuse(char *err, size_t err_cap, int status, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+int tc_options_refuse(char *err, size_t err_cap, int status, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 
 #endif

@@ -26,6 +26,7 @@ int cache_type_check(const struct cache_type_opts *in, char *err, size_t err_cap
 
 static struct cache_type *find_locked(struct cache *c, const char *name)
 {
+    tc_lock_assert_held(&c->types.lock);
     for (struct cache_type *t = c->types.first; t != NULL; t = t->next)
         if (strcmp(t->name, name) == 0)
             return t;

@@ -1,5 +1,6 @@
 /* XXH3 with a generated secret. XXH3_generateSecret is in xxHash's static-linking part in 0.8.1, and stays so for
- * callers that define the macro in later versions. */
+ * callers that define the macro in later versions. Inlined: a key is hashed at every call, and most are short. */
+#define XXH_INLINE_ALL
 #define XXH_STATIC_LINKING_ONLY
 #include <xxhash.h>
 

@@ -11,6 +11,13 @@ static int64_t read_ns(clockid_t id)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
+static int64_t read_ms(clockid_t id)
+{
+    struct timespec ts;
+    clock_gettime(id, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 int64_t tc_mono_ns(void)
 {
     return read_ns(CLOCK_MONOTONIC);
@@ -18,15 +25,15 @@ int64_t tc_mono_ns(void)
 
 int64_t tc_mono_ms(void)
 {
-    return read_ns(CLOCK_MONOTONIC) / 1000000;
+    return read_ms(CLOCK_MONOTONIC);
 }
 
 int64_t tc_mono_coarse_ms(void)
 {
-    return read_ns(CLOCK_MONOTONIC_COARSE) / 1000000;
+    return read_ms(CLOCK_MONOTONIC_COARSE);
 }
 
 int64_t tc_wall_ms(void)
 {
-    return read_ns(CLOCK_REALTIME) / 1000000;
+    return read_ms(CLOCK_REALTIME);
 }

@@ -10,7 +10,15 @@ int tc_lock_init(struct tc_lock *l)
 #ifndef NDEBUG
     l->held = false;
 #endif
-    return pthread_mutex_init(&l->mutex, NULL);
+    pthread_mutexattr_t attr;
+    int rc = pthread_mutexattr_init(&attr);
+    if (rc != 0)
+        return rc;
+    /* The library holds its locks for less time than going to sleep takes: spin a little first. */
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+    rc = pthread_mutex_init(&l->mutex, &attr);
+    pthread_mutexattr_destroy(&attr);
+    return rc;
 }
 
 void tc_lock_fini(struct tc_lock *l)
@@ -18,29 +26,23 @@ void tc_lock_fini(struct tc_lock *l)
     pthread_mutex_destroy(&l->mutex);
 }
 
+#ifndef NDEBUG
 void tc_lock_acquire(struct tc_lock *l)
 {
     int rc = pthread_mutex_lock(&l->mutex);
     tc_assert(rc == 0);
-    (void)rc;
-#ifndef NDEBUG
     l->holder = pthread_self();
     l->held = true;
-#endif
 }
 
 void tc_lock_release(struct tc_lock *l)
 {
     tc_lock_assert_held(l);
-#ifndef NDEBUG
     l->held = false;
-#endif
     int rc = pthread_mutex_unlock(&l->mutex);
     tc_assert(rc == 0);
-    (void)rc;
 }
 
-#ifndef NDEBUG
 /* Reads holder only when held is set by this very thread, so it races with nobody. */
 __attribute__((no_sanitize("thread"))) bool tc_lock_is_mine(struct tc_lock *l)
 {
@@ -98,7 +100,9 @@ bool tc_cond_wait(struct tc_cond *c, struct tc_lock *l, int64_t timeout_ms)
 #ifndef NDEBUG
     l->held = false;
 #endif
+    int cancel = tc_cancel_disable();
     int rc = pthread_cond_timedwait(&c->cond, &l->mutex, &until);
+    tc_cancel_restore(cancel);
 #ifndef NDEBUG
     l->holder = pthread_self();
     l->held = true;

@@ -2,6 +2,7 @@
 #include "platform/platform.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 
 static void *run_thread(void *arg)
 {
@@ -45,11 +46,25 @@ bool tc_thread_join(struct tc_thread *t, int64_t timeout_ms)
     return true;
 }
 
+int tc_cancel_disable(void)
+{
+    int state = PTHREAD_CANCEL_ENABLE;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    return state;
+}
+
+void tc_cancel_restore(int state)
+{
+    int disabled;
+    pthread_setcancelstate(state, &disabled);
+}
+
 unsigned tc_thread_slot(void)
 {
-    /* The address of a thread-local differs from thread to thread; thread blocks are pages apart, hence the mixing. */
-    static _Thread_local char here;
-    uint64_t x = (uint64_t)(uintptr_t)&here;
-    x *= UINT64_C(0x9E3779B97F4A7C15);
-    return (unsigned)(x >> 48);
+    /* In the order in which threads first ask: neighbours get different slots. The counter carries nothing but that. */
+    static _Atomic unsigned threads;
+    static _Thread_local unsigned mine;
+    if (mine == 0)
+        mine = 1 + (atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) & 0xffff);
+    return mine;
 }

@@ -82,7 +82,7 @@ static bool is_fill(struct cache *c, struct tc_value_in *in, const struct cache_
 static void store_nothing(struct cache *c, struct tc_value_in *in, bool fill, int64_t deadline_ms)
 {
     if (!fill)
-        tc_invalidate_many(c, in->target, &in->status, 1, deadline_ms);
+        tc_invalidate_silently(c, in->target, &in->status, 1, deadline_ms);
 }
 
 void tc_batch_write(struct cache *c, struct tc_value_in **in, size_t n, const struct cache_ticket *ticket,
@@ -92,7 +92,6 @@ void tc_batch_write(struct cache *c, struct tc_value_in **in, size_t n, const st
     for (size_t i = 0; i < n; i++) {
         struct tc_value_in *v = in[i];
         bool fill = is_fill(c, v, ticket);
-        tc_cache_count(v->target->type, TC_COUNT_sets);
         if (v->status != CACHE_OK) {
             tc_cache_count(v->target->type, TC_COUNT_tickets_refused);
             continue;

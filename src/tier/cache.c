@@ -1,4 +1,5 @@
-/* The frame around every call: is this a cache, is it ours to use, and is it being closed; and the key's place in it. */
+/* The frame around every call: is this a cache, is it ours to use, and is it being closed; and the key's place in it.
+ * */
 #include "tier/cache.h"
 
 static struct tc_calls *my_calls(struct cache *c)
@@ -12,7 +13,7 @@ int tc_cache_enter(struct cache *c)
         return CACHE_E_INVALID;
     if (tc_fork_guard_is_child(&c->fork))
         return CACHE_E_FORKED;
-    /* Sequentially consistent, as in cache_close(): either it sees this call in the count, or this call sees closing. */
+    /* Sequentially consistent, as in cache_close(): either that sees this call, or this call sees closing. */
     atomic_fetch_add(&my_calls(c)->n, 1);
     if (!atomic_load(&c->closing))
         return CACHE_OK;

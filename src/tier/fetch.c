@@ -26,7 +26,8 @@ struct run {
     const struct tc_target *target;
     const struct tc_fetch_opts *opts;
     struct tc_l1_found found;  /* with the stale entry, pinned, if there is one */
-    struct tc_flight *flight;  /* led by this call, or NULL: it loads alone */
+    struct tc_flight *flight;  /* led by this call, or NULL */
+    bool alone;                /* it loads outside any flight */
     uint64_t generation;       /* read before anything else was */
     struct tc_policy policy;
     struct cache_load load;
@@ -108,7 +109,10 @@ static void end_flight(struct run *r, int status, struct tc_entry *e, uint32_t t
 {
     if (r->flight != NULL)
         tc_flight_end(r->cache, r->flight, status, e, tier);
+    if (r->alone)
+        tc_flight_alone_end();
     r->flight = NULL;
+    r->alone = false;
 }
 
 /* The loader did not come back: those who wait are told, and the call that will never return is taken off the books. */
@@ -228,6 +232,15 @@ static void lead(struct run *r, struct tc_outcome *out)
     end_flight(r, out->status, out->entry, out->tier);
 }
 
+static void lead_alone(struct run *r, struct tc_outcome *out)
+{
+    r->alone = tc_flight_alone_begin(r->cache, r->target);
+    if (r->alone)
+        lead(r, out);
+    else
+        out->status = CACHE_E_NOMEM;
+}
+
 static void join(struct run *r, struct tc_flight *flight, struct tc_outcome *out)
 {
     struct cache *c = r->cache;
@@ -236,7 +249,7 @@ static void join(struct run *r, struct tc_flight *flight, struct tc_outcome *out
     if (out->status == CACHE_E_TIMEOUT)
         tc_cache_count(r->target->type, TC_COUNT_wait_timeouts);
     if (out->status == CACHE_E_DEADLOCK)
-        lead(r, out);
+        lead_alone(r, out);
     else if (out->entry != NULL)
         r->flags |= CACHE_META_JOINED;
 }
@@ -258,7 +271,6 @@ void tc_fetch(struct cache *c, const struct tc_target *t, const struct tc_fetch_
     struct run r = { .cache = c, .target = t, .opts = o };
     if (tc_read_l1(c, t, &r.found, out) || spare_origin(&r, out))
         return;
-    tc_cache_count(t->type, TC_COUNT_l1_misses);
     tc_type_policy(t->type, &r.policy);
     r.generation = r.found.generation;
     struct tc_flight *flight = NULL;
@@ -272,7 +284,7 @@ void tc_fetch(struct cache *c, const struct tc_target *t, const struct tc_fetch_
         lead(&r, out);
         break;
     case TC_FLIGHT_NOMEM: /* nobody can join it, but the value can still be had */
-        lead(&r, out);
+        lead_alone(&r, out);
         break;
     case TC_FLIGHT_LOOP:
         tc_cache_count(t->type, TC_COUNT_recursions);
@@ -281,5 +293,6 @@ void tc_fetch(struct cache *c, const struct tc_target *t, const struct tc_fetch_
     }
     out->flags |= r.flags;
     bool want_stale = out->status < 0 && out->status != CACHE_E_DEADLOCK && !(o->flags & CACHE_FETCH_NO_STALE);
-    tc_read_stale(c, &r.found, want_stale, out);
+    if (!tc_read_stale(c, &r.found, want_stale, out))
+        tc_cache_count(t->type, TC_COUNT_l1_misses);
 }

@@ -12,6 +12,14 @@
 
 static _Thread_local struct tc_flight *leading;
 
+/* Loads that this thread runs outside any flight. */
+static _Thread_local struct {
+    struct {
+        uint64_t cache_id, hash;
+    } loads[TC_FLIGHT_ALONE_MAX];
+    unsigned n;
+} alone;
+
 int tc_flights_init(struct tc_flights *f, const struct tc_alloc *alloc)
 {
     *f = (struct tc_flights){ NULL, .ready = false };
@@ -87,6 +95,7 @@ static void free_flight(struct cache *c, struct tc_flight *f)
 
 static struct tc_flight *find_locked(struct cache *c, struct tc_flight_bucket *b, const struct tc_target *t)
 {
+    tc_lock_assert_held(&b->lock);
     for (struct tc_flight *f = b->first; f != NULL; f = f->next)
         if (is_of(f, c->id, t))
             return f;
@@ -96,10 +105,14 @@ static struct tc_flight *find_locked(struct cache *c, struct tc_flight_bucket *b
 static enum tc_flight_role enter_locked(struct cache *c, struct tc_flight_bucket *b, const struct tc_target *t,
                                         struct tc_flight *fresh, struct tc_flight **flight)
 {
+    tc_lock_assert_held(&b->lock);
     struct tc_flight *f = find_locked(c, b, t);
+    bool expired = f != NULL && tc_clock_now_ms(&c->clock) >= f->expires_ms;
+    if (expired)
+        tc_l1_void(&c->l1, t->ref.hash); /* its reply, should it come, is not to overwrite the next one's */
     /* Read under the bucket's lock: an invalidation that is over by now has moved it. */
     uint64_t generation = tc_l1_generation(&c->l1, t->ref.hash);
-    if (f != NULL && f->generation == generation && tc_clock_now_ms(&c->clock) < f->expires_ms) {
+    if (f != NULL && f->generation == generation && !expired) {
         f->refs++;
         *flight = f;
         return TC_FLIGHT_JOIN;
@@ -144,7 +157,25 @@ static bool is_mine(struct cache *c, const struct tc_target *t)
     for (const struct tc_flight *f = leading; f != NULL; f = f->outer)
         if (is_of(f, c->id, t))
             return true;
+    for (unsigned i = 0; i < alone.n; i++)
+        if (alone.loads[i].cache_id == c->id && alone.loads[i].hash == t->ref.hash)
+            return true;
     return false;
+}
+
+bool tc_flight_alone_begin(struct cache *c, const struct tc_target *t)
+{
+    if (alone.n == TC_FLIGHT_ALONE_MAX)
+        return false;
+    alone.loads[alone.n].cache_id = c->id;
+    alone.loads[alone.n++].hash = t->ref.hash;
+    return true;
+}
+
+void tc_flight_alone_end(void)
+{
+    tc_assert(alone.n > 0);
+    alone.n--;
 }
 
 enum tc_flight_role tc_flight_enter(struct cache *c, const struct tc_target *t, int64_t load_timeout_ms,

@@ -58,6 +58,12 @@ enum tc_flight_role {
 enum tc_flight_role tc_flight_enter(struct cache *c, const struct tc_target *t, int64_t load_timeout_ms,
                                     struct tc_flight **flight);
 
+/* A load outside any flight, for want of memory or out of a circle: nobody can join it, but its loader may still ask
+ * for its own key. begin: false if too many are nested. */
+#define TC_FLIGHT_ALONE_MAX 8
+bool tc_flight_alone_begin(struct cache *c, const struct tc_target *t);
+void tc_flight_alone_end(void);
+
 /* Waits for the end of the flight, then leaves it. CACHE_E_TIMEOUT at the deadline; else the flight's status, with
  * a pin on *entry (CACHE_OK, CACHE_ABSENT). CACHE_E_DEADLOCK: waiting would never end, since the flight's leader waits,
  * through its loader, for one that this thread leads. */

@@ -7,7 +7,6 @@
 
 int tc_invalidate_later(struct cache *c, const struct tc_target *t)
 {
-    tc_cache_count(t->type, TC_COUNT_invalidations_queued);
     return tc_recovery_add(c, t->ref.key);
 }
 
@@ -15,7 +14,6 @@ int tc_invalidate_later(struct cache *c, const struct tc_target *t)
 static void begin(struct cache *c, const struct tc_target *t, struct cache_backend_item *item, int64_t deadline_ms,
                   bool *in_gate)
 {
-    tc_cache_count(t->type, TC_COUNT_invalidations);
     item->key = t->ref.key;
     item->status = CACHE_OK;
     *in_gate = false;
@@ -36,13 +34,11 @@ static void end(struct cache *c, const struct tc_target *t, const struct cache_b
         tc_l1_write_end(&c->l1, t->ref.hash, false);
 }
 
-#define CHUNK 64
-
 static void invalidate_chunk(struct cache *c, const struct tc_target *targets, int *statuses, size_t n,
                              int64_t deadline_ms)
 {
-    struct cache_backend_item items[CHUNK] = { 0 }, due[CHUNK] = { 0 };
-    bool in_gate[CHUNK];
+    struct cache_backend_item items[TC_INVALIDATE_CHUNK] = { 0 }, due[TC_INVALIDATE_CHUNK] = { 0 };
+    bool in_gate[TC_INVALIDATE_CHUNK];
     size_t n_due = 0;
     for (size_t i = 0; i < n; i++) {
         begin(c, &targets[i], &items[i], deadline_ms, &in_gate[i]);
@@ -58,9 +54,21 @@ static void invalidate_chunk(struct cache *c, const struct tc_target *targets, i
     }
 }
 
-void tc_invalidate_many(struct cache *c, const struct tc_target *targets, int *statuses, size_t n,
-                        int64_t deadline_ms)
+void tc_invalidate_silently(struct cache *c, const struct tc_target *targets, int *statuses, size_t n,
+                            int64_t deadline_ms)
 {
-    for (size_t at = 0; at < n; at += CHUNK)
-        invalidate_chunk(c, targets + at, statuses + at, n - at < CHUNK ? n - at : CHUNK, deadline_ms);
+    for (size_t at = 0; at < n; at += TC_INVALIDATE_CHUNK) {
+        size_t left = n - at, k = left < TC_INVALIDATE_CHUNK ? left : TC_INVALIDATE_CHUNK;
+        invalidate_chunk(c, targets + at, statuses + at, k, deadline_ms);
+    }
+}
+
+void tc_invalidate(struct cache *c, const struct tc_target *targets, int *statuses, size_t n, int64_t deadline_ms)
+{
+    tc_invalidate_silently(c, targets, statuses, n, deadline_ms);
+    for (size_t i = 0; i < n; i++) {
+        tc_cache_count(targets[i].type, TC_COUNT_invalidations);
+        if (statuses[i] != CACHE_OK)
+            tc_cache_count(targets[i].type, TC_COUNT_invalidations_queued);
+    }
 }

@@ -125,11 +125,17 @@ static bool is_believed(struct cache *c, const struct tc_target *t, struct cache
     return false;
 }
 
+/* Whether L2's own clock tells how old the frame is. */
+static bool is_dated(const struct tc_frame *f, int64_t left_ms)
+{
+    return f->ttl_ms > 0 && left_ms > 0;
+}
+
 /* When the frame was written, in this process's time, or a little before: what is left of its life was read by L2 after
  * asked_ms. A frame without expiry has only its wall clock to tell. */
 static int64_t written_ms(struct cache *c, const struct tc_frame *f, int64_t left_ms, int64_t asked_ms)
 {
-    if (f->ttl_ms > 0 && left_ms > 0)
+    if (is_dated(f, left_ms))
         return asked_ms - (f->ttl_ms > left_ms ? f->ttl_ms - left_ms : 0);
     int64_t age_ms = tc_clock_wall_ms(&c->clock) - f->written_wall_ms;
     return asked_ms - (age_ms > 0 ? age_ms : 0);
@@ -168,12 +174,15 @@ static void set_lifetime(struct cache *c, struct tc_l2_read *r, int64_t left_ms,
                                         .previous_age_ms = -1,
                                         .load_us = -1 },
                               .wished_ms = left_ms };
-    if (p.decide != NULL)
+    if (p.decide != NULL) {
+        e->flags |= TC_ENTRY_COUNTS;
         tc_l1_history(&c->l1, r->target->ref, now_ms, &ask.view.previous_age_ms, &ask.view.previous_hits);
+    }
     struct cache_ttl ttl = tc_ttl_decide(&p, &ask, p.jitter_percent > 0 ? tc_ttl_ticks(r->target->type) : 0);
     r->keep_in_l1 = ttl.l1_ttl_ms != CACHE_TTL_NONE && !(p.flags & CACHE_TYPE_NO_L1);
-    if (ttl.l1_ttl_ms > 0) {
-        e->fresh_until_ms = tc_deadline(now_ms, ttl.l1_ttl_ms);
+    int64_t life_ms = r->keep_in_l1 ? ttl.l1_ttl_ms : left_ms;
+    if (life_ms != CACHE_TTL_FOREVER) {
+        e->fresh_until_ms = tc_deadline(now_ms, life_ms > 0 ? life_ms : 0);
         e->keep_until_ms = tc_deadline(e->fresh_until_ms, p.max_stale_ms);
     }
 }
@@ -189,7 +198,8 @@ static void take_value(struct cache *c, struct tc_l2_read *r, struct cache_backe
         return;
     }
     int64_t made_ms = written_ms(c, &f, value->ttl_ms, asked_ms);
-    if (tc_recovery_distrusts(&c->recovery, made_ms)) {
+    /* A wall clock is good enough to show an age, not to vouch for anything. */
+    if (tc_recovery_distrusts(&c->recovery, is_dated(&f, value->ttl_ms) ? made_ms : INT64_MIN)) {
         tc_cache_count(type, TC_COUNT_l2_distrusted);
         tc_cache_count(type, TC_COUNT_l2_misses);
         return;
@@ -214,6 +224,10 @@ static void take_result(struct cache *c, struct tc_l2_read *r, int status, struc
 {
     r->entry = NULL;
     r->status = status;
+    if (value->data == NULL)
+        value->len = 0;
+    if (value->ttl_ms <= 0 && value->ttl_ms != CACHE_TTL_FOREVER)
+        value->ttl_ms = CACHE_TTL_NONE; /* also where a backend says what it must not say */
     if (status == CACHE_OK)
         take_value(c, r, value, asked_ms);
     else if (status == CACHE_MISS)
@@ -228,7 +242,9 @@ void tc_l2_read_one(struct cache *c, struct tc_l2_read *r, int64_t deadline_ms)
 {
     struct cache_backend_value value = { NULL, 0, CACHE_TTL_NONE };
     int64_t began_ns = tc_mono_ns(), asked_ms = tc_clock_coarse_ms(&c->clock);
+    int cancel = tc_cancel_disable();
     int status = c->l2.ops.get(c->l2.ctx, r->target->ref.key, deadline_ms, &value);
+    tc_cancel_restore(cancel);
     tc_histogram_record(&r->target->type->stats.latencies[TC_LATENCY_l2_get], tc_mono_ns() - began_ns);
     take_result(c, r, status, &value, asked_ms);
 }
@@ -247,7 +263,9 @@ void tc_l2_read_many(struct cache *c, struct tc_l2_read *reads, size_t n, int64_
         items[i].status = CACHE_E_UNKNOWN;
     }
     int64_t began_ns = tc_mono_ns(), asked_ms = tc_clock_coarse_ms(&c->clock);
+    int cancel = tc_cancel_disable();
     c->l2.ops.get_many(c->l2.ctx, items, n, deadline_ms);
+    tc_cancel_restore(cancel);
     tc_histogram_record(&reads[0].target->type->stats.latencies[TC_LATENCY_l2_get], tc_mono_ns() - began_ns);
     for (size_t i = 0; i < n; i++)
         take_result(c, &reads[i], items[i].status, &items[i].value, asked_ms);
@@ -292,6 +310,7 @@ static void count_write(struct tc_l2_write *w)
 
 void tc_l2_write_one(struct cache *c, struct tc_l2_write *w, int64_t deadline_ms)
 {
+    int cancel = tc_cancel_disable();
     w->frame = NULL;
     if (make_frame(c, w))
         w->status = write_status(c->l2.ops.set(c->l2.ctx, w->target->ref.key,
@@ -300,6 +319,7 @@ void tc_l2_write_one(struct cache *c, struct tc_l2_write *w, int64_t deadline_ms
     else
         w->status = CACHE_E_NOMEM;
     tc_free(&c->alloc, w->frame, w->frame_len);
+    tc_cancel_restore(cancel);
     count_write(w);
 }
 
@@ -317,10 +337,12 @@ void tc_l2_write_many(struct cache *c, struct tc_l2_write *writes, size_t n, int
         items[made].ttl_ms = writes[i].ttl_ms;
         items[made++].status = CACHE_E_UNKNOWN;
     }
+    int cancel = tc_cancel_disable();
     if (made > 0 && c->l2.ops.set_many != NULL)
         c->l2.ops.set_many(c->l2.ctx, items, made, deadline_ms);
     else
         set_many_one_by_one(&c->l2, items, made, deadline_ms);
+    tc_cancel_restore(cancel);
     for (size_t i = 0, at = 0; i < n; i++) {
         if (writes[i].frame != NULL)
             writes[i].status = write_status(items[at++].status);
@@ -334,12 +356,14 @@ void tc_l2_delete_many(struct cache *c, struct cache_backend_item *items, size_t
 {
     for (size_t i = 0; i < n; i++)
         items[i].status = CACHE_E_UNKNOWN;
+    int cancel = tc_cancel_disable();
     if (n == 1)
         items[0].status = c->l2.ops.del(c->l2.ctx, items[0].key, deadline_ms);
     else if (c->l2.ops.del_many != NULL)
         c->l2.ops.del_many(c->l2.ctx, items, n, deadline_ms);
     else
         del_many_one_by_one(&c->l2, items, n, deadline_ms);
+    tc_cancel_restore(cancel);
     for (size_t i = 0; i < n; i++)
         items[i].status = write_status(items[i].status);
 }

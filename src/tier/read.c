@@ -136,7 +136,9 @@ bool tc_read_copy(struct cache *c, const struct tc_target *t, void *buf, size_t 
     struct tc_l1_found found;
     int64_t began_ns = sample_begins();
     *out = (struct tc_outcome){ CACHE_MISS, NULL, CACHE_TIER_NONE, 0 };
-    if (tc_l1_get_copy(&c->l1, t->ref, tc_clock_coarse_ms(&c->clock), buf, cap, copied, &found)) {
+    if (tc_type_flags(t->type) & CACHE_TYPE_NO_L1) {
+        look_up(c, t, &found);
+    } else if (tc_l1_get_copy(&c->l1, t->ref, tc_clock_coarse_ms(&c->clock), buf, cap, copied, &found)) {
         count_hit(t->type, began_ns);
         out->status = CACHE_OK;
         if (copied->flags & TC_ENTRY_ABSENT) {

@@ -177,7 +177,8 @@ bool tc_recovery_replay(struct cache *c, int64_t deadline_ms)
     if (tc_recovery_pending(r) == 0)
         return true;
     uint64_t before = atomic_load_explicit(&r->replayed, memory_order_relaxed);
-    while (tc_recovery_pending(r) > 0 && tc_clock_now_ms(&c->clock) < deadline_ms && replay_batch(c, deadline_ms))
+    while (tc_recovery_pending(r) > 0 && tc_clock_now_ms(&c->clock) < deadline_ms && !tc_worker_stops(&c->worker) &&
+           replay_batch(c, deadline_ms))
         ;
     if (tc_recovery_pending(r) > 0)
         return false;

@@ -81,8 +81,12 @@ void tc_write_fill_many(struct cache *c, struct tc_value_in **in, size_t n, int6
 void tc_write_set_many(struct cache *c, struct tc_value_in **in, size_t n, int64_t deadline_ms);
 /* ---- invalidate.c ---- */
 /* statuses[i]: CACHE_OK, CACHE_QUEUED, CACHE_E_UNKNOWN. In force in this process when it returns. */
-void tc_invalidate_many(struct cache *c, const struct tc_target *targets, int *statuses, size_t n,
-                        int64_t deadline_ms);
+void tc_invalidate(struct cache *c, const struct tc_target *targets, int *statuses, size_t n, int64_t deadline_ms);
+#define TC_INVALIDATE_CHUNK 64 /* keys in one round trip */
+
+/* The same without counting them as invalidations that somebody asked for. */
+void tc_invalidate_silently(struct cache *c, const struct tc_target *targets, int *statuses, size_t n,
+                            int64_t deadline_ms);
 
 /* Keeps the invalidation of a key whose state in L2 is not known. CACHE_QUEUED or CACHE_E_UNKNOWN. */
 int tc_invalidate_later(struct cache *c, const struct tc_target *t);

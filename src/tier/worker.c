@@ -1,8 +1,8 @@
 /* The worker thread.
  *
  * One round: let the backend maintain itself, tell the application if L2 came or went or an invalidation could not be
- * kept, replay kept invalidations if L2 is there. Then wait until woken, until the backend wants to be called again, or until it is time to try the replay
- * again. Everything that may block happens without the worker's lock. */
+ * kept, replay kept invalidations if L2 is there. Then wait until woken, until the backend wants to be called again,
+ * or until it is time to try the replay again. Everything that may block happens without the worker's lock. */
 #include "tier/worker.h"
 
 #include "tier/cache.h"
@@ -56,7 +56,7 @@ static void tell_health(struct cache *c, int health)
     tc_notice_event(&c->notices, now_ms, &e);
 }
 
-static bool stops(struct tc_worker *w)
+bool tc_worker_stops(struct tc_worker *w)
 {
     tc_lock_acquire(&w->lock);
     bool stopping = w->stopping;
@@ -97,7 +97,7 @@ static void *run(void *arg)
 {
     struct cache *c = arg;
     struct tc_worker *w = &c->worker;
-    while (!stops(w)) {
+    while (!tc_worker_stops(w)) {
         int64_t delay_ms = work(c);
         tc_lock_acquire(&w->lock);
         bool first = !w->first_done;
@@ -119,6 +119,7 @@ int tc_worker_start(struct cache *c)
 
 static bool await_locked(struct tc_worker *w, int64_t timeout_ms)
 {
+    tc_lock_assert_held(&w->lock);
     int64_t until_ms = tc_deadline(tc_mono_ms(), timeout_ms);
     while (!w->first_done)
         if (!tc_cond_wait(&w->cond, &w->lock, until_ms - tc_mono_ms()))

@@ -25,6 +25,7 @@ int tc_worker_start(struct cache *c); /* 0 or an errno */
 void tc_worker_wake(struct tc_worker *w); /* any thread; does nothing before start */
 /* Waits until the backend had its first chance to connect. False: timeout_ms passed. */
 bool tc_worker_await_first(struct cache *c, int64_t timeout_ms);
+bool tc_worker_stops(struct tc_worker *w); /* it was asked to end */
 /* Asks the thread to end and joins it. False: it did not within timeout_ms. */
 bool tc_worker_stop(struct cache *c, int64_t timeout_ms);
 

@@ -29,6 +29,8 @@ void tc_write_lifetime(struct cache *c, struct tc_value_in *in, int64_t wished_m
     if (in->policy.flags & CACHE_TYPE_NO_L1)
         in->ttl.l1_ttl_ms = CACHE_TTL_NONE;
     e->made_ms = e->taken_ms = now_ms;
+    if (in->policy.decide != NULL)
+        e->flags |= TC_ENTRY_COUNTS;
     int64_t life_ms = in->ttl.l1_ttl_ms != CACHE_TTL_NONE ? in->ttl.l1_ttl_ms : in->ttl.ttl_ms;
     if (life_ms > 0) {
         e->fresh_until_ms = tc_deadline(now_ms, life_ms);
@@ -40,6 +42,7 @@ int tc_write_prepare(struct cache *c, const struct tc_target *t, struct cache_sl
                      int64_t wished_ms, struct tc_value_in *in)
 {
     *in = (struct tc_value_in){ .target = t };
+    tc_cache_count(t->type, TC_COUNT_sets);
     if (data.len > c->max_value_bytes)
         return CACHE_E_TOO_LARGE;
     in->entry = tc_entry_open(&c->alloc, c->l1.node_bytes, t->type, t->ref.hash, t->ref.key, data.len);
@@ -60,9 +63,14 @@ static bool goes_to_l2(struct cache *c, const struct tc_value_in *in)
 
 static int put_in_l1(struct cache *c, struct tc_value_in *in, const uint64_t *generation, bool advance)
 {
-    if (in->ttl.l1_ttl_ms == CACHE_TTL_NONE)
-        return CACHE_OK;
-    return tc_l1_put(&c->l1, in->entry, &in->policy, generation, advance);
+    if (in->ttl.l1_ttl_ms != CACHE_TTL_NONE)
+        return tc_l1_put(&c->l1, in->entry, &in->policy, generation, advance);
+    /* It has no place in L1, but what is there is as old, and so is what readers are about to put there. */
+    if (advance)
+        tc_l1_invalidate(&c->l1, in->target->ref);
+    else if (tc_l1_generation(&c->l1, in->target->ref.hash) != *generation)
+        return CACHE_E_TICKET;
+    return CACHE_OK;
 }
 
 /* Sends those of in whose status is CACHE_E_UNKNOWN; each gets what L2 said. */
@@ -108,6 +116,14 @@ static bool fill_enters(struct cache *c, struct tc_value_in *in)
     return entered;
 }
 
+/* An invalidation gave up waiting for this fill; what it queued may have been replayed before the value arrived. */
+static void fill_is_void(struct cache *c, struct tc_value_in *in)
+{
+    if (in->status == CACHE_OK || in->status == CACHE_E_UNKNOWN)
+        tc_invalidate_later(c, in->target);
+    in->status = CACHE_E_TICKET;
+}
+
 static void fill_settles(struct cache *c, struct tc_value_in *in)
 {
     switch (in->status) {
@@ -135,8 +151,8 @@ void tc_write_fill_many(struct cache *c, struct tc_value_in **in, size_t n, int6
         in[i]->in_gate = fill_enters(c, in[i]);
     send_many(c, in, n, deadline_ms);
     for (size_t i = 0; i < n; i++) {
-        if (in[i]->in_gate)
-            tc_l1_fill_end(&c->l1, in[i]->target->ref.hash);
+        if (in[i]->in_gate && !tc_l1_fill_end(&c->l1, in[i]->target->ref.hash, in[i]->generation))
+            fill_is_void(c, in[i]);
         fill_settles(c, in[i]);
     }
 }

@@ -20,10 +20,11 @@ static struct tc_entry *open_with(const struct tc_alloc *a, size_t node_bytes, s
                                   struct cache_slice key, size_t room)
 {
     size_t n = key.len > CACHE_KEY_MAX_BYTES ? 0 : own_bytes(node_bytes, key.len, room);
-    struct tc_entry *e = n > 0 ? tc_alloc(a, n) : NULL;
-    if (e == NULL)
+    char *node = n > 0 ? tc_alloc(a, n) : NULL;
+    if (node == NULL)
         return NULL;
-    memset(e, 0, sizeof *e + node_bytes);
+    struct tc_entry *e = tc_entry_of_node(node, node_bytes);
+    memset(node, 0, node_bytes + sizeof *e);
     e->refs = 1;
     e->hash = hash;
     e->type = t;
@@ -72,5 +73,5 @@ void tc_entry_free(const struct tc_alloc *a, struct tc_entry *e)
         return;
     size_t room = e->frame == NULL ? e->len : 0;
     tc_free(a, e->frame, e->frame_len);
-    tc_free(a, e, own_bytes(e->node_bytes, e->key_len, room));
+    tc_free(a, tc_entry_node(e), own_bytes(e->node_bytes, e->key_len, room));
 }

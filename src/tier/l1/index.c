@@ -12,11 +12,20 @@ static size_t table_bytes(size_t slots)
     return slots * sizeof(struct tc_index_slot);
 }
 
+static void set_slots(struct tc_index *x, struct tc_index_slot *slots, size_t mask, size_t count)
+{
+    x->slots = slots;
+    x->mask = mask;
+    x->count = count;
+    atomic_store_explicit(&x->hint_slots, (uintptr_t)slots, memory_order_relaxed);
+    atomic_store_explicit(&x->hint_mask, mask, memory_order_relaxed);
+}
+
 void tc_index_fini(struct tc_index *x, const struct tc_alloc *a)
 {
     if (x->slots != NULL)
         tc_free(a, x->slots, table_bytes(x->mask + 1));
-    *x = (struct tc_index){ NULL, 0, 0 };
+    set_slots(x, NULL, 0, 0);
 }
 
 static bool same_key(struct tc_entry *e, struct cache_slice key)
@@ -32,7 +41,10 @@ struct tc_entry *tc_index_find(const struct tc_index *x, uint64_t hash, struct c
         const struct tc_index_slot *s = &x->slots[(hash + probe) & x->mask];
         if (s->entry == NULL)
             return NULL;
-        if (s->hash == hash && same_key(s->entry, key))
+        if (s->hash != hash)
+            continue;
+        tc_entry_prefetch(s->entry);
+        if (same_key(s->entry, key))
             return s->entry;
     }
     return NULL;
@@ -86,7 +98,7 @@ size_t tc_index_growth_bytes(const struct tc_index *x)
 static bool grow(struct tc_index *x, const struct tc_alloc *a)
 {
     size_t slots = next_slots(x);
-    struct tc_index bigger = { tc_alloc_zeroed(a, table_bytes(slots)), slots - 1, 0 };
+    struct tc_index bigger = { .slots = tc_alloc_zeroed(a, table_bytes(slots)), .mask = slots - 1 };
     if (bigger.slots == NULL)
         return false;
     if (!refill(&bigger, x)) {
@@ -94,7 +106,7 @@ static bool grow(struct tc_index *x, const struct tc_alloc *a)
         return false;
     }
     tc_index_fini(x, a);
-    *x = bigger;
+    set_slots(x, bigger.slots, bigger.mask, bigger.count);
     return true;
 }
 

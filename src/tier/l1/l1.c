@@ -6,14 +6,19 @@
 
 #include "policy/evict.h"
 
-#define DEFAULT_STRIPES_MAX 64
-#define BYTES_PER_STRIPE 32768 /* of the limit, for choosing their number: some 128 small entries */
+/* How many stripes are chosen: up to 64 while each has room for some 128 small entries, more only in large caches. */
+#define FEW_STRIPES 64
+#define FEW_STRIPE_BYTES 32768
+#define MANY_STRIPES 256
+#define MANY_STRIPE_BYTES 262144
 #define LEAST_BYTES_PER_STRIPE 16384
 
 static size_t choose_stripes(uint64_t limit)
 {
     size_t n = 1;
-    while (n < DEFAULT_STRIPES_MAX && 2 * n * BYTES_PER_STRIPE <= limit)
+    while (n < FEW_STRIPES && 2 * n * FEW_STRIPE_BYTES <= limit)
+        n *= 2;
+    while (n < MANY_STRIPES && 2 * n * MANY_STRIPE_BYTES <= limit)
         n *= 2;
     return n;
 }
@@ -30,7 +35,7 @@ int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct ca
     l1->alloc = alloc;
     l1->clock = clock;
     l1->evict = evict != NULL ? *evict : tc_evict_lru;
-    l1->node_bytes = (l1->evict.node_bytes + 7) & ~(size_t)7;
+    l1->node_bytes = (l1->evict.node_bytes + 15) & ~(size_t)15;
     l1->limit = limit;
     size_t n = stripes > 0 ? stripes : choose_stripes(limit);
     if (limit / LEAST_BYTES_PER_STRIPE < n)
@@ -128,9 +133,11 @@ static void found_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_entry 
     f->generation = tc_stripe_gate(s, ref.hash)->generation;
     f->entry = NULL;
     f->fresh = false;
-    if (e == NULL || now_ms >= e->keep_until_ms)
+    if (e == NULL)
         return;
     f->fresh = now_ms < e->fresh_until_ms;
+    if (!f->fresh && now_ms >= e->keep_until_ms)
+        return;
     f->entry = e;
     if (f->fresh)
         tc_stripe_touch(s, e, now_ms);
@@ -140,6 +147,7 @@ static void found_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_entry 
 void tc_l1_get(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, struct tc_l1_found *f)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
+    tc_index_prefetch(&s->index, ref.hash);
     tc_lock_acquire(&s->lock);
     found_locked(l1, s, tc_stripe_find(s, ref.hash, ref.key), ref, now_ms, f);
     tc_lock_release(&s->lock);
@@ -151,6 +159,7 @@ void tc_l1_get(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, struct tc
 static bool copy_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_l1_ref ref, int64_t now_ms, void *buf,
                         size_t cap, struct tc_l1_copied *copied, struct tc_l1_found *f)
 {
+    tc_lock_assert_held(&s->lock);
     struct tc_entry *e = tc_stripe_find(s, ref.hash, ref.key);
     if (e == NULL || now_ms >= e->fresh_until_ms || e->len > cap || e->len > COPY_UNDER_LOCK_BYTES) {
         found_locked(l1, s, e, ref, now_ms, f);
@@ -167,6 +176,7 @@ bool tc_l1_get_copy(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, void
                     struct tc_l1_copied *copied, struct tc_l1_found *f)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
+    tc_index_prefetch(&s->index, ref.hash);
     tc_lock_acquire(&s->lock);
     bool done = copy_locked(l1, s, ref, now_ms, buf, cap, copied, f);
     tc_lock_release(&s->lock);

@@ -25,15 +25,15 @@ struct tc_l1 {
     const struct tc_alloc *alloc;
     const struct tc_clock *clock;
     struct cache_evict_ops evict;
-    size_t node_bytes; /* evict.node_bytes rounded up */
+    size_t node_bytes; /* evict.node_bytes rounded up to 16 */
+    size_t n_stripes;  /* a power of two */
+    struct tc_stripe *stripes;
     uint64_t limit;
     uint64_t fixed_bytes; /* of the structures that do not depend on the entries */
     uint64_t fair;        /* a stripe's fair share */
-    _Atomic uint64_t pool; /* not granted to any stripe */
+    _Alignas(TC_CACHELINE) _Atomic uint64_t pool; /* not granted to any stripe */
     _Atomic uint64_t detached_bytes;
     _Atomic uint32_t next_stripe; /* where the next search for memory begins */
-    size_t n_stripes;             /* a power of two */
-    struct tc_stripe *stripes;
     struct tc_l1_pins pins[TC_L1_PIN_SHARDS];
 };
 
@@ -103,15 +103,17 @@ void tc_l1_history(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, int64
 void tc_l1_invalidate(struct tc_l1 *l1, struct tc_l1_ref ref);
 void tc_l1_invalidate_locked(struct tc_stripe *s, struct tc_l1_ref ref, struct tc_dropped *dropped);
 void tc_l1_free_dropped(struct tc_l1 *l1, struct tc_dropped *dropped); /* no lock held */
+void tc_l1_void(struct tc_l1 *l1, uint64_t hash); /* moves the generation only: the entry stays */
 void tc_l1_clear(struct tc_l1 *l1); /* the same for every key */
 
 /* The L2 gate. fill_begin: false if the generation moved or a writer is at the gate: then nothing may be sent.
+ * fill_end: false if the generation moved meanwhile: somebody did not wait to the end, and what was sent must go again.
  * write_begin: waits for the gate until the deadline, then moves the key's generation and drops its entry, whether it
  * got in or not; false: fills or another writer were still under way. exclusive: alone with the gate (a value is sent),
  * else together with others of its kind (deletions). Whoever got true calls the matching _end. Who needs several gates
  * takes them in the order of tc_l1_gate_id and each exclusive one once. */
 bool tc_l1_fill_begin(struct tc_l1 *l1, uint64_t hash, uint64_t generation);
-void tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash);
+bool tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash, uint64_t generation);
 bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, int64_t deadline_ms);
 static inline uint64_t tc_l1_gate_id(const struct tc_l1 *l1, uint64_t hash)
 {

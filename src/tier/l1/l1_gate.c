@@ -3,8 +3,9 @@
  * after it. */
 #include "tier/l1/l1.h"
 
-static bool fill_begin_locked(struct tc_gate *gate, uint64_t generation)
+static bool fill_begin_locked(struct tc_stripe *s, struct tc_gate *gate, uint64_t generation)
 {
+    tc_lock_assert_held(&s->lock);
     if (gate->generation != generation || gate->barrier > 0)
         return false;
     gate->fills++;
@@ -15,27 +16,29 @@ bool tc_l1_fill_begin(struct tc_l1 *l1, uint64_t hash, uint64_t generation)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, hash);
     tc_lock_acquire(&s->lock);
-    bool entered = fill_begin_locked(tc_stripe_gate(s, hash), generation);
+    bool entered = fill_begin_locked(s, tc_stripe_gate(s, hash), generation);
     tc_lock_release(&s->lock);
     return entered;
 }
 
-void tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash)
+bool tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash, uint64_t generation)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, hash);
     tc_lock_acquire(&s->lock);
     struct tc_gate *gate = tc_stripe_gate(s, hash);
     tc_assert(gate->fills > 0);
     gate->fills--;
-    bool waited_for = gate->barrier > 0;
+    bool stands = gate->generation == generation, waited_for = gate->barrier > 0;
     tc_lock_release(&s->lock);
     if (waited_for)
         tc_cond_broadcast(&s->quiet);
+    return stands;
 }
 
 /* The gate's turn for this writer; false at the deadline. */
 static bool enter_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_gate *gate, int64_t deadline_ms)
 {
+    tc_lock_assert_held(&s->lock);
     while (gate->fills > 0 || gate->writing)
         if (!tc_cond_wait(&s->quiet, &s->lock, deadline_ms - tc_clock_now_ms(l1->clock)))
             return gate->fills == 0 && !gate->writing;

@@ -225,6 +225,7 @@ int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, c
 
 static void remove_locked(struct tc_stripe *s, struct tc_l1_ref ref, tc_reason why, struct tc_dropped *dropped)
 {
+    tc_lock_assert_held(&s->lock);
     struct tc_entry *e = tc_stripe_find(s, ref.hash, ref.key);
     if (e != NULL)
         tc_stripe_remove(s, e, why, dropped);
@@ -261,6 +262,14 @@ void tc_l1_invalidate(struct tc_l1 *l1, struct tc_l1_ref ref)
     tc_l1_invalidate_locked(s, ref, &dropped);
     tc_lock_release(&s->lock);
     tc_l1_free_dropped(l1, &dropped);
+}
+
+void tc_l1_void(struct tc_l1 *l1, uint64_t hash)
+{
+    struct tc_stripe *s = tc_l1_stripe(l1, hash);
+    tc_lock_acquire(&s->lock);
+    tc_stripe_gate(s, hash)->generation++;
+    tc_lock_release(&s->lock);
 }
 
 static void clear_locked(struct tc_stripe *s, struct tc_dropped *dropped)

@@ -63,13 +63,22 @@ struct tc_entry *tc_stripe_find(struct tc_stripe *s, uint64_t hash, struct cache
     return tc_index_find(&s->index, hash, key);
 }
 
+/* A policy that sorts lazily is told of a hit only if the entry was not put in front within the last quarter of the
+ * stripe's entries, counted in touches: hot entries are read without being written, nor their neighbours. */
+static bool was_touched_lately(const struct tc_stripe *s, const struct tc_entry *e)
+{
+    return s->l1->evict.flags & CACHE_EVICT_LAZY_HITS && s->touches - e->touched_at <= s->index.count / 4;
+}
+
 void tc_stripe_touch(struct tc_stripe *s, struct tc_entry *e, int64_t now_ms)
 {
     tc_lock_assert_held(&s->lock);
-    if (e->used_ms != now_ms)
-        e->used_ms = now_ms;
-    if (e->hits < UINT16_MAX)
+    if (e->flags & TC_ENTRY_COUNTS && e->hits < UINT16_MAX)
         e->hits++;
+    if (was_touched_lately(s, e))
+        return;
+    e->touched_at = ++s->touches;
+    e->used_ms = now_ms;
     s->l1->evict.hit(e->order->state, tc_entry_node(e));
 }
 
@@ -135,6 +144,7 @@ void tc_stripe_link(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o,
     atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
     e->order = o;
     e->used_ms = now_ms;
+    e->touched_at = ++s->touches;
     tc_index_insert(&s->index, e);
     if (e->keep_until_ms != TC_NEVER_MS)
         tc_wheel_add(&s->wheel, e);
@@ -148,7 +158,7 @@ void tc_stripe_link(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o,
 static struct tc_entry *victim_of(struct tc_stripe *s, struct tc_order *o)
 {
     void *node = o->count > 0 ? s->l1->evict.victim(o->state) : NULL;
-    return node != NULL ? tc_entry_of_node(node) : NULL;
+    return node != NULL ? tc_entry_of_node(node, s->l1->node_bytes) : NULL;
 }
 
 struct tc_entry *tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, const struct tc_entry *keep)

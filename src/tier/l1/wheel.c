@@ -2,7 +2,8 @@
  *
  * Level 0 has a slot for each tick, level n a slot for each 64^n ticks. An entry lies on the lowest level on which its
  * slot is less than a full turn ahead, so the current slot of a higher level is empty, except right after the wheel
- * entered it: then its entries are moved down, one a step. An entry is due when the tick it lies in has passed whole. */
+ * entered it: then its entries are moved down, one a step. An entry is due when the tick it lies in has passed whole.
+ * */
 #include "tier/l1/wheel.h"
 
 #define BITS 6

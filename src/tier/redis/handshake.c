@@ -11,6 +11,7 @@
 #include "tiercache.h"
 
 #define USER_SHOWN_BYTES 64
+#define HANDSHAKE_BYTES 256 /* of all commands without user and password, with room to encode any argument */
 
 enum question { ASK_AUTH, ASK_SELECT, ASK_PING };
 
@@ -35,8 +36,11 @@ static struct questions questions_of(const struct tc_redis_url *url)
     return q;
 }
 
+/* All room is made at once: growing would leave a copy of the password in memory that is not wiped. */
 static void write_commands(struct tc_command *c, const struct questions *q, const struct tc_redis_url *url)
 {
+    size_t secrets = (url->user != NULL ? strlen(url->user) : 0) + (url->password != NULL ? strlen(url->password) : 0);
+    tc_command_reserve(c, secrets + HANDSHAKE_BYTES);
     for (size_t i = 0; i < q->n; i++) {
         switch (q->list[i]) {
         case ASK_AUTH:

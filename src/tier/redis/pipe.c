@@ -54,6 +54,14 @@ void tc_pipe_fini(struct tc_pipe *p)
 
 /* ---- the connection as seen under the lock ---- */
 
+static void set_conn_locked(struct tc_pipe *p, struct tc_conn *c, bool awaited)
+{
+    tc_lock_assert_held(&p->lock);
+    p->conn = c;
+    p->awaited = awaited;
+    atomic_store_explicit(&p->shut, c == NULL && !awaited, memory_order_relaxed);
+}
+
 /* Takes c from new callers. True if the supervisor is to be woken. */
 static bool detach_locked(struct tc_pipe *p, struct tc_conn *c, bool awaited)
 {
@@ -61,8 +69,7 @@ static bool detach_locked(struct tc_pipe *p, struct tc_conn *c, bool awaited)
     c->draining = true;
     if (p->conn != c)
         return false;
-    p->conn = NULL;
-    p->awaited = awaited;
+    set_conn_locked(p, NULL, awaited);
     if (awaited)
         atomic_fetch_or(&p->env->health, 1u);
     atomic_fetch_sub(&p->env->health, 2);
@@ -348,6 +355,8 @@ static struct tc_conn *join_locked(struct tc_pipe *p, struct tc_call *call, int6
 int tc_pipe_run(struct tc_pipe *p, struct tc_call **call_ref, int64_t until_ms)
 {
     struct tc_call *call = *call_ref;
+    if (atomic_load_explicit(&p->shut, memory_order_relaxed))
+        return CACHE_E_UNAVAILABLE;
     bool leads = false;
     tc_lock_acquire(&p->lock);
     struct tc_conn *c = join_locked(p, call, until_ms);
@@ -386,8 +395,7 @@ void tc_pipe_attach(struct tc_pipe *p, struct tc_conn *c)
     if (p->had_one)
         tc_redis_count(&p->env->counters, TC_REDIS_reconnects, 1);
     p->had_one = true;
-    p->conn = c;
-    p->awaited = false;
+    set_conn_locked(p, c, false);
     atomic_fetch_add(&p->env->health, 2);
     tc_cond_broadcast(&p->changed);
     tc_lock_release(&p->lock);
@@ -396,7 +404,7 @@ void tc_pipe_attach(struct tc_pipe *p, struct tc_conn *c)
 void tc_pipe_give_up(struct tc_pipe *p)
 {
     tc_lock_acquire(&p->lock);
-    p->awaited = false;
+    set_conn_locked(p, p->conn, false);
     tc_cond_broadcast(&p->changed);
     tc_lock_release(&p->lock);
 }

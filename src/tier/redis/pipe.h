@@ -8,6 +8,7 @@ struct tc_pipe {
     struct tc_redis_env *env;
     struct tc_lock lock;
     struct tc_cond changed; /* conn or awaited changed */
+    _Atomic bool shut;      /* conn is NULL and not awaited: a hint that spares callers the lock, set under it */
     /* below: under lock, as are the calls' and the connections' fields that say so */
     struct tc_conn *conn; /* where new calls go; NULL: none is up */
     bool awaited;         /* a connection is about to come: the first, or one after a loss */
