@@ -1,6 +1,5 @@
 /* The table. Removing shifts the entries behind the gap back, so probe sequences stay as short as they were. Growth
- * doubles; it keeps the old table if there is no memory for the new one. A table that could not grow is used to its
- * last slots: then the probe limit, not an empty slot, ends a search, and what finds no gap makes its caller evict. */
+ * doubles; it keeps the old table if there is no memory for the new one, which is then used to seven eighths. */
 #include "tier/l1/index.h"
 
 #include <string.h>
@@ -82,6 +81,12 @@ static bool is_full(const struct tc_index *x)
     return x->slots == NULL || (x->count + 1) * 10 > (x->mask + 1) * 7;
 }
 
+/* Seven eighths full, for want of memory for a larger table: beyond that, removing would shift ever longer runs. */
+static bool is_crammed(const struct tc_index *x)
+{
+    return (x->count + 1) * 8 > (x->mask + 1) * 7;
+}
+
 static size_t next_slots(const struct tc_index *x)
 {
     return x->slots != NULL ? 2 * (x->mask + 1) : FIRST_SLOTS;
@@ -117,7 +122,12 @@ struct tc_entry *tc_index_make_room(struct tc_index *x, const struct tc_alloc *a
     if (growth > 0 && grow(x, a))
         *grown_bytes += growth;
     *failed = x->slots == NULL;
-    return x->slots == NULL || find_gap(x, hash) != NULL ? NULL : x->slots[hash & x->mask].entry;
+    if (x->slots == NULL || (!is_crammed(x) && find_gap(x, hash) != NULL))
+        return NULL;
+    size_t at = hash & x->mask;
+    while (x->slots[at].entry == NULL)
+        at = (at + 1) & x->mask;
+    return x->slots[at].entry;
 }
 
 void tc_index_insert(struct tc_index *x, struct tc_entry *e)
@@ -148,8 +158,7 @@ void tc_index_remove(struct tc_index *x, struct tc_entry *e)
 {
     size_t gap = (size_t)(slot_of(x, e) - x->slots);
     x->count--;
-    size_t left = x->mask; /* a table without an empty slot ends here */
-    for (size_t at = (gap + 1) & x->mask; x->slots[at].entry != NULL && left > 0; at = (at + 1) & x->mask, left--) {
+    for (size_t at = (gap + 1) & x->mask; x->slots[at].entry != NULL; at = (at + 1) & x->mask) {
         /* An entry may fill the gap unless its own sequence begins behind it. */
         size_t home = x->slots[at].hash & x->mask;
         if (((at - home) & x->mask) >= ((at - gap) & x->mask)) {
