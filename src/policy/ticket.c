@@ -67,5 +67,5 @@ bool tc_ticket_recall(uint64_t cache_id, uint64_t hash, int64_t now_ms, uint64_t
     struct miss *m = &ring.misses[i];
     *generation = m->generation;
     m->cache_id = 0;
-    return now_ms - m->taken_ms <= TC_TICKET_IMPLICIT_MS;
+    return now_ms - m->taken_ms < TC_TICKET_IMPLICIT_MS;
 }

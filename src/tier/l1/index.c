@@ -94,7 +94,7 @@ static size_t next_slots(const struct tc_index *x)
 
 size_t tc_index_growth_bytes(const struct tc_index *x)
 {
-    if (!is_full(x))
+    if (!is_full(x) || x->refused == next_slots(x))
         return 0;
     size_t before = x->slots != NULL ? tc_entry_heap_bytes(table_bytes(x->mask + 1)) : 0;
     return tc_entry_heap_bytes(table_bytes(next_slots(x))) - before;
@@ -107,12 +107,22 @@ static bool grow(struct tc_index *x, const struct tc_alloc *a)
     if (bigger.slots == NULL)
         return false;
     if (!refill(&bigger, x)) {
+        x->refused = slots;
         tc_index_fini(&bigger, a);
         return false;
     }
     tc_index_fini(x, a);
     set_slots(x, bigger.slots, bigger.mask, bigger.count);
     return true;
+}
+
+/* An entry in a slot that a look-up of that hash examines; NULL: they are all empty. */
+static struct tc_entry *first_in_sequence(const struct tc_index *x, uint64_t hash)
+{
+    for (size_t probe = 0; probe < TC_INDEX_PROBES && probe <= x->mask; probe++)
+        if (x->slots[(hash + probe) & x->mask].entry != NULL)
+            return x->slots[(hash + probe) & x->mask].entry;
+    return NULL;
 }
 
 struct tc_entry *tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, uint64_t *grown_bytes,
@@ -124,10 +134,7 @@ struct tc_entry *tc_index_make_room(struct tc_index *x, const struct tc_alloc *a
     *failed = x->slots == NULL;
     if (x->slots == NULL || (!is_crammed(x) && find_gap(x, hash) != NULL))
         return NULL;
-    size_t at = hash & x->mask;
-    while (x->slots[at].entry == NULL)
-        at = (at + 1) & x->mask;
-    return x->slots[at].entry;
+    return first_in_sequence(x, hash);
 }
 
 void tc_index_insert(struct tc_index *x, struct tc_entry *e)
@@ -151,7 +158,9 @@ static struct tc_index_slot *slot_of(struct tc_index *x, struct tc_entry *e)
 
 void tc_index_replace(struct tc_index *x, struct tc_entry *old, struct tc_entry *e)
 {
-    slot_of(x, old)->entry = e;
+    struct tc_index_slot *s = slot_of(x, old);
+    s->hash = e->hash;
+    s->entry = e;
 }
 
 void tc_index_remove(struct tc_index *x, struct tc_entry *e)

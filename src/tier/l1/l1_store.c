@@ -61,36 +61,65 @@ struct put {
     const uint64_t *expected;
     bool advance;
     bool force;        /* do not look at other stripes any more */
-    uint64_t missing;  /* with NEEDS_ROOM: how much */
+    struct tc_entry *old; /* what is under the key; leaves when e comes, or before */
+    uint64_t missing;     /* with NEEDS_ROOM: how much */
     struct tc_dropped dropped;
 };
 
-/* Evicts until the stripe has room for need more bytes. CACHE_OK or NEEDS_ROOM. */
-static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, uint64_t need)
+static void drop_old(struct tc_stripe *s, struct put *put)
 {
-    draw(l1, s, tc_stripe_bytes(s) + need);
-    while (tc_stripe_bytes(s) + need > s->granted) {
-        put->missing = tc_stripe_bytes(s) + need - s->granted;
+    if (put->old != NULL)
+        tc_stripe_remove(s, put->old, TC_COUNT_l1_replaced, &put->dropped);
+    put->old = NULL;
+}
+
+/* The bytes that the stripe would hold with e in old's place. */
+static uint64_t bytes_after(const struct tc_l1 *l1, struct tc_stripe *s, const struct put *put, bool has_quota)
+{
+    uint64_t more = put->e->bytes + (has_quota ? tc_stripe_order_bytes(l1) : 0);
+    if (put->old != NULL)
+        return tc_stripe_bytes(s) + more - put->old->bytes;
+    return tc_stripe_bytes(s) + more + tc_index_growth_bytes(&s->index);
+}
+
+/* Evicts until the stripe has room. CACHE_OK or NEEDS_ROOM. */
+static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, bool has_quota)
+{
+    uint64_t want;
+    draw(l1, s, bytes_after(l1, s, put, has_quota));
+    while ((want = bytes_after(l1, s, put, has_quota)) > s->granted) {
+        put->missing = want - s->granted;
         if (!put->force && s->granted < l1->fair)
             return NEEDS_ROOM;
         struct tc_entry *victim = tc_stripe_victim(s, NULL, NULL);
         if (victim == NULL)
             return NEEDS_ROOM;
-        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, &put->dropped);
+        if (victim == put->old)
+            drop_old(s, put);
+        else
+            tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, &put->dropped);
     }
     return CACHE_OK;
 }
 
-/* Room in the table; growing is paid for before, by make_room. */
-static int make_gap(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
+/* Puts e into the table, where growing is paid for by make_room. CACHE_OK, CACHE_E_NOMEM. */
+static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct tc_order *order, int64_t now_ms)
 {
-    struct tc_entry *victim;
-    uint64_t grown_bytes = 0;
-    bool failed;
-    while ((victim = tc_index_make_room(&s->index, l1->alloc, put->e->hash, &grown_bytes, &failed)) != NULL)
-        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_probe, &put->dropped);
-    tc_stripe_account(s, grown_bytes, 0);
-    return failed ? CACHE_E_NOMEM : CACHE_OK;
+    struct tc_entry *instead = put->old;
+    tc_reason why = TC_COUNT_l1_replaced;
+    if (instead == NULL) {
+        uint64_t grown_bytes = 0;
+        bool failed;
+        instead = tc_index_make_room(&s->index, l1->alloc, put->e->hash, &grown_bytes, &failed);
+        if (failed)
+            return CACHE_E_NOMEM;
+        tc_stripe_account(s, grown_bytes, 0);
+        why = TC_COUNT_l1_evicted_probe;
+    }
+    put->old = NULL;
+    tc_stripe_link(s, put->e, order, now_ms, instead, why, &put->dropped);
+    tc_stats_add(&put->e->type->stats, TC_COUNT_l1_sets, 1);
+    return CACHE_OK;
 }
 
 static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
@@ -107,19 +136,16 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     }
     int64_t now_ms = tc_clock_coarse_ms(l1->clock);
     tc_stripe_expire(s, now_ms, &put->dropped);
-    struct tc_entry *old = tc_stripe_find(s, e->hash, (struct cache_slice){ tc_entry_key(e), e->key_len });
-    if (old != NULL)
-        tc_stripe_remove(s, old, TC_COUNT_l1_replaced, &put->dropped);
+    put->old = tc_stripe_find(s, e->hash, (struct cache_slice){ tc_entry_key(e), e->key_len });
     bool has_quota = put->p->l1_quota_bytes > 0 || put->p->l1_quota_entries > 0;
-    int rc = make_room(l1, s, put,
-                       e->bytes + tc_index_growth_bytes(&s->index) + (has_quota ? tc_stripe_order_bytes(l1) : 0));
+    int rc = make_room(l1, s, put, has_quota);
+    struct tc_order *order = rc == CACHE_OK ? tc_stripe_order(s, e->type, has_quota) : NULL;
     if (rc == CACHE_OK)
-        rc = make_gap(l1, s, put);
-    if (rc != CACHE_OK)
+        rc = place(l1, s, put, order, now_ms);
+    if (rc != CACHE_OK) {
+        drop_old(s, put);
         return rc;
-    struct tc_order *order = tc_stripe_order(s, e->type, has_quota);
-    tc_stripe_link(s, e, order, now_ms);
-    tc_stats_add(&e->type->stats, TC_COUNT_l1_sets, 1);
+    }
     while (has_quota && order->type == e->type && over_quota(e->type, put->p)) {
         struct tc_entry *victim = tc_stripe_victim(s, order, e);
         if (victim == NULL)
@@ -205,7 +231,7 @@ int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, c
         return CACHE_E_TOO_LARGE;
     }
     struct tc_stripe *s = tc_l1_stripe(l1, e->hash);
-    struct put put = { e, p, expected, advance, false, 0, { NULL } };
+    struct put put = { .e = e, .p = p, .expected = expected, .advance = advance };
     int rc = NEEDS_ROOM;
     for (int attempt = 0; rc == NEEDS_ROOM && attempt < ATTEMPTS; attempt++) {
         tc_lock_acquire(&s->lock);

@@ -6,10 +6,6 @@
 
 #include "tier/l1/l1.h"
 
-/* Work that one operation spends on reclaiming: more than one entry for each that it can add, so that the wheel
- * catches up with any rate of additions. */
-#define EXPIRE_STEPS 8
-
 static size_t state_bytes(const struct tc_l1 *l1)
 {
     return l1->evict.state_bytes;
@@ -124,10 +120,9 @@ static void unreference(struct tc_l1 *l1, struct tc_entry *e, struct tc_dropped 
     }
 }
 
-void tc_stripe_remove(struct tc_stripe *s, struct tc_entry *e, tc_reason why, struct tc_dropped *dropped)
+/* Everything but the table. */
+static void unlink_entry(struct tc_stripe *s, struct tc_entry *e, tc_reason why, struct tc_dropped *dropped)
 {
-    tc_lock_assert_held(&s->lock);
-    tc_index_remove(&s->index, e);
     tc_wheel_remove(&s->wheel, e);
     s->l1->evict.remove(e->order->state, tc_entry_node(e));
     e->order->count--;
@@ -138,14 +133,27 @@ void tc_stripe_remove(struct tc_stripe *s, struct tc_entry *e, tc_reason why, st
     unreference(s->l1, e, dropped);
 }
 
-void tc_stripe_link(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o, int64_t now_ms)
+void tc_stripe_remove(struct tc_stripe *s, struct tc_entry *e, tc_reason why, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    tc_index_remove(&s->index, e);
+    unlink_entry(s, e, why, dropped);
+}
+
+void tc_stripe_link(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o, int64_t now_ms,
+                    struct tc_entry *instead, tc_reason why, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
     atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+    if (instead != NULL) {
+        tc_index_replace(&s->index, instead, e);
+        unlink_entry(s, instead, why, dropped);
+    } else {
+        tc_index_insert(&s->index, e);
+    }
     e->order = o;
     e->used_ms = now_ms;
     e->touched_at = ++s->touches;
-    tc_index_insert(&s->index, e);
     if (e->keep_until_ms != TC_NEVER_MS)
         tc_wheel_add(&s->wheel, e);
     s->l1->evict.insert(o->state, tc_entry_node(e), e->hash, e->bytes);
@@ -180,7 +188,7 @@ struct tc_entry *tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, const
 void tc_stripe_expire(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    unsigned steps = EXPIRE_STEPS;
+    unsigned steps = TC_WHEEL_STEPS;
     struct tc_entry *e;
     while ((e = tc_wheel_due(&s->wheel, now_ms, &steps)) != NULL)
         tc_stripe_remove(s, e, TC_COUNT_l1_expired, dropped);

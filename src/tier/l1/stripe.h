@@ -79,7 +79,10 @@ struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t
 
 /* Takes e out and gives up L1's reference. */
 void tc_stripe_remove(struct tc_stripe *s, struct tc_entry *e, tc_reason why, struct tc_dropped *dropped);
-void tc_stripe_link(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o, int64_t now_ms);
+/* Puts e in, with a reference of L1's; in place of another entry, which leaves for that reason, or, with instead NULL,
+ * where tc_index_make_room made room. */
+void tc_stripe_link(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o, int64_t now_ms,
+                    struct tc_entry *instead, tc_reason why, struct tc_dropped *dropped);
 
 /* The entry to evict next: of o, or with o NULL the least recently used of all orders' victims; never keep. NULL if
  * there is none. */

@@ -10,6 +10,10 @@
 #define TC_WHEEL_SLOTS 64
 #define TC_WHEEL_TICK_MS 64 /* 4 levels of 64 reach 12 days; what lies beyond waits in the last slot and is moved on */
 
+/* Steps that one operation spends: an entry is moved down once a level and taken out once, and the wheel goes on between
+ * these, so this many keep up with one addition an operation at any rate. */
+#define TC_WHEEL_STEPS 16
+
 struct tc_wheel {
     int64_t tick; /* the next tick to look at; everything before is done */
     uint64_t used[TC_WHEEL_LEVELS]; /* bit s: slot s is not empty */
