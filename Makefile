@@ -252,12 +252,13 @@ fuzz-programs: $(FUZZ_PROGRAMS)
 
 # The first directory receives what is found, so the committed corpus is only read.
 fuzz:
+	$(Q)test -n '$(TEST_FUZZ)' || { echo 'there are no fuzzers' >&2; exit 1; }
 	$(Q)test -n '$(FUZZ_CC)' || { echo 'make fuzz needs clang (or FUZZ_CC=...)' >&2; exit 2; }
 	$(Q)$(MAKE) BUILD=build/fuzz CC='$(FUZZ_CC)' SAN=address,undefined CFLAGS='-O1 -g -fsanitize=fuzzer-no-link' \
 	    FUZZ_ENGINE=-fsanitize=fuzzer fuzz-programs
 	$(Q)set -e; for f in $(patsubst test/fuzz/fuzz_%.c,%,$(TEST_FUZZ)); do \
 	    printf '== fuzz_%s for %s s\n' "$$f" '$(FUZZ_SECONDS)'; \
-	    mkdir -p build/fuzz/found/$$f test/fuzz/corpus/$$f; \
+	    mkdir -p build/fuzz/found/$$f; \
 	    build/fuzz/test/fuzz/fuzz_$$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0 -timeout=10 \
 	        -rss_limit_mb=2048 -artifact_prefix=build/fuzz/found/$$f- build/fuzz/found/$$f test/fuzz/corpus/$$f; \
 	done

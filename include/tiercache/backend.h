@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tiercache/symbols.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif

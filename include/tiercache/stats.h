@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "tiercache/symbols.h"
+
 /* counted per type */
 #define CACHE_STATS_TYPE_COUNTERS(X)                                                                                 \
     X(l1_hits, COUNTER, "lookups", "lookups answered from L1, cached absences and stale answers included")           \

@@ -1,7 +1,8 @@
 /* struct cache: one cache and the parts it is made of. The parts know their own headers; this is where they meet.
  *
- * Lock order (docs/threading.md): flight bucket -> stripe. Every other lock is a leaf: types, recovery, worker, and
- * those of the Redis backend. No lock is held while a callback of the application or a backend slot runs. */
+ * Lock order (docs/threading.md): flight bucket -> stripe; types -> a new type's update_lock. Every other lock is a leaf:
+ * recovery, worker, report, flight graph, and those of the Redis backend. No lock is held while a callback of the
+ * application or a backend slot runs, except the allocator, the clock and the eviction policy. */
 #ifndef TC_TIER_CACHE_H
 #define TC_TIER_CACHE_H
 

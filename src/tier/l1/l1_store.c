@@ -219,15 +219,16 @@ static void trim_type(struct tc_l1 *l1, struct tc_entry *keep, const struct tc_p
     }
 }
 
-static void forget(struct tc_l1 *l1, struct tc_entry *e, const uint64_t *expected, bool advance);
+static bool forget(struct tc_l1 *l1, struct tc_entry *e, const uint64_t *expected, bool advance);
 
 int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, const uint64_t *expected, bool advance)
 {
     bool fits = e->len <= p->l1_max_value_bytes && e->bytes <= l1->limit - l1->fixed_bytes &&
                 (p->l1_quota_bytes == 0 || e->bytes <= p->l1_quota_bytes);
     if (!fits) {
+        if (!forget(l1, e, expected, advance))
+            return CACHE_E_TICKET;
         tc_stats_add(&e->type->stats, TC_COUNT_l1_too_large, 1);
-        forget(l1, e, expected, advance);
         return CACHE_E_TOO_LARGE;
     }
     struct tc_stripe *s = tc_l1_stripe(l1, e->hash);
@@ -257,20 +258,22 @@ static void remove_locked(struct tc_stripe *s, struct tc_l1_ref ref, tc_reason w
         tc_stripe_remove(s, e, why, dropped);
 }
 
-/* A value that L1 cannot hold still replaces the one that it holds. */
-static void forget(struct tc_l1 *l1, struct tc_entry *e, const uint64_t *expected, bool advance)
+/* A value that L1 cannot hold still replaces the one that it holds. False: its ticket is void, nothing changed. */
+static bool forget(struct tc_l1 *l1, struct tc_entry *e, const uint64_t *expected, bool advance)
 {
     struct tc_l1_ref ref = { e->hash, { tc_entry_key(e), e->key_len } };
     struct tc_stripe *s = tc_l1_stripe(l1, e->hash);
     struct tc_dropped dropped = { NULL };
     tc_lock_acquire(&s->lock);
     struct tc_gate *gate = tc_stripe_gate(s, e->hash);
-    if (expected == NULL || gate->generation == *expected) {
+    bool stands = expected == NULL || gate->generation == *expected;
+    if (stands) {
         gate->generation += advance;
         remove_locked(s, ref, TC_COUNT_l1_replaced, &dropped);
     }
     tc_lock_release(&s->lock);
     tc_l1_free_dropped(l1, &dropped);
+    return stands;
 }
 
 void tc_l1_invalidate_locked(struct tc_stripe *s, struct tc_l1_ref ref, struct tc_dropped *dropped)

@@ -108,6 +108,12 @@ static bool write_some(struct tc_conn *c)
     return true;
 }
 
+void tc_conn_flush(struct tc_conn *c)
+{
+    if (c->unsent != NULL)
+        write_some(c);
+}
+
 /* ---- reading ---- */
 
 static enum tc_conn_state out_of_step(struct tc_conn *c, const char *reason)

@@ -55,6 +55,8 @@ void tc_conn_free(struct tc_conn *c);
 void tc_conn_take(struct tc_conn *c, struct tc_call *call);
 /* Takes back call, of which nothing was written. */
 void tc_conn_untake(struct tc_conn *c, struct tc_call *call);
+/* Writes what can be written, without waiting. A failure shows in the next exchange. */
+void tc_conn_flush(struct tc_conn *c);
 /* Writes what can be written, waits until until_ms for something to come, reads and decodes what is there. */
 enum tc_conn_state tc_conn_exchange(struct tc_conn *c, int64_t until_ms);
 /* True when bytes of an answer to the first call in flight have come. */

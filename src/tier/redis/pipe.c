@@ -26,6 +26,8 @@
 #define BATCH_MAX 64         /* calls taken in flight at a time */
 #define PROVEN_AFTER_MS 2000 /* a connection that lived so long counts as a success */
 #define EVENT_IS_COMING_MS 60000
+#define PATIENCE_YIELDS 20
+#define PATIENCE_NS 200000
 
 int tc_pipe_init(struct tc_pipe *p, struct tc_redis_env *env)
 {
@@ -254,6 +256,8 @@ static void take_queue_locked(struct tc_pipe *p, struct tc_conn *c, int64_t unti
  * be taken for the answer to the next command. One look costs a fiftieth of a round trip. */
 static enum tc_conn_state inspect(struct tc_conn *c)
 {
+    if (c->flight.n > 0)
+        return TC_CONN_OPEN;
     switch (tc_link_peek(&c->link)) {
     case TC_LINK_QUIET:
         return TC_CONN_OPEN;
@@ -287,21 +291,43 @@ static enum lead_end conclude_locked(struct tc_pipe *p, struct tc_conn *c, struc
     return end;
 }
 
+static void take_queue(struct tc_pipe *p, struct tc_conn *c, int64_t until_ms)
+{
+    tc_lock_acquire(&p->lock);
+    take_queue_locked(p, c, until_ms);
+    tc_lock_release(&p->lock);
+}
+
+/* Sends what was queued meanwhile before it wakes those who are answered: the server works while they are woken. */
+static void answer_and_refill(struct tc_pipe *p, struct tc_conn *c, const struct tc_call *own, int64_t until_ms)
+{
+    struct aftermath a = { .why = TC_CONN_OPEN };
+    tc_lock_acquire(&p->lock);
+    finish_answered_locked(p, c, own, &a);
+    bool more = c->queue.n > 0;
+    tc_lock_release(&p->lock);
+    if (more && inspect(c) == TC_CONN_OPEN) {
+        take_queue(p, c, until_ms);
+        tc_conn_flush(c);
+    }
+    settle(p, &a);
+}
+
 /* Serves everyone on c until own is at its end. False: own was left behind. */
 static bool lead(struct tc_pipe *p, struct tc_conn *c, struct tc_call *own, int64_t until_ms)
 {
     enum lead_end end;
     do {
         /* Those whose answers have just come will be back with new calls in a moment: let them join this flush. */
-        if (c->batch > 1)
+        if (c->batch > 1 && c->flight.n == 0)
             sched_yield();
-        enum tc_conn_state state = c->flight.n == 0 ? inspect(c) : TC_CONN_OPEN;
+        enum tc_conn_state state = inspect(c);
         if (state == TC_CONN_OPEN) {
-            tc_lock_acquire(&p->lock);
-            take_queue_locked(p, c, until_ms);
-            tc_lock_release(&p->lock);
+            take_queue(p, c, until_ms);
             state = tc_conn_exchange(c, until_ms);
         }
+        if (state == TC_CONN_OPEN)
+            answer_and_refill(p, c, own, until_ms);
         struct aftermath a = { .why = TC_CONN_OPEN };
         tc_lock_acquire(&p->lock);
         end = conclude_locked(p, c, own, until_ms, state, &a);
@@ -315,10 +341,25 @@ static bool lead(struct tc_pipe *p, struct tc_conn *c, struct tc_call *own, int6
 
 enum turn { TURN_DONE, TURN_LEAD, TURN_LEFT };
 
+/* Among many callers the answer is there as soon as the others have had their turn, and letting them run costs less
+ * than to sleep and be woken. Bounded in time too: a yield to a thread that computes can take milliseconds. */
+static bool wait_briefly(struct tc_event *e)
+{
+    int64_t end_ns = tc_mono_ns() + PATIENCE_NS;
+    for (int i = 0; i < PATIENCE_YIELDS; i++) {
+        if (tc_event_wait(e, 0))
+            return true;
+        sched_yield();
+        if (tc_mono_ns() >= end_ns)
+            break;
+    }
+    return false;
+}
+
 /* Waits as long as somebody else leads. */
 static enum turn wait_for_turn(struct tc_pipe *p, struct tc_conn *c, struct tc_call *call, int64_t until_ms)
 {
-    bool set = tc_event_wait(&call->event, until_ms - tc_mono_ms());
+    bool set = wait_briefly(&call->event) || tc_event_wait(&call->event, until_ms - tc_mono_ms());
     struct aftermath a = { .why = TC_CONN_OPEN };
     tc_lock_acquire(&p->lock);
     bool signalled = call->done || call->leads;
