@@ -2,8 +2,7 @@
  *
  * Which flights a thread leads, innermost first, is a list in thread-local memory: a loader that fetches is inside one.
  * It serves to see a loader that asks for its own key, and to see that waiting for another thread's flight would close
- * a circle. A loader that leaves by longjmp never takes its flight off the list; such a flight is known by its age and
- * dropped when the thread enters another one. */
+ * a circle. A loader that leaves by longjmp never takes its flight off the list; see forget_abandoned(). */
 #include "tier/flight.h"
 
 #include <string.h>
@@ -142,11 +141,13 @@ static struct tc_flight *make_flight(struct cache *c, const struct tc_target *t,
     return f;
 }
 
-static void forget_expired(void)
+/* Takes flights off the list whose loaders left by longjmp: their time is over, and the frame that led them lies where
+ * the stack, which grows down, no longer is. A loader that is merely slow is further out than who asks. */
+static void forget_abandoned(uintptr_t frame)
 {
     struct tc_flight **at = &leading;
     while (*at != NULL)
-        if (tc_clock_now_ms(&(*at)->cache->clock) >= (*at)->expires_ms)
+        if ((*at)->frame <= frame && tc_clock_now_ms(&(*at)->cache->clock) >= (*at)->expires_ms)
             *at = (*at)->outer;
         else
             at = &(*at)->outer;
@@ -181,7 +182,8 @@ void tc_flight_alone_end(void)
 enum tc_flight_role tc_flight_enter(struct cache *c, const struct tc_target *t, int64_t load_timeout_ms,
                                     struct tc_flight **flight)
 {
-    forget_expired();
+    uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+    forget_abandoned(frame);
     if (is_mine(c, t))
         return TC_FLIGHT_LOOP;
     /* Made before the lock is taken, though it may not be needed: no allocation under it. */
@@ -193,6 +195,7 @@ enum tc_flight_role tc_flight_enter(struct cache *c, const struct tc_target *t, 
     enum tc_flight_role role = enter_locked(c, b, t, fresh, flight);
     tc_lock_release(&b->lock);
     if (role == TC_FLIGHT_LEAD) {
+        fresh->frame = frame;
         fresh->outer = leading;
         leading = fresh;
     } else {

@@ -15,6 +15,7 @@ struct tc_target;
 
 struct tc_flight {
     struct tc_flight *next; /* in its bucket, while it may be joined */
+    uintptr_t frame;         /* where on its leader's stack it was entered */
     struct tc_flight *outer; /* the flight that the same thread led when it began this one */
     struct cache *cache;
     uint64_t cache_id;

@@ -2,7 +2,7 @@
  *
  *   caller: queue the call -> nobody leads? lead -> own answers in -> hand the lead to a waiting caller -> return
  *                          -> else wait for the event: answered, or: your turn to lead
- *   leader: take the queue in flight, write for all, read for all, set the events of those answered
+ *   leader: take the queue in flight, write for all, read for all, write what was queued meanwhile, wake the answered
  *
  * Who owns what: a call belongs to its caller until it is queued; then to the connection (queue or flight) until it is
  * done; then to its caller again. A caller whose deadline passes takes an unwritten call back out of the queue;
