@@ -43,13 +43,18 @@ int tc_cache_target(struct cache *c, const struct cache_key *key, struct tc_targ
 
 int tc_cache_enter_key(struct cache *c, const struct cache_key *k, struct tc_target *t)
 {
+    if (c == NULL || c->magic != TC_CACHE_MAGIC)
+        return CACHE_E_INVALID;
+    /* The key first, since its place in L1 can be on its way from memory while the call is entered. */
+    int key_rc = tc_cache_target(c, k, t);
+    if (key_rc == CACHE_OK)
+        tc_l1_prefetch(&c->l1, t->ref.hash);
     int rc = tc_cache_enter(c);
     if (rc != CACHE_OK)
         return rc;
-    rc = tc_cache_target(c, k, t);
-    if (rc != CACHE_OK)
+    if (key_rc != CACHE_OK)
         tc_cache_leave(c);
-    return rc;
+    return key_rc;
 }
 
 int64_t tc_cache_deadline(struct cache *c, int64_t timeout_ms)

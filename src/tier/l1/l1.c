@@ -147,7 +147,6 @@ static void found_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_entry 
 void tc_l1_get(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, struct tc_l1_found *f)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
-    tc_index_prefetch(&s->index, ref.hash);
     tc_lock_acquire(&s->lock);
     found_locked(l1, s, tc_stripe_find(s, ref.hash, ref.key), ref, now_ms, f);
     tc_lock_release(&s->lock);
@@ -176,7 +175,6 @@ bool tc_l1_get_copy(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, void
                     struct tc_l1_copied *copied, struct tc_l1_found *f)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
-    tc_index_prefetch(&s->index, ref.hash);
     tc_lock_acquire(&s->lock);
     bool done = copy_locked(l1, s, ref, now_ms, buf, cap, copied, f);
     tc_lock_release(&s->lock);

@@ -48,6 +48,12 @@ static inline struct tc_stripe *tc_l1_stripe(struct tc_l1 *l1, uint64_t hash)
     return &l1->stripes[(hash >> 48) & (l1->n_stripes - 1)];
 }
 
+/* Says that the key of that hash will be looked up; takes no lock. */
+static inline void tc_l1_prefetch(struct tc_l1 *l1, uint64_t hash)
+{
+    tc_index_prefetch(&tc_l1_stripe(l1, hash)->index, hash);
+}
+
 struct tc_l1_ref {
     uint64_t hash;
     struct cache_slice key;
