@@ -144,6 +144,7 @@ static void a_frame_of_another_key_is_a_miss_and_told(void **state)
     assert_true(tt_backend_peek(b.l2, tt_cache_l2_key(&other), &bytes, &len));
     poke(bytes, len);
     free(bytes);
+    assert_int_equal(cache_clear_local(b.c), CACHE_OK);
     assert_not_delivered();
     assert_int_equal(tt_cache_stats(&b).l2_wrong_key, 2);
     assert_int_equal(tt_cache_stats(&b).l2_bad_frames, 0);

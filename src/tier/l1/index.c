@@ -156,9 +156,24 @@ static struct tc_index_slot *slot_of(struct tc_index *x, struct tc_entry *e)
     }
 }
 
+/* Whether a look-up of that hash comes to the slot: within the probe limit, and past no gap. */
+static bool is_in_reach(const struct tc_index *x, uint64_t hash, size_t at)
+{
+    size_t distance = (at - hash) & x->mask;
+    for (size_t probe = 0; probe < distance; probe++)
+        if (probe >= TC_INDEX_PROBES - 1 || x->slots[(hash + probe) & x->mask].entry == NULL)
+            return false;
+    return true;
+}
+
 void tc_index_replace(struct tc_index *x, struct tc_entry *old, struct tc_entry *e)
 {
     struct tc_index_slot *s = slot_of(x, old);
+    if (!is_in_reach(x, e->hash, (size_t)(s - x->slots))) {
+        tc_index_remove(x, old);
+        tc_index_insert(x, e);
+        return;
+    }
     s->hash = e->hash;
     s->entry = e;
 }

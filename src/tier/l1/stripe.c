@@ -83,6 +83,23 @@ size_t tc_stripe_order_bytes(const struct tc_l1 *l1)
     return tc_entry_heap_bytes(sizeof(struct tc_order)) + tc_entry_heap_bytes(state_bytes(l1));
 }
 
+/* Takes over the entries that the type has here from before it had a quota. Once for a type and stripe. */
+static void adopt(struct tc_stripe *s, struct tc_order *o)
+{
+    const struct cache_evict_ops *evict = &s->l1->evict;
+    for (size_t i = 0; s->index.slots != NULL && i <= s->index.mask; i++) {
+        struct tc_entry *e = s->index.slots[i].entry;
+        if (e == NULL || e->type != o->type)
+            continue;
+        evict->remove(e->order->state, tc_entry_node(e));
+        e->order->count--;
+        memset(tc_entry_node(e), 0, e->node_bytes);
+        evict->insert(o->state, tc_entry_node(e), e->hash, e->bytes);
+        e->order = o;
+        o->count++;
+    }
+}
+
 struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t, bool own)
 {
     tc_lock_assert_held(&s->lock);
@@ -103,6 +120,7 @@ struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t
     o->type = t;
     o->next = s->shared.next;
     s->shared.next = o;
+    adopt(s, o);
     tc_stripe_account(s, tc_stripe_order_bytes(l1), 0);
     return o;
 }

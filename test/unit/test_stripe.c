@@ -1,0 +1,359 @@
+/* One stripe: what is linked is in table, order and wheel alike and leaves all three together; who is evicted next; and
+ * which hits the eviction policy is told of. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tt_util.h"
+#include "unit/tt_l1.h"
+
+enum { LIMIT = 1 << 20 };
+
+struct fixture {
+    struct tt_l1 *r;
+    struct tc_stripe *s; /* the only one; locked during a test */
+    struct tc_dropped dropped;
+};
+
+static void open_with(struct fixture *f, const struct cache_evict_ops *evict)
+{
+    f->r = tt_l1_new(LIMIT, 1, evict);
+    assert_non_null(f->r);
+    f->s = tc_l1_stripe(&f->r->l1, 0);
+    tc_lock_acquire(&f->s->lock);
+    atomic_store(&f->s->granted, atomic_exchange(&f->r->l1.pool, 0)); /* all memory is its own */
+}
+
+static bool close_again(struct fixture *f)
+{
+    tc_lock_release(&f->s->lock);
+    tc_l1_free_dropped(&f->r->l1, &f->dropped);
+    return tt_l1_free(f->r);
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = tt_xcalloc(sizeof *f);
+    open_with(f, NULL);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    bool clean = close_again(f);
+    free(f);
+    return clean ? 0 : -1;
+}
+
+/* Links a new entry of that number; L1's is the only reference. */
+static struct tc_entry *link_new(struct fixture *f, uint64_t number, size_t type, bool own_order, int64_t ttl_ms)
+{
+    struct tt_l1_put p = { .type = type, .len = 50, .ttl_ms = ttl_ms };
+    struct tc_entry *e = tt_l1_entry(f->r, tt_l1_key(f->r, number), &p);
+    uint64_t grown_bytes = 0;
+    bool failed;
+    struct tc_entry *instead = tc_index_make_room(&f->s->index, &f->r->alloc, e->hash, &grown_bytes, &failed);
+    assert_false(failed);
+    tc_stripe_account(f->s, grown_bytes, 0);
+    struct tc_order *o = tc_stripe_order(f->s, f->r->types[type], own_order);
+    tc_stripe_link(f->s, e, o, tt_l1_now(f->r), instead, TC_COUNT_l1_evicted_probe, &f->dropped);
+    tc_l1_drop(&f->r->l1, e);
+    return e;
+}
+
+static struct tc_entry *find(struct fixture *f, uint64_t number)
+{
+    struct tt_l1_key k = tt_l1_key(f->r, number);
+    return tc_stripe_find(f->s, k.hash, tt_l1_ref(&k).key);
+}
+
+static void remove_entry(struct fixture *f, struct tc_entry *e)
+{
+    tc_stripe_remove(f->s, e, TC_COUNT_l1_invalidated, &f->dropped);
+}
+
+/* ---- linking ---- */
+
+static void what_is_linked_is_everywhere_and_what_is_removed_nowhere(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t n = 0; n < 300; n++) {
+        struct tc_entry *e = link_new(f, n, n % 2, n % 2, n % 3 ? 5000 : 0);
+        assert_ptr_equal(find(f, n), e);
+        assert_int_equal(e->refs, 1);
+    }
+    assert_true(tc_stripe_check(f->s));
+    assert_int_equal(tt_l1_type_entries(f->r, 0), 150);
+    for (uint64_t n = 0; n < 300; n++) {
+        remove_entry(f, find(f, n));
+        assert_null(find(f, n));
+        if (n % 50 == 0)
+            assert_true(tc_stripe_check(f->s));
+    }
+    assert_int_equal(tt_l1_type_entries(f->r, 0) + tt_l1_type_entries(f->r, 1), 0);
+    assert_int_equal(tt_l1_type_bytes(f->r, 0) + tt_l1_type_bytes(f->r, 1), 0);
+    assert_null(tc_stripe_victim(f->s, NULL, NULL));
+    assert_int_equal(tt_l1_count(f->r, TC_COUNT_l1_invalidated), 300);
+}
+
+static void a_new_entry_may_take_anothers_place(void **state)
+{
+    struct fixture *f = *state;
+    struct tc_entry *old = link_new(f, 1, 0, false, 5000);
+    struct tc_entry *e = tt_l1_entry(f->r, tt_l1_key(f->r, 1), &(struct tt_l1_put){ .type = 1, .len = 500 });
+    tc_stripe_link(f->s, e, tc_stripe_order(f->s, f->r->types[1], true), tt_l1_now(f->r), old, TC_COUNT_l1_replaced,
+                   &f->dropped);
+    tc_l1_drop(&f->r->l1, e);
+    assert_ptr_equal(find(f, 1), e);
+    assert_ptr_equal(f->dropped.first, old);
+    assert_int_equal(tt_l1_type_entries(f->r, 0), 0);
+    assert_int_equal(tt_l1_type_entries(f->r, 1), 1);
+    assert_int_equal(tt_l1_count(f->r, TC_COUNT_l1_replaced), 1);
+    assert_true(tc_stripe_check(f->s));
+}
+
+static void who_is_pinned_is_not_freed_but_told_as_detached(void **state)
+{
+    struct fixture *f = *state;
+    struct tc_entry *e = link_new(f, 1, 0, false, 0), *free_one = link_new(f, 2, 0, false, 0);
+    tc_l1_pin(&f->r->l1, e);
+    remove_entry(f, e);
+    assert_null(f->dropped.first);
+    assert_true(e->detached);
+    assert_int_equal(tt_l1_detached_bytes(f->r), e->bytes);
+    remove_entry(f, free_one);
+    assert_ptr_equal(f->dropped.first, free_one);
+    assert_int_equal(tt_l1_detached_bytes(f->r), e->bytes);
+    tc_l1_release(&f->r->l1, e);
+    assert_int_equal(tt_l1_detached_bytes(f->r), 0);
+}
+
+/* ---- orders ---- */
+
+static void a_type_gets_one_order_of_its_own_and_it_counts(void **state)
+{
+    struct fixture *f = *state;
+    struct tc_order *shared = tc_stripe_order(f->s, f->r->types[0], false);
+    uint64_t before = tc_stripe_bytes(f->s);
+    assert_ptr_equal(tc_stripe_order(f->s, f->r->types[1], false), shared);
+    struct tc_order *own = tc_stripe_order(f->s, f->r->types[1], true);
+    assert_ptr_not_equal(own, shared);
+    assert_int_equal(tc_stripe_bytes(f->s), before + tc_stripe_order_bytes(&f->r->l1));
+    assert_ptr_equal(tc_stripe_order(f->s, f->r->types[1], true), own);
+    assert_ptr_equal(tc_stripe_order(f->s, f->r->types[1], false), own); /* once made, it is the type's */
+    assert_ptr_equal(tc_stripe_order(f->s, f->r->types[2], false), shared);
+    assert_int_equal(tc_stripe_bytes(f->s), before + tc_stripe_order_bytes(&f->r->l1));
+    assert_true(tc_stripe_check(f->s));
+}
+
+static void without_memory_for_an_order_the_shared_one_serves(void **state)
+{
+    struct fixture *f = *state;
+    struct tc_order *shared = tc_stripe_order(f->s, f->r->types[0], false);
+    uint64_t before = tc_stripe_bytes(f->s);
+    for (uint64_t nth = 1; nth <= 2; nth++) {
+        tt_alloc_fail(&f->r->counting, nth, false);
+        assert_ptr_equal(tc_stripe_order(f->s, f->r->types[1], true), shared);
+        tt_alloc_fail(&f->r->counting, 0, false);
+        assert_int_equal(tc_stripe_bytes(f->s), before);
+    }
+    assert_ptr_not_equal(tc_stripe_order(f->s, f->r->types[1], true), shared);
+}
+
+static void of_one_order_its_own_oldest_leaves(void **state)
+{
+    struct fixture *f = *state;
+    link_new(f, 1, 0, false, 0);
+    struct tc_entry *first = link_new(f, 2, 1, true, 0), *second = link_new(f, 3, 1, true, 0);
+    struct tc_order *own = tc_stripe_order(f->s, f->r->types[1], false);
+    assert_ptr_equal(tc_stripe_victim(f->s, own, NULL), first);
+    remove_entry(f, first);
+    assert_ptr_equal(tc_stripe_victim(f->s, own, NULL), second);
+    remove_entry(f, second);
+    assert_null(tc_stripe_victim(f->s, own, NULL));
+}
+
+static void of_all_orders_the_oldest_in_time_leaves(void **state)
+{
+    struct fixture *f = *state;
+    struct tc_entry *in_order[6];
+    for (uint64_t n = 0; n < TC_ARRAY_LEN(in_order); n++) {
+        in_order[n] = link_new(f, n, n % 3, n % 3 > 0, 0);
+        tt_clock_advance(&f->r->time, 10);
+    }
+    for (size_t n = 0; n < TC_ARRAY_LEN(in_order); n++) {
+        assert_ptr_equal(tc_stripe_victim(f->s, NULL, NULL), in_order[n]);
+        remove_entry(f, in_order[n]);
+    }
+}
+
+/* ---- which hits count ---- */
+
+/* Hits of entries that were touched within the last quarter of the stripe's entries are left out: the victim was used
+ * longer ago than all but that quarter. */
+static void a_victim_is_never_among_the_most_recently_used_three_quarters(void **state)
+{
+    struct fixture *f = *state;
+    enum { ENTRIES = 400, STEPS = 20000 };
+    struct tc_entry *entries[ENTRIES];
+    uint64_t used_at[ENTRIES], clock = 0, seed = tt_seed();
+    for (uint64_t n = 0; n < ENTRIES; n++) {
+        entries[n] = link_new(f, n, 0, false, 0);
+        used_at[n] = ++clock;
+    }
+    for (int step = 0; step < STEPS; step++) {
+        size_t n = tt_random(&seed) % (tt_random(&seed) % 2 ? ENTRIES : 20);
+        tc_stripe_touch(f->s, entries[n], tt_l1_now(f->r));
+        used_at[n] = ++clock;
+        if (tt_random(&seed) % 8 > 0)
+            continue;
+        struct tc_entry *victim = tc_stripe_victim(f->s, NULL, NULL);
+        size_t v = 0, older = 0;
+        while (entries[v] != victim)
+            v++;
+        for (size_t k = 0; k < ENTRIES; k++)
+            older += used_at[k] < used_at[v];
+        assert_true(older <= ENTRIES / 4 + 1);
+        if (step % 2 == 0) { /* and it leaves, and another comes */
+            remove_entry(f, victim);
+            tc_l1_free_dropped(&f->r->l1, &f->dropped);
+            entries[v] = link_new(f, 1000 + (uint64_t)step, 0, false, 0);
+            used_at[v] = ++clock;
+        }
+    }
+    assert_true(tc_stripe_check(f->s));
+}
+
+struct told {
+    unsigned hits;
+};
+
+static void told_insert(void *state, void *node, uint64_t hash, size_t bytes)
+{
+    struct told *t = node;
+    (void)state;
+    (void)hash;
+    assert_true(bytes > 0);
+    assert_int_equal(t->hits, 0); /* a node starts as zeros */
+}
+
+static void told_hit(void *state, void *node)
+{
+    (void)state;
+    ((struct told *)node)->hits++;
+}
+
+static void told_remove(void *state, void *node)
+{
+    (void)state;
+    (void)node;
+}
+
+static void *told_victim(void *state)
+{
+    (void)state;
+    return NULL;
+}
+
+static void a_policy_that_is_not_lazy_is_told_of_every_hit(void **state)
+{
+    (void)state;
+    struct cache_evict_ops ops = {
+        .abi = CACHE_HOOKS_ABI, .flags = CACHE_EVICT_LOCKED_HITS, .name = "told", .state_bytes = 8,
+        .node_bytes = sizeof(struct told), .insert = told_insert, .hit = told_hit, .remove = told_remove,
+        .victim = told_victim,
+    };
+    for (int lazy = 0; lazy < 2; lazy++) {
+        struct fixture f = { .dropped = { NULL } };
+        ops.flags = CACHE_EVICT_LOCKED_HITS | (lazy ? CACHE_EVICT_LAZY_HITS : 0);
+        open_with(&f, &ops);
+        struct tc_entry *e = NULL;
+        for (uint64_t n = 0; n < 100; n++)
+            e = link_new(&f, n, 0, false, 0);
+        for (int i = 0; i < 50; i++)
+            tc_stripe_touch(f.s, e, tt_l1_now(f.r)); /* the newest: near the front anyway */
+        assert_int_equal(((struct told *)tc_entry_node(e))->hits, lazy ? 0 : 50);
+        tc_stripe_touch(f.s, find(&f, 0), tt_l1_now(f.r)); /* the oldest */
+        assert_int_equal(((struct told *)tc_entry_node(find(&f, 0)))->hits, 1);
+        assert_true(close_again(&f));
+    }
+}
+
+static void a_policy_without_a_victim_stops_eviction_and_nothing_else(void **state)
+{
+    (void)state;
+    const struct cache_evict_ops ops = {
+        .abi = CACHE_HOOKS_ABI, .flags = CACHE_EVICT_LOCKED_HITS, .name = "told", .state_bytes = 8,
+        .node_bytes = sizeof(struct told), .insert = told_insert, .hit = told_hit, .remove = told_remove,
+        .victim = told_victim,
+    };
+    struct tt_l1 *r = tt_l1_new(LIMIT, 2, &ops);
+    size_t stored = 0;
+    for (uint64_t n = 0; n < 5000; n++)
+        stored += tt_l1_put(r, tt_l1_key(r, n), 500) == CACHE_OK;
+    assert_in_range(stored, 1000, 4999);
+    assert_true(tc_l1_bytes(&r->l1) <= LIMIT);
+    assert_true(tt_l1_free(r));
+}
+
+/* ---- time ---- */
+
+static void expiry_takes_a_few_at_a_time_and_all_in_the_end(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t n = 0; n < 500; n++)
+        link_new(f, n, 0, false, 1000);
+    tt_clock_advance(&f->r->time, 1000 + TC_WHEEL_TICK_MS);
+    unsigned calls = 0;
+    while (tt_l1_type_entries(f->r, 0) > 0) {
+        uint64_t before = tt_l1_type_entries(f->r, 0);
+        tc_stripe_expire(f->s, tt_l1_now(f->r), &f->dropped);
+        tc_l1_free_dropped(&f->r->l1, &f->dropped);
+        assert_in_range(before - tt_l1_type_entries(f->r, 0), 0, 64);
+        assert_true(++calls < 500);
+    }
+    assert_int_equal(tt_l1_count(f->r, TC_COUNT_l1_expired), 500);
+    assert_true(tc_stripe_check(f->s));
+}
+
+/* ---- the check itself ---- */
+
+static void the_check_sees_a_wrong_account(void **state)
+{
+    struct fixture *f = *state;
+    link_new(f, 1, 0, false, 0);
+    assert_true(tc_stripe_check(f->s));
+    tc_stripe_account(f->s, 1, 0);
+    assert_false(tc_stripe_check(f->s));
+    tc_stripe_account(f->s, 0, 1);
+    f->s->shared.count++;
+    assert_false(tc_stripe_check(f->s));
+    f->s->shared.count--;
+    assert_true(tc_stripe_check(f->s));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_is_linked_is_everywhere_and_what_is_removed_nowhere, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_new_entry_may_take_anothers_place, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_is_pinned_is_not_freed_but_told_as_detached, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_type_gets_one_order_of_its_own_and_it_counts, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_memory_for_an_order_the_shared_one_serves, setup, teardown),
+        cmocka_unit_test_setup_teardown(of_one_order_its_own_oldest_leaves, setup, teardown),
+        cmocka_unit_test_setup_teardown(of_all_orders_the_oldest_in_time_leaves, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_victim_is_never_among_the_most_recently_used_three_quarters, setup, teardown),
+        cmocka_unit_test(a_policy_that_is_not_lazy_is_told_of_every_hit),
+        cmocka_unit_test(a_policy_without_a_victim_stops_eviction_and_nothing_else),
+        cmocka_unit_test_setup_teardown(expiry_takes_a_few_at_a_time_and_all_in_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_check_sees_a_wrong_account, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
