@@ -301,6 +301,9 @@ static void slot_close(void *ctx)
     b->host = NULL;
     b->closed++;
     pthread_mutex_unlock(&b->lock);
+    int64_t end_ms = tt_mono_ms() + TT_SOON_MS;
+    while (b->in_host > 0 && tt_pause(end_ms)) /* the host must outlive what is inside it */
+        ;
 }
 
 /* In a forked child the mutex may be held for ever: it is not touched. */

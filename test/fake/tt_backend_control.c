@@ -139,6 +139,8 @@ void tt_backend_set_health(struct tt_backend *b, int health)
         b->stats.reconnects += b->stats.connects > 0;
         b->stats.connects++;
     }
+    if (host)
+        b->in_host++;
     pthread_mutex_unlock(&b->lock);
     if (!host)
         return;
@@ -147,6 +149,7 @@ void tt_backend_set_health(struct tt_backend *b, int health)
     else if (before == CACHE_BACKEND_UP)
         host->report(host->host, CACHE_LOG_WARNING, CACHE_E_UNAVAILABLE, "the fake server is down");
     host->wake(host->host);
+    b->in_host--;
 }
 
 void tt_backend_block(struct tt_backend *b, enum tt_slot slot, bool after)

@@ -41,6 +41,7 @@ struct tt_backend {
     struct cache_backend_ops table;
     struct tt_server *server;
     _Atomic int health;
+    _Atomic unsigned in_host; /* calls of the host under way that the test made, not the cache */
 
     pthread_mutex_t lock; /* guards all below; may take server->lock inside */
     pthread_cond_t changed;

@@ -325,7 +325,7 @@ static void half_a_command_is_never_followed_by_another(void **state)
     tt_rig_open(rig, tt_redis_url(rig->server));
     assert_int_equal(tt_rig_set(rig, "a", "value of a", TT_RIG_MS), CACHE_OK);
     tt_redis_read_at_most(rig->server, 0);
-    assert_int_equal(set_big(rig, "big", big, 8 * BIG_BYTES, 200), CACHE_E_UNKNOWN);
+    assert_int_equal(set_big(rig, "big", big, 8 * BIG_BYTES, 1000), CACHE_E_UNKNOWN);
     int status = tt_rig_get(rig, "a", 100, text);
     assert_true(status < 0);
     tt_redis_read_at_most(rig->server, SIZE_MAX);

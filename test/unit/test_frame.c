@@ -205,8 +205,9 @@ static void the_bytes_of_a_frame_are_frozen(void **state)
 static void every_single_bit_flip_is_detected(void **state)
 {
     (void)state;
-    const char *const payloads[] = { "", "x", "a payload of some length, longer than the short paths of the checksum "
-                                              "so that more than one of its branches has to see the flipped bit" };
+    static const char long_payload[] = "a payload of some length, longer than the short paths of the checksum "
+                                       "so that more than one of its branches has to see the flipped bit";
+    const char *const payloads[] = { "", "x", long_payload };
     for (size_t p = 0; p < TC_ARRAY_LEN(payloads); p++) {
         struct tc_frame f = frame_of("type:key", payloads[p]);
         size_t size;

@@ -325,9 +325,12 @@ static void closing_waits_for_queued_invalidations(void **state)
     open_with_queued(keys, 3);
     for (size_t i = 0; i < 3; i++)
         tt_backend_poke(b.l2, tt_cache_l2_key(&keys[i]), (struct cache_slice){ "old", 3 }, CACHE_TTL_FOREVER);
+    tt_backend_block(b.l2, TT_DEL_MANY, false);
     assert_int_equal(pthread_create(&closer, NULL, close_here, &rc), 0);
     tt_assert_soon(tt_cache_get(&b, &keys[0]).status == CACHE_E_CLOSED);
     tt_backend_set_health(b.l2, CACHE_BACKEND_UP);
+    assert_true(tt_backend_await_blocked(b.l2, TT_DEL_MANY, 1));
+    tt_backend_release(b.l2, TT_DEL_MANY);
     assert_int_equal(pthread_join(closer, NULL), 0);
     assert_int_equal(rc, CACHE_OK);
     assert_int_equal(tt_backend_count(b.l2), 0);
