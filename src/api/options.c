@@ -30,6 +30,10 @@ bool tc_options_copy(void *out, size_t out_size, const void *in)
     memcpy(&size, in, sizeof size);
     if (size < sizeof size || size > 65536)
         return false;
+    if (size > sizeof size)
+        size &= ~(uint32_t)7; /* whole fields: half a pointer is none */
+    if (size < 2 * sizeof size)
+        size = sizeof size;
     memset(out, 0, out_size);
     memcpy(out, in, size < out_size ? size : out_size);
     for (size_t i = out_size; i < size; i++)

@@ -37,7 +37,8 @@ static void prepare(enum tt_redis_net net)
     b.opts.timeout_ms = TIMEOUT_MS;
     b.opts.l2_timeout_ms = L2_MS;
     b.opts.connect_timeout_ms = CONNECT_MS;
-    b.type_opts.l1_ttl_ms = 1; /* over at the next tick: each read asks Redis, and finds a stale entry when that fails */
+    /* Over at the next tick: each read asks Redis, and finds a stale entry when that fails. */
+    b.type_opts.l1_ttl_ms = 1;
     b.type_opts.ttl_ms = 600000;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -143,6 +144,25 @@ static void a_server_that_resets_every_connection_is_survived(void **state)
     tt_assert_soon(tt_redis_seen(rig->server).connections >= 3);
     assert_out_of_reach(rig);
     tt_redis_door(rig->server, TT_DOOR_OPEN);
+    assert_comes_up(rig);
+    assert_true(tt_rig_close(rig));
+}
+
+/* FAULTS 38: the limit is one below the lowest free descriptor, so socket() fails; the server has all that it needs. */
+static void a_process_without_descriptors_tries_again(void **state)
+{
+    struct tt_rig *rig = tt_rig_new();
+    struct rlimit old, none;
+    (void)state;
+    serve(rig, TT_REDIS_UNIX);
+    int lowest = dup(STDERR_FILENO);
+    assert_true(lowest >= 0 && close(lowest) == 0 && getrlimit(RLIMIT_NOFILE, &old) == 0);
+    none = (struct rlimit){(rlim_t)lowest, old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    open_there(rig);
+    tt_assert_soon(tt_host_failure(&rig->host, NULL) != 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_reported(rig, CACHE_E_UNAVAILABLE, "open files");
     assert_comes_up(rig);
     assert_true(tt_rig_close(rig));
 }
@@ -546,6 +566,7 @@ int main(void)
         cmocka_unit_test(a_socket_that_is_not_there_is_tried_until_it_is),
         cmocka_unit_test(attempts_become_rarer),
         cmocka_unit_test(a_server_that_resets_every_connection_is_survived),
+        cmocka_unit_test(a_process_without_descriptors_tries_again),
         cmocka_unit_test(a_tcp_black_hole_costs_the_connect_time_out),
         cmocka_unit_test(a_unix_black_hole_costs_the_connect_time_out),
         cmocka_unit_test(a_server_that_never_answers_costs_the_connect_time_out),

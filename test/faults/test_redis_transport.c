@@ -192,24 +192,31 @@ static void a_read_is_sent_at_most_twice(void **state)
     assert_true(tt_rig_close(rig));
 }
 
-/* FAULTS 17: the reader notices nothing. A writer may have to say "unknown", but writes at most once. */
+/* FAULTS 17: neither reader nor writer notices. When the kernel is late with the news, a writer may have to be told
+ * "unknown"; but it writes once at most. */
 static void an_idle_connection_that_the_server_closed_is_replaced_unnoticed(void **state)
 {
+    enum { KICKS = 10 };
     static const enum tt_redis_net nets[] = {TT_REDIS_UNIX, TT_REDIS_TCP};
     (void)state;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t net = 0; net < 2; net++) {
         struct tt_rig *rig = tt_rig_new();
         char text[TT_RIG_TEXT];
-        start_with_values(rig, nets[i % 2]);
-        tt_redis_kick(rig->server, i >= 2);
-        assert_int_equal(tt_rig_get(rig, "a", TT_RIG_MS, text), CACHE_OK);
-        assert_string_equal(text, "value of a");
-        tt_redis_kick(rig->server, i >= 2);
-        int status = tt_rig_set(rig, "a", "new", TT_RIG_MS);
-        assert_true(status == CACHE_OK || status == CACHE_E_UNKNOWN);
-        assert_true(tt_redis_count(rig->server, "SET") <= 1);
-        assert_true(tt_rig_recovers(rig, "a", tt_redis_count(rig->server, "SET") ? "new" : "value of a"));
-        assert_true(tt_rig_stats(rig).reconnects >= 1);
+        unsigned written = 0;
+        start_with_values(rig, nets[net]);
+        for (int i = 0; i < KICKS; i++) {
+            tt_redis_kick(rig->server, i % 2);
+            assert_int_equal(tt_rig_get(rig, "a", TT_RIG_MS, text), CACHE_OK);
+            assert_string_equal(text, "value of a");
+            tt_redis_kick(rig->server, i % 2);
+            int status = tt_rig_set(rig, "b", "new", TT_RIG_MS);
+            assert_true(status == CACHE_OK || status == CACHE_E_UNKNOWN);
+            written += status == CACHE_OK;
+        }
+        assert_true(written > KICKS / 2);
+        assert_true(tt_redis_count(rig->server, "SET") <= KICKS);
+        assert_true(tt_rig_recovers(rig, "b", "new"));
+        assert_true(tt_rig_stats(rig).reconnects >= KICKS);
         assert_true(tt_rig_close(rig));
     }
 }

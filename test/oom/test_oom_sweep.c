@@ -1,5 +1,6 @@
 /* Every verb with every allocation failing in turn: the first, the second, ... until the verb asked for no more; each
- * time that one only, and that one and all after it. L1 alone, L2 up, and L2 out, when what it cannot be told is queued.
+ * time that one only, and that one and all after it. L1 alone, L2 up, L2 out, when what it cannot be told is queued, and L2
+ * whose answers to writes are lost.
  *
  * A scenario knows what may lie under its key afterwards: a write that was not refused forbids the old value, also
  * where memory for telling L2 was missing. Whatever failed, the cache then works, its accounts agree, and nothing
@@ -18,8 +19,8 @@
 #include "platform/platform.h"
 #include "tier/cache.h"
 
-enum setting { L1_ALONE, L2_UP, L2_OUT };
-static const char *const setting_names[] = { "L1 alone", "L2 up", "L2 out" };
+enum setting { L1_ALONE, L2_UP, L2_OUT, L2_SILENT };
+static const char *const setting_names[] = { "L1 alone", "L2 up", "L2 out", "L2 silent" };
 
 enum { MANY = 70, LONG = 500, MAX_ALLOCATIONS = 2000, L1_BYTES = 512 * 1024 };
 enum { MAY_OLD = 1, MAY_NEW = 2, MAY_ABSENT = 4 }; /* a miss always may be */
@@ -211,7 +212,7 @@ static void take_ticket_in_l1(void)
     assert_int_equal(a.status, CACHE_MISS);
 }
 
-static void before_set_with_ticket(void)
+static void forget_k(void)
 {
     if (s.b.l2 != NULL)
         take_ticket();
@@ -244,14 +245,9 @@ static void run_fetch(void)
     must_answer(&a, s.may, true);
 }
 
-static void before_fetch_of_nothing(void)
-{
-    before_set_with_ticket();
-}
-
 static void before_fetch_of_an_absence(void)
 {
-    before_set_with_ticket();
+    forget_k();
     s.loader.text = NULL;
     s.loader.absent = true;
 }
@@ -272,7 +268,7 @@ static int fill_buffer(struct tt_loader *l, struct cache_load *ld, const struct 
 
 static void before_fetch_into_a_buffer(void)
 {
-    before_set_with_ticket();
+    forget_k();
     s.loader.text = NULL;
     s.loader.inside = fill_buffer;
 }
@@ -292,7 +288,7 @@ static int fetch_another(struct tt_loader *l, struct cache_load *ld, const struc
 
 static void before_nested_fetch(void)
 {
-    before_set_with_ticket();
+    forget_k();
     s.loader.inside = fetch_another;
 }
 
@@ -306,7 +302,7 @@ static int fetch_itself(struct tt_loader *l, struct cache_load *ld, const struct
 
 static void before_recursive_fetch(void)
 {
-    before_set_with_ticket();
+    forget_k();
     s.loader.inside = fetch_itself;
 }
 
@@ -416,7 +412,7 @@ static void before_close(void)
 
 static void run_close(void)
 {
-    int rc = cache_close(s.b.c, s.setting == L2_OUT ? 0 : TT_SOON_MS);
+    int rc = cache_close(s.b.c, s.setting >= L2_OUT ? 0 : TT_SOON_MS);
     must(rc == CACHE_OK || rc == CACHE_BUSY, rc);
     s.closed = rc == CACHE_OK;
 }
@@ -432,12 +428,12 @@ static const struct scenario scenarios[] = {
     { "cache_get_copy, in L1", NULL, run_get_copy },
     { "cache_get_copy, not in L1", forget_l1, run_get_copy },
     { "cache_set", NULL, run_set },
-    { "cache_set with a ticket", before_set_with_ticket, run_set_with_ticket },
+    { "cache_set with a ticket", forget_k, run_set_with_ticket },
     { "cache_set_absent", NULL, run_set_absent },
     { "cache_set that is not to be cached", NULL, run_set_of_nothing_to_cache },
     { "cache_fetch, in L1", NULL, run_fetch },
     { "cache_fetch, not in L1", forget_l1, run_fetch },
-    { "cache_fetch that loads", before_fetch_of_nothing, run_fetch },
+    { "cache_fetch that loads", forget_k, run_fetch },
     { "cache_fetch that loads an absence", before_fetch_of_an_absence, run_fetch },
     { "cache_load_buffer", before_fetch_into_a_buffer, run_fetch },
     { "cache_fetch inside a loader", before_nested_fetch, run_fetch },
@@ -479,6 +475,12 @@ static void set_the_scene(void)
         s.scenario->before();
     if (s.setting == L2_OUT)
         tt_backend_set_health(s.b.l2, CACHE_BACKEND_DOWN);
+    if (s.setting != L2_SILENT)
+        return;
+    tt_backend_fail(s.b.l2, TT_SET, 0, CACHE_E_UNKNOWN, TT_RUN);
+    tt_backend_fail(s.b.l2, TT_SET_MANY, 0, CACHE_E_UNKNOWN, TT_RUN);
+    tt_backend_fail(s.b.l2, TT_DEL, 0, CACHE_E_UNKNOWN, TT_NOT_RUN);
+    tt_backend_fail(s.b.l2, TT_DEL_MANY, 0, CACHE_E_UNKNOWN, TT_NOT_RUN);
 }
 
 /* With memory again, and with L2 again. */
@@ -488,6 +490,8 @@ static void must_be_sound(void)
     if (s.b.l2 != NULL) {
         struct tt_answer a = tt_cache_get(&s.b, &s.k);
         must_answer(&a, s.may, false);
+        tt_backend_clear(s.b.l2);
+        tt_backend_set_health(s.b.l2, CACHE_BACKEND_DOWN); /* a change wakes the worker, whatever it waits for */
         tt_backend_set_health(s.b.l2, CACHE_BACKEND_UP);
         must(tt_cache_await_replayed(&s.b), 0);
     }
@@ -563,6 +567,13 @@ static void with_l2_out_every_allocation_may_fail(void **state)
     sweep(L2_OUT);
 }
 
+/* FAULTS 49 */
+static void with_l2_silent_every_allocation_may_fail(void **state)
+{
+    (void)state;
+    sweep(L2_SILENT);
+}
+
 static const struct scenario opening = { "cache_open", NULL, NULL };
 
 /* FAULTS 49 */
@@ -599,6 +610,7 @@ int main(void)
         cmocka_unit_test(in_l1_alone_every_allocation_may_fail),
         cmocka_unit_test(with_l2_every_allocation_may_fail),
         cmocka_unit_test(with_l2_out_every_allocation_may_fail),
+        cmocka_unit_test(with_l2_silent_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

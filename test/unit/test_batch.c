@@ -27,7 +27,7 @@ static int setup(void **state)
     for (size_t i = 0; i < N; i++) {
         tt_cache_key(&b, &keys[i]);
         items[i].key = &keys[i];
-        items[i].data = "abcdefgh" + i;
+        items[i].data = &"abcdefgh"[i];
         items[i].len = 1;
     }
     return 0;

@@ -132,6 +132,42 @@ static void without_memory_for_tables_the_cache_goes_on_with_what_it_has(void **
     assert_true(tt_l1_free(r));
 }
 
+/* As tt_l1_put_with, but with memory for the entry alone. */
+static int put_without_table_memory(struct tt_l1 *r, uint64_t number, size_t type, size_t len)
+{
+    struct tc_entry *e = tt_l1_entry(r, tt_l1_key(r, number), &(struct tt_l1_put){ .type = type, .len = len });
+    tt_alloc_fail(&r->counting, 1, true);
+    int rc = tc_l1_put(&r->l1, e, &r->policies[type], NULL, true);
+    tt_alloc_fail(&r->counting, 0, false);
+    tc_l1_drop(&r->l1, e);
+    return rc;
+}
+
+/* All memory is given out, the table wants to grow since long; then a larger value of the type's oldest key, at its
+ * quota, is the first to find memory for the growth. */
+static void a_growth_that_was_put_off_is_paid_for_when_it_comes(void **state)
+{
+    (void)state;
+    enum { ENTRIES = 800, LEN = 500 };
+    struct tt_l1 *r = tt_l1_new(LIMIT, 1, NULL);
+    r->policies[1].l1_quota_bytes = LIMIT;
+    for (uint64_t n = 0; n < ENTRIES; n++) {
+        int rc = n < 700 ? tt_l1_put_with(r, tt_l1_key(r, n), &(struct tt_l1_put){ .type = 1, .len = LEN })
+                         : put_without_table_memory(r, n, 1, LEN);
+        assert_int_equal(rc, CACHE_OK);
+    }
+    put_without_table_memory(r, 5000, 2, 0);
+    put_without_table_memory(r, 5000, 2, LIMIT - tc_l1_bytes(&r->l1) - 400); /* leaves little more than an order */
+    assert_in_range(LIMIT - tc_l1_bytes(&r->l1), 200, 500);
+    r->policies[1].l1_quota_bytes = tt_l1_type_bytes(r, 1);
+    for (uint64_t n = 0; n < 20; n++) {
+        assert_int_equal(tt_l1_put_with(r, tt_l1_key(r, n), &(struct tt_l1_put){ .type = 1, .len = LEN + 16 }), CACHE_OK);
+        assert_true(tc_l1_check(&r->l1));
+    }
+    assert_true(tt_l1_type_bytes(r, 1) <= r->policies[1].l1_quota_bytes);
+    assert_true(tt_l1_free(r));
+}
+
 static void memory_that_fails_at_random_leaves_everything_in_order(void **state)
 {
     (void)state;
@@ -169,6 +205,7 @@ int main(void)
         cmocka_unit_test(a_put_under_a_quota_survives_each_failure),
         cmocka_unit_test(a_write_that_finds_no_memory_in_l1_leaves_no_older_value),
         cmocka_unit_test(without_memory_for_tables_the_cache_goes_on_with_what_it_has),
+        cmocka_unit_test(a_growth_that_was_put_off_is_paid_for_when_it_comes),
         cmocka_unit_test(memory_that_fails_at_random_leaves_everything_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

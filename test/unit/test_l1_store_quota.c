@@ -214,6 +214,25 @@ static void a_quota_that_goes_away_binds_no_more(void **state)
     assert_true(tc_l1_check(&r->l1));
 }
 
+/* All memory is in one stripe's hands; the others have nothing to pay for anything with. */
+static void a_quota_that_comes_later_holds_wherever_the_types_entries_lie(void **state)
+{
+    struct tt_l1 *r = *state;
+    for (uint64_t n = 0; n < 20; n++)
+        tt_l1_put_with(r, tt_l1_key_in(r, n, 0), &(struct tt_l1_put){ .type = LIMITED, .len = 20 });
+    for (uint64_t n = 100; tt_l1_count(r, TC_COUNT_l1_evicted_bytes) < 500; n++) {
+        tt_l1_put_with(r, tt_l1_key_in(r, n, 0), &(struct tt_l1_put){ .type = FREE, .len = 500 });
+        for (uint64_t k = 0; k < 20; k++)
+            tt_l1_has(r, tt_l1_key_in(r, k, 0));
+    }
+    assert_int_equal(tt_l1_type_entries(r, LIMITED), 20);
+    r->policies[LIMITED].l1_quota_entries = 2;
+    tt_l1_put_with(r, tt_l1_key_in(r, 50, 1), &(struct tt_l1_put){ .type = LIMITED, .len = 20 });
+    assert_int_equal(tt_l1_type_entries(r, LIMITED), 2);
+    assert_true(tc_l1_check(&r->l1));
+    assert_true(tc_l1_bytes(&r->l1) <= LIMIT);
+}
+
 /* ---- other orders of eviction ---- */
 
 /* The newest goes first: what a policy for scans may do. A doubly linked stack. */
@@ -334,6 +353,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_quota_that_comes_later_holds_from_the_next_store_on, setup, teardown),
         cmocka_unit_test_setup_teardown(a_quota_that_shrinks_holds_from_the_next_store_on, setup, teardown),
         cmocka_unit_test_setup_teardown(a_quota_that_goes_away_binds_no_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_quota_that_comes_later_holds_wherever_the_types_entries_lie, setup, teardown),
         cmocka_unit_test(a_quota_holds_under_an_order_that_gives_up_the_newest),
         cmocka_unit_test(the_limit_holds_under_an_order_that_gives_up_the_newest),
         cmocka_unit_test_setup_teardown(when_threads_are_done_the_quota_holds, setup, teardown),

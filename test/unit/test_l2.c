@@ -231,7 +231,7 @@ static void a_backend_needs_no_optional_slot(void **state)
     tt_cache_open(&b);
     for (size_t i = 0; i < 3; i++) {
         tt_cache_key(&b, &keys[i]);
-        items[i] = (struct cache_item){ .key = &keys[i], .data = "xyz" + i, .len = 1 };
+        items[i] = (struct cache_item){ .key = &keys[i], .data = &"xyz"[i], .len = 1 };
     }
     assert_int_equal(cache_set_many(b.c, items, 3, NULL), CACHE_OK);
     assert_int_equal(tt_backend_calls(b.l2, TT_SET), 3);
@@ -239,7 +239,7 @@ static void a_backend_needs_no_optional_slot(void **state)
     assert_int_equal(cache_get_many(b.c, items, 3, NULL), CACHE_OK);
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(items[i].status, CACHE_OK);
-        assert_memory_equal(items[i].value.data, "xyz" + i, 1);
+        assert_memory_equal(items[i].value.data, &"xyz"[i], 1);
         cache_value_release(&items[i].value);
     }
     assert_int_equal(cache_invalidate_many(b.c, items, 3, NULL), CACHE_OK);

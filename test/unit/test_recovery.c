@@ -1,5 +1,5 @@
-/* Invalidations that L2 did not acknowledge: kept, coalesced by key, replayed before L2 is read again (COHERENCE R3, R4);
- * and past the bound, nothing that L2 held then is believed any more. */
+/* Invalidations that L2 did not acknowledge: kept, coalesced by key, replayed before L2 is read again (COHERENCE R3,
+ * R4); and past the bound, nothing that L2 held then is believed any more. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

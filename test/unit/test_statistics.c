@@ -375,7 +375,8 @@ static void the_whole_is_the_sum_of_its_types(void **state)
     read_type(&one);
     assert_int_equal(cache_stats_read(b.c, second, &two, sizeof two), CACHE_OK);
     for (size_t c = 0; c < TC_ARRAY_LEN(counters); c++)
-        assert_int_equal(value_at(&whole, counters[c].at), value_at(&one, counters[c].at) + value_at(&two, counters[c].at));
+        assert_int_equal(value_at(&whole, counters[c].at),
+                         value_at(&one, counters[c].at) + value_at(&two, counters[c].at));
     assert_int_equal(one.l1_misses, 3);
     assert_int_equal(two.l1_hits, 3);
     assert_int_equal(one.l1_entries, 1);

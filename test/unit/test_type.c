@@ -15,7 +15,7 @@
 #include "tt_alloc.h"
 #include "tt_util.h"
 
-enum { ERR = 160, READERS = 3, READINGS = 30000 };
+enum { ERR = 160, READERS = 2, READINGS = 100, CHANGES = 1000 };
 
 static void leave_ttl(void *ctx, const struct cache_ttl_view *view, struct cache_ttl *ttl)
 {
@@ -454,6 +454,7 @@ struct reading {
     atomic_uint readers_left;
 };
 
+/* Readers go on until they have seen the policy change many times: else they might be done before a writer ran. */
 static int read_or_replace(void *arg, unsigned index)
 {
     struct reading *r = arg;
@@ -465,11 +466,17 @@ static int read_or_replace(void *arg, unsigned index)
         }
         return 0;
     }
-    for (int i = 0; i < READINGS; i++) {
+    int64_t end_ms = tt_mono_ms() + TT_SOON_MS;
+    uint64_t last = 0;
+    for (int changes = 0; changes < CHANGES && failures == 0 && tt_mono_ms() < end_ms;) {
         struct tc_policy p;
-        tc_type_policy(r->type, &p);
-        TT_CHECK(failures, number_of(&p) != 0);
+        for (int i = 0; i < READINGS; i++) {
+            tc_type_policy(r->type, &p);
+            TT_CHECK(failures, number_of(&p) != 0);
+        }
         TT_CHECK(failures, tc_type_flags(r->type) != 0);
+        changes += number_of(&p) != last;
+        last = number_of(&p);
     }
     atomic_fetch_sub(&r->readers_left, 1);
     return failures;

@@ -1,5 +1,5 @@
-/* Storing in both tiers: what each of L2's answers makes of a set and of a fill, and the order of values on their way to
- * L2 with what overtakes them. */
+/* Storing in both tiers: what each of L2's answers makes of a set and of a fill, and the order of values on their way
+ * to L2 with what overtakes them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

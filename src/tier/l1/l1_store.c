@@ -74,20 +74,19 @@ static void drop_old(struct tc_stripe *s, struct put *put)
 }
 
 /* The bytes that the stripe would hold with e in old's place. */
-static uint64_t bytes_after(const struct tc_l1 *l1, struct tc_stripe *s, const struct put *put, bool has_quota)
+static uint64_t bytes_after(struct tc_stripe *s, const struct put *put)
 {
-    uint64_t more = put->e->bytes + (has_quota ? tc_stripe_order_bytes(l1) : 0);
     if (put->old != NULL)
-        return tc_stripe_bytes(s) + more - put->old->bytes;
-    return tc_stripe_bytes(s) + more + tc_index_growth_bytes(&s->index);
+        return tc_stripe_bytes(s) + put->e->bytes - put->old->bytes;
+    return tc_stripe_bytes(s) + put->e->bytes + tc_index_growth_bytes(&s->index);
 }
 
 /* Evicts until the stripe has room. CACHE_OK or NEEDS_ROOM. */
-static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, bool has_quota)
+static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 {
     uint64_t want;
-    draw(l1, s, bytes_after(l1, s, put, has_quota));
-    while ((want = bytes_after(l1, s, put, has_quota)) > s->granted) {
+    draw(l1, s, bytes_after(s, put));
+    while ((want = bytes_after(s, put)) > s->granted) {
         put->missing = want - s->granted;
         if (!put->force && s->granted < l1->fair)
             return NEEDS_ROOM;
@@ -120,6 +119,16 @@ static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct 
     tc_stripe_link(s, put->e, order, now_ms, instead, why, &put->dropped);
     tc_stats_add(&put->e->type->stats, TC_COUNT_l1_sets, 1);
     return CACHE_OK;
+}
+
+/* Sees to it that more bytes are within the grant, by drawing or evicting. False: nothing is left to evict. */
+static bool make_grant(struct tc_l1 *l1, struct tc_stripe *s, uint64_t more, struct tc_dropped *dropped)
+{
+    struct tc_entry *victim;
+    draw(l1, s, tc_stripe_bytes(s) + more);
+    while (tc_stripe_bytes(s) + more > s->granted && (victim = tc_stripe_victim(s, NULL, NULL)) != NULL)
+        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, dropped);
+    return tc_stripe_bytes(s) + more <= s->granted;
 }
 
 static bool would_exceed(const struct put *put)
@@ -163,12 +172,19 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     }
     int64_t now_ms = tc_clock_coarse_ms(l1->clock);
     tc_stripe_expire(s, now_ms, &put->dropped);
-    put->old = tc_stripe_find(s, e->hash, (struct cache_slice){ tc_entry_key(e), e->key_len });
+    struct cache_slice key = { tc_entry_key(e), e->key_len };
+    put->old = tc_stripe_find(s, e->hash, key);
     bool has_quota = put->p->l1_quota_bytes > 0 || put->p->l1_quota_entries > 0;
-    int rc = make_room(l1, s, put, has_quota);
-    struct tc_order *order = rc == CACHE_OK ? tc_stripe_order(s, e->type, has_quota) : NULL;
-    if (rc == CACHE_OK && has_quota)
+    /* The quota first: what it evicts, the old entry perhaps, changes what has to be paid for. */
+    struct tc_order *order = &s->shared;
+    if (has_quota) {
+        order = tc_stripe_order(s, e->type, false);
+        if (order->type != e->type)
+            order = tc_stripe_order(s, e->type, make_grant(l1, s, tc_stripe_order_bytes(l1), &put->dropped));
+        put->old = tc_stripe_find(s, e->hash, key);
         keep_quota(s, put, order);
+    }
+    int rc = make_room(l1, s, put);
     if (rc == CACHE_OK)
         rc = place(l1, s, put, order, now_ms);
     if (rc != CACHE_OK) {
@@ -221,13 +237,14 @@ static bool collect(struct tc_l1 *l1, const struct tc_stripe *except, uint64_t n
     return got > 0;
 }
 
-/* After something other than an entry took memory of the stripe. */
-static void shrink_to_grant(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped)
+/* The type's order, made if entries of it may lie here from before it had a quota, and if that can be paid for. */
+static struct tc_order *order_for_trimming(struct tc_l1 *l1, struct tc_stripe *s, const struct cache_type *t,
+                                           struct tc_dropped *dropped)
 {
-    struct tc_entry *victim;
-    draw(l1, s, tc_stripe_bytes(s));
-    while (tc_stripe_bytes(s) > s->granted && (victim = tc_stripe_victim(s, NULL, NULL)) != NULL)
-        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, dropped);
+    struct tc_order *order = tc_stripe_order(s, t, false);
+    if (order->type == t || s->shared.count == 0)
+        return order;
+    return tc_stripe_order(s, t, make_grant(l1, s, tc_stripe_order_bytes(l1), dropped));
 }
 
 /* Evicts entries of a type over its quota from other stripes than the one just stored in. */
@@ -239,9 +256,7 @@ static void trim_type(struct tc_l1 *l1, struct tc_entry *keep, const struct tc_p
         struct tc_stripe *s = &l1->stripes[(from + i) % l1->n_stripes];
         struct tc_dropped dropped = { NULL };
         tc_lock_acquire(&s->lock);
-        /* Made here too: the quota may be younger than the entries. */
-        struct tc_order *order = tc_stripe_order(s, t, true);
-        shrink_to_grant(l1, s, &dropped);
+        struct tc_order *order = order_for_trimming(l1, s, t, &dropped);
         while (order->type == t && over_quota(t, p)) {
             struct tc_entry *victim = tc_stripe_victim(s, order, keep);
             if (victim == NULL)
