@@ -39,6 +39,7 @@ struct crew_member {
     struct tt_crew *crew;
     pthread_t thread;
     unsigned index;
+    _Atomic pid_t tid; /* 0: not yet running */
     int failures;
 };
 
@@ -53,6 +54,7 @@ struct tt_crew {
 static void *run_member(void *p)
 {
     struct crew_member *m = p;
+    atomic_store(&m->tid, gettid());
     pthread_barrier_wait(&m->crew->start);
     m->failures = m->crew->fn(m->crew->arg, m->index);
     return NULL;
@@ -73,6 +75,28 @@ struct tt_crew *tt_crew_start(unsigned n, tt_crew_fn *fn, void *arg)
             tt_die("no thread %u of %u", i, n);
     }
     return c;
+}
+
+/* The third field of the kernel's account of a thread, behind its name in parentheses. */
+static bool sleeps(pid_t tid)
+{
+    char path[64], text[256] = "";
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+    FILE *f = tid ? fopen(path, "re") : NULL;
+    if (!f)
+        return false;
+    char *end = fgets(text, sizeof(text), f) ? strrchr(text, ')') : NULL;
+    fclose(f);
+    return end && end[1] == ' ' && end[2] == 'S';
+}
+
+bool tt_crew_sleeps(struct tt_crew *c)
+{
+    for (unsigned i = 0; i < c->n; i++) {
+        if (!sleeps(atomic_load(&c->member[i].tid)))
+            return false;
+    }
+    return true;
 }
 
 int tt_crew_join(struct tt_crew *c)

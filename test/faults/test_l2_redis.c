@@ -19,7 +19,7 @@ enum {
     TIMEOUT_MS = 300,
     L2_MS = 100,
     CONNECT_MS = 300,
-    SLACK_MS = 400 /* what a loaded machine may add to a deadline */
+    SLACK_MS = TT_SLACK_MS /* what a loaded machine may add to a deadline */
 };
 
 static struct tt_cache b;

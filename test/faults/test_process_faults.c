@@ -21,7 +21,8 @@
 #include "fake/tt_util.h"
 #include "platform/platform.h"
 
-enum { SLACK_MS = 400, L2_TIMEOUT_MS = 300, TIMEOUT_MS = 2000, BIG_BYTES = 1 << 20, NOBODY = 65534, LONG = 300 };
+enum { SLACK_MS = TT_SLACK_MS, L2_TIMEOUT_MS = 300, TIMEOUT_MS = 2000, BIG_BYTES = 1 << 20, LONG = 300 };
+enum { NOBODY = 65534 };
 
 static struct tt_cache b;
 static struct tt_redis *server;

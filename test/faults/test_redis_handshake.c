@@ -18,7 +18,7 @@
 #include "tiercache.h"
 
 enum {
-    SLACK_MS = 300,        /* what a loaded machine may add to a deadline */
+    SLACK_MS = TT_SLACK_MS,        /* what a loaded machine may add to a deadline */
     HANDSHAKE_BYTES = 14,  /* of a PING alone */
     SLOW_RETRY_MS = 800    /* after what only a person can mend, the next attempt comes no sooner */
 };

@@ -12,7 +12,7 @@
 #include "fake/tt_util.h"
 #include "tiercache.h"
 
-enum { SLACK_MS = 300, KEYS = 64, WAITERS = 63, IMPATIENT_MS = 150 };
+enum { SLACK_MS = TT_SLACK_MS, KEYS = 64, WAITERS = 63, IMPATIENT_MS = 1000 };
 
 static void key_of(char *key, unsigned i)
 {
@@ -63,7 +63,9 @@ static void assert_recovers(struct tt_rig *rig)
 
 struct scene {
     struct tt_rig *rig;
+    int64_t impatient_ms; /* the time-out of impatient() */
     _Atomic unsigned begun;
+    _Atomic bool gave_up;
     _Atomic int impatient_status;
     _Atomic int64_t impatient_took_ms;
 };
@@ -74,43 +76,64 @@ static int impatient(void *arg, unsigned index)
     char text[TT_RIG_TEXT];
     (void)index;
     int64_t start_ms = tt_mono_ms();
-    atomic_store(&s->impatient_status, tt_rig_get(s->rig, "key:63", IMPATIENT_MS, text));
+    atomic_store(&s->impatient_status, tt_rig_get(s->rig, "key:63", s->impatient_ms, text));
     atomic_store(&s->impatient_took_ms, tt_mono_ms() - start_ms);
+    atomic_store(&s->gave_up, true);
     return 0;
+}
+
+static void assert_gave_up_in_time(const struct scene *s)
+{
+    int64_t took_ms = atomic_load(&s->impatient_took_ms);
+    assert_true(atomic_load(&s->impatient_status) < 0);
+    assert_in_range(took_ms, s->impatient_ms - 1, s->impatient_ms + SLACK_MS);
 }
 
 static int patient(void *arg, unsigned index)
 {
     struct scene *s = arg;
-    int failures = 0;
     atomic_fetch_add(&s->begun, 1);
-    TT_CHECK(failures, reads_right(s->rig, index, 4 * TT_RIG_MS, false));
-    return failures;
+    return !reads_right(s->rig, index, 4 * TT_RIG_MS, false);
 }
 
-/* FAULTS 15: the leader's answer is stalled, 63 others queue behind it; the leader goes at its deadline, and the 63 get
- * their own answers from the connection that it left, once they come. */
+/* The leader's answer is stalled, 63 others queue behind it; the leader goes at its deadline, and the 63 get their own
+ * answers from the connection that it left, once they come. False: the machine was so slow that the leader went before
+ * the others were there, which shows nothing. */
+static bool play_hand_over(enum tt_redis_net net, int64_t leader_ms)
+{
+    struct tt_rig *rig = tt_rig_new();
+    struct scene s = {.rig = rig, .impatient_ms = leader_ms};
+    start_with_keys(rig, net, 1);
+    tt_redis_fault(rig->server, &(struct tt_redis_fault){.command = "GET", .times = 1, .stall = true});
+    struct tt_crew *leader = tt_crew_start(1, impatient, &s);
+    tt_assert_soon(tt_redis_stalled(rig->server) == 1);
+    struct tt_crew *others = tt_crew_start(WAITERS, patient, &s);
+    tt_assert_soon(atomic_load(&s.begun) == WAITERS && tt_crew_sleeps(others));
+    bool in_time = !atomic_load(&s.gave_up);
+    tt_crew_join(leader);
+    tt_redis_release(rig->server);
+    int failures = tt_crew_join(others);
+    if (in_time) {
+        assert_gave_up_in_time(&s);
+        assert_int_equal(failures, 0);
+        assert_recovers(rig);
+        assert_int_equal(tt_redis_seen(rig->server).malformed, 0);
+    }
+    assert_true(tt_rig_close(rig));
+    return in_time;
+}
+
+/* FAULTS 15 */
 static void a_leader_that_times_out_hands_over_to_the_others(void **state)
 {
     static const enum tt_redis_net nets[] = {TT_REDIS_UNIX, TT_REDIS_TCP};
     (void)state;
     for (size_t i = 0; i < 2; i++) {
-        struct tt_rig *rig = tt_rig_new();
-        struct scene s = {.rig = rig};
-        start_with_keys(rig, nets[i], 1);
-        tt_redis_fault(rig->server, &(struct tt_redis_fault){.command = "GET", .times = 1, .stall = true});
-        struct tt_crew *one = tt_crew_start(1, impatient, &s);
-        tt_assert_soon(tt_redis_stalled(rig->server) == 1);
-        struct tt_crew *others = tt_crew_start(WAITERS, patient, &s);
-        tt_assert_soon(atomic_load(&s.begun) == WAITERS);
-        tt_crew_join(one);
-        assert_int_equal(atomic_load(&s.impatient_status), CACHE_E_UNKNOWN);
-        assert_in_range(atomic_load(&s.impatient_took_ms), IMPATIENT_MS - 1, IMPATIENT_MS + SLACK_MS);
-        tt_redis_release(rig->server);
-        assert_int_equal(tt_crew_join(others), 0);
-        assert_recovers(rig);
-        assert_int_equal(tt_redis_seen(rig->server).malformed, 0);
-        assert_true(tt_rig_close(rig));
+        int64_t leader_ms = IMPATIENT_MS;
+        while (!play_hand_over(nets[i], leader_ms)) {
+            leader_ms *= 2;
+            assert_true(leader_ms < TT_SOON_MS);
+        }
     }
 }
 
@@ -149,15 +172,14 @@ static int leads_long(void *arg, unsigned index)
 static void a_waiter_that_times_out_leaves_the_leader_alone(void **state)
 {
     struct tt_rig *rig = tt_rig_new();
-    struct scene s = {.rig = rig};
+    struct scene s = {.rig = rig, .impatient_ms = IMPATIENT_MS};
     (void)state;
     start_with_keys(rig, TT_REDIS_UNIX, 1);
     tt_redis_fault(rig->server, &(struct tt_redis_fault){.command = "GET", .times = 1, .stall = true});
     struct tt_crew *leader = tt_crew_start(1, leads_long, &s);
     tt_assert_soon(tt_redis_stalled(rig->server) == 1);
     assert_int_equal(tt_crew_join(tt_crew_start(1, impatient, &s)), 0);
-    assert_true(atomic_load(&s.impatient_status) < 0);
-    assert_in_range(atomic_load(&s.impatient_took_ms), IMPATIENT_MS - 1, IMPATIENT_MS + SLACK_MS);
+    assert_gave_up_in_time(&s);
     tt_redis_release(rig->server);
     assert_int_equal(tt_crew_join(leader), 0);
     assert_recovers(rig);
@@ -175,11 +197,11 @@ static void a_late_answer_is_never_taken_for_anothers(void **state)
     for (unsigned i = 0; i + 1 < 20; i++) {
         tt_redis_fault(rig->server, &(struct tt_redis_fault){.command = "GET", .times = 1, .stall = true});
         assert_true(reads_right(rig, i, 20, true));
+        tt_redis_clear(rig->server); /* also if the backend was still reconnecting and it met nobody */
         if (i % 2)
             tt_redis_release(rig->server);
         assert_true(reads_right(rig, i + 1, TT_RIG_MS, true));
         tt_redis_release(rig->server);
-        tt_redis_clear(rig->server);
         assert_true(reads_right(rig, i + 1, TT_RIG_MS, true));
     }
     assert_recovers(rig);

@@ -12,7 +12,7 @@
 #include "tiercache.h"
 
 enum {
-    PROMPT_MS = 400,        /* refused at once, not by the deadline */
+    PROMPT_MS = TT_SLACK_MS,        /* refused at once, not by the deadline */
     MODEST_BYTES = 1 << 20, /* more memory than this no lie about a length may cost */
     TTL_MS = 600000
 };

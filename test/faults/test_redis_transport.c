@@ -18,7 +18,7 @@
 #include "fake/tt_util.h"
 #include "tiercache.h"
 
-enum { SLACK_MS = 300, BIG_BYTES = 1 << 20, TTL_MS = 600000 };
+enum { SLACK_MS = TT_SLACK_MS, BIG_BYTES = 1 << 20, TTL_MS = 600000 };
 
 /* ---- helpers ---- */
 

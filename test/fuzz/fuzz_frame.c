@@ -1,5 +1,5 @@
 /* Any bytes as a frame: as they are, and again under a right checksum, since no mutation would ever find one. What is
- * read as good lies inside the bytes and is written again to the same ones; whatever is read, is read the same twice. */
+ * read as good lies inside the bytes and is written again to the same ones; whatever is read is read the same twice. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,7 @@
  * there, and a server that is full, locked or not there. test_cache_redis_outage.c kills and stops it. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

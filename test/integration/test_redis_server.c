@@ -14,7 +14,7 @@
 #include "fake/tt_util.h"
 #include "tiercache.h"
 
-enum { SLACK_MS = 400, REPLY_BYTES = 256, KEYS = 64, READERS = 8, TTL_MS = 600000 };
+enum { SLACK_MS = TT_SLACK_MS, REPLY_BYTES = 256, KEYS = 64, READERS = 8, TTL_MS = 600000 };
 
 /* ---- helpers ---- */
 

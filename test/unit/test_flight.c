@@ -17,7 +17,7 @@ enum {
     CALLERS = 8,
     LONG_MS = 20000,
     SHORT_MS = 50,
-    SLACK_MS = 300 /* what a loaded machine may add to a deadline */
+    SLACK_MS = TT_SLACK_MS /* what a loaded machine may add to a deadline */
 };
 
 static struct tt_cache b;

@@ -1,4 +1,4 @@
-/* The hash table against a naive one, with whole hashes that collide, memory that fails, and clusters across the end. */
+/* The hash table against a naive one, with whole hashes that collide, memory that fails, clusters across the end. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -449,7 +449,8 @@ static void a_void_ticket_is_told_before_a_size_that_is_too_large(void **state)
     struct tt_l1_key k = tt_l1_key(r, 1);
     uint64_t generation = tc_l1_generation(&r->l1, k.hash);
     put_version(r, k, 1);
-    assert_int_equal(tt_l1_put_with(r, k, &(struct tt_l1_put){ .len = LIMIT, .expected = &generation }), CACHE_E_TICKET);
+    struct tt_l1_put late = { .len = LIMIT, .expected = &generation };
+    assert_int_equal(tt_l1_put_with(r, k, &late), CACHE_E_TICKET);
     assert_version(r, k, 1);
 }
 
@@ -568,7 +569,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_value_expires_at_its_time_and_not_before, setup, teardown),
         cmocka_unit_test_setup_teardown(past_its_ttl_a_value_is_stale_until_its_window_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(without_a_ttl_a_value_stays_for_ever, setup, teardown),
-        cmocka_unit_test_setup_teardown(expired_entries_give_their_memory_back_without_being_asked_for, setup, teardown),
+        cmocka_unit_test_setup_teardown(expired_entries_give_their_memory_back_without_being_asked_for, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_stale_value_is_not_reclaimed_before_its_window_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(a_copy_is_made_without_pinning, setup, teardown),
         cmocka_unit_test_setup_teardown(what_does_not_fit_the_buffer_is_pinned_instead, setup, teardown),

@@ -1,5 +1,5 @@
-/* The memory of L1: the account is exact, the limit holds at every moment, and what there is can be had by whoever needs
- * it. Only through tier/l1/l1.h. */
+/* The memory of L1: the account is exact, the limit holds at every moment, and what there is can be had by whoever
+ * needs it. Only through tier/l1/l1.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>

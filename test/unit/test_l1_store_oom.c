@@ -161,7 +161,8 @@ static void a_growth_that_was_put_off_is_paid_for_when_it_comes(void **state)
     assert_in_range(LIMIT - tc_l1_bytes(&r->l1), 200, 500);
     r->policies[1].l1_quota_bytes = tt_l1_type_bytes(r, 1);
     for (uint64_t n = 0; n < 20; n++) {
-        assert_int_equal(tt_l1_put_with(r, tt_l1_key(r, n), &(struct tt_l1_put){ .type = 1, .len = LEN + 16 }), CACHE_OK);
+        int rc = tt_l1_put_with(r, tt_l1_key(r, n), &(struct tt_l1_put){ .type = 1, .len = LEN + 16 });
+        assert_int_equal(rc, CACHE_OK);
         assert_true(tc_l1_check(&r->l1));
     }
     assert_true(tt_l1_type_bytes(r, 1) <= r->policies[1].l1_quota_bytes);

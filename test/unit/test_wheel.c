@@ -105,8 +105,8 @@ static void assert_slots_agree_with_their_bits(const struct fixture *f)
 static void an_entry_comes_when_its_tick_has_passed_and_not_before(void **state)
 {
     struct fixture *f = *state;
-    const int64_t ahead[] = { 0, 1, 63, 64, 65, 4095, 4096, 4097, 64 * 4096, 64 * 4096 + 1, HOUR_MS, 5 * HOUR_MS, DAY_MS,
-                              TURN_MS - 1, TURN_MS, TURN_MS + 1, 30 * DAY_MS, YEAR_MS, 10 * YEAR_MS };
+    const int64_t ahead[] = { 0, 1, 63, 64, 65, 4095, 4096, 4097, 64 * 4096, 64 * 4096 + 1, HOUR_MS, 5 * HOUR_MS,
+                              DAY_MS, TURN_MS - 1, TURN_MS, TURN_MS + 1, 30 * DAY_MS, YEAR_MS, 10 * YEAR_MS };
     for (size_t i = 0; i < TC_ARRAY_LEN(ahead); i++) {
         int64_t at_ms = f->now_ms + ahead[i];
         add(f, i, at_ms);
@@ -242,7 +242,8 @@ static void steps_run_out_and_nothing_is_lost(void **state)
     assert_slots_agree_with_their_bits(f);
 }
 
-/* As a stripe does: at each operation one entry is added and a few steps are spent. What is overdue must not pile up. */
+/* As a stripe does: at each operation one entry is added and a few steps are spent. What is overdue must not pile
+ * up. */
 static void a_few_steps_an_operation_keep_up_with_one_addition_an_operation(void **state)
 {
     struct fixture *f = *state;
