@@ -281,7 +281,8 @@ struct cache_type_opts {
 TIERCACHE_API int cache_type_check(const struct cache_type_opts *o, char *err, size_t err_cap);
 
 /* Registers a type. At most 255 in a cache. What is wrong with o goes to the log callback; cache_type_check() tells it
- * too. Does not block. Returns CACHE_OK, CACHE_E_EXISTS, CACHE_E_NOMEM, CACHE_E_ABI, CACHE_E_TOO_LARGE (256th type). */
+ * too. Does not block. Returns CACHE_OK, CACHE_E_EXISTS, CACHE_E_NOMEM, CACHE_E_SYSTEM, CACHE_E_ABI,
+ * CACHE_E_TOO_LARGE (256th type). */
 TIERCACHE_API int cache_type_register(struct cache *c, const struct cache_type_opts *o, struct cache_type **out);
 
 /* Replaces the policy of t while it is in use. o->name may be NULL or t's name. Entries already stored keep their

@@ -276,17 +276,8 @@ static bool comes_to_rest(struct cache *c, int64_t until_ms)
     return tc_worker_stop(c, left_ms > c->l2_timeout_ms ? left_ms : c->l2_timeout_ms);
 }
 
-int cache_close(struct cache *c, int64_t timeout_ms)
+static int close_once(struct cache *c, int64_t timeout_ms)
 {
-    if (c == NULL)
-        return CACHE_OK;
-    if (c->magic != TC_CACHE_MAGIC || timeout_ms < 0)
-        return CACHE_E_INVALID;
-    if (tc_fork_guard_is_child(&c->fork)) {
-        if (c->l2.present)
-            c->l2.ops.forked(c->l2.ctx);
-        return CACHE_OK;
-    }
     if (atomic_flag_test_and_set(&c->closer))
         return CACHE_BUSY;
     atomic_store(&c->closing, true);
@@ -298,4 +289,21 @@ int cache_close(struct cache *c, int64_t timeout_ms)
         tell_abandoned(c, tc_recovery_pending(&c->recovery));
     dismantle(c, false);
     return CACHE_OK;
+}
+
+int cache_close(struct cache *c, int64_t timeout_ms)
+{
+    if (c == NULL)
+        return CACHE_OK;
+    if (c->magic != TC_CACHE_MAGIC || timeout_ms < 0)
+        return CACHE_E_INVALID;
+    if (tc_fork_guard_is_child(&c->fork)) {
+        if (c->l2.present)
+            c->l2.ops.forked(c->l2.ctx);
+        return CACHE_OK;
+    }
+    int cancel = tc_cancel_disable(); /* nobody else could close c after it */
+    int rc = close_once(c, timeout_ms);
+    tc_cancel_restore(cancel);
+    return rc;
 }

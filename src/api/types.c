@@ -58,6 +58,7 @@ int cache_type_register(struct cache *c, const struct cache_type_opts *in, struc
     int rc = tc_cache_enter(c);
     if (rc != CACHE_OK)
         return rc;
+    int cancel = tc_cancel_disable(); /* a new type asks for entropy under the lock */
     char err[160] = "out: is NULL";
     struct cache_type_opts o;
     struct tc_policy p;
@@ -69,6 +70,7 @@ int cache_type_register(struct cache *c, const struct cache_type_opts *in, struc
     } else {
         tc_notice_log(&c->notices, tc_clock_now_ms(&c->clock), 0, CACHE_LOG_ERROR, "type", "%s", err);
     }
+    tc_cancel_restore(cancel);
     tc_cache_leave(c);
     return rc;
 }
