@@ -26,6 +26,19 @@ int64_t tt_mono_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* The second field of the kernel's account is the time on a run queue; where there is no account it counts as none. */
+int64_t tt_ran_ms(void)
+{
+    unsigned long long ran_ns, queued_ns = 0;
+    int64_t now_ms = tt_mono_ms();
+    FILE *f = fopen("/proc/thread-self/schedstat", "re");
+    if (f && fscanf(f, "%llu %llu", &ran_ns, &queued_ns) != 2)
+        queued_ns = 0;
+    if (f)
+        fclose(f);
+    return now_ms - (int64_t)(queued_ns / 1000000);
+}
+
 bool tt_pause(int64_t end_ms)
 {
     struct timespec t = {.tv_nsec = PAUSE_US * 1000};

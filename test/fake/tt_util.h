@@ -19,6 +19,9 @@
 #endif
 
 int64_t tt_mono_ms(void); /* CLOCK_MONOTONIC */
+/* The same, less the time in which this thread was ready to run and had no processor: for checking on a loaded machine
+ * that a call ends by its deadline. Only differences taken in one thread mean something. */
+int64_t tt_ran_ms(void);
 
 /* For loops that wait for a condition: yields for a moment. False once end_ms (of tt_mono_ms) has passed. */
 bool tt_pause(int64_t end_ms);

@@ -97,6 +97,21 @@ static void replacing_within_a_quota_evicts_nobody(void **state)
     assert_int_equal(tt_l1_count(r, TC_COUNT_l1_evicted_quota), 0);
 }
 
+static void replacing_within_a_byte_quota_evicts_nobody(void **state)
+{
+    struct tt_l1 *r = *state;
+    for (uint64_t n = 0; n < 10; n++)
+        put(r, n, LIMITED, 100);
+    r->policies[LIMITED].l1_quota_bytes = tt_l1_type_bytes(r, LIMITED);
+    for (int round = 0; round < 100; round++)
+        put(r, (uint64_t)round % 10, LIMITED, 100);
+    assert_int_equal(tt_l1_type_entries(r, LIMITED), 10);
+    assert_int_equal(tt_l1_count(r, TC_COUNT_l1_evicted_quota), 0);
+    put(r, 0, LIMITED, 150); /* and one that grows costs one other */
+    assert_int_equal(tt_l1_type_entries(r, LIMITED), 9);
+    assert_true(has(r, 0));
+}
+
 /* ---- independence ---- */
 
 static void a_quota_does_not_touch_other_types(void **state)
@@ -344,6 +359,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_type_never_has_more_bytes_than_its_quota, setup, teardown),
         cmocka_unit_test_setup_teardown(a_value_above_its_types_byte_quota_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(replacing_within_a_quota_evicts_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(replacing_within_a_byte_quota_evicts_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(a_quota_does_not_touch_other_types, setup, teardown),
         cmocka_unit_test_setup_teardown(two_quotas_hold_side_by_side, setup, teardown),
         cmocka_unit_test(under_a_quota_who_was_not_used_for_longest_leaves_first),

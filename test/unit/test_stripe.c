@@ -286,6 +286,29 @@ static void a_policy_that_is_not_lazy_is_told_of_every_hit(void **state)
     }
 }
 
+static void entries_that_change_to_an_order_made_later_are_new_to_it(void **state)
+{
+    (void)state;
+    const struct cache_evict_ops ops = {
+        .abi = CACHE_HOOKS_ABI, .flags = CACHE_EVICT_LOCKED_HITS, .name = "told", .state_bytes = 8,
+        .node_bytes = sizeof(struct told), .insert = told_insert, .hit = told_hit, .remove = told_remove,
+        .victim = told_victim,
+    };
+    struct fixture f = { .dropped = { NULL } };
+    open_with(&f, &ops);
+    for (uint64_t n = 0; n < 20; n++)
+        tc_stripe_touch(f.s, link_new(&f, n, n % 2, false, 0), tt_l1_now(f.r));
+    struct tc_order *own = tc_stripe_order(f.s, f.r->types[1], true);
+    assert_int_equal(own->count, 10);
+    for (uint64_t n = 0; n < 20; n++) {
+        struct tc_entry *e = find(&f, n);
+        assert_int_equal(e->order == own, n % 2);
+        assert_int_equal(((struct told *)tc_entry_node(e))->hits, n % 2 ? 0 : 1);
+    }
+    assert_true(tc_stripe_check(f.s));
+    assert_true(close_again(&f));
+}
+
 static void a_policy_without_a_victim_stops_eviction_and_nothing_else(void **state)
 {
     (void)state;
@@ -351,6 +374,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(of_all_orders_the_oldest_in_time_leaves, setup, teardown),
         cmocka_unit_test_setup_teardown(a_victim_is_never_among_the_most_recently_used_three_quarters, setup, teardown),
         cmocka_unit_test(a_policy_that_is_not_lazy_is_told_of_every_hit),
+        cmocka_unit_test(entries_that_change_to_an_order_made_later_are_new_to_it),
         cmocka_unit_test(a_policy_without_a_victim_stops_eviction_and_nothing_else),
         cmocka_unit_test_setup_teardown(expiry_takes_a_few_at_a_time_and_all_in_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(the_check_sees_a_wrong_account, setup, teardown),
