@@ -49,14 +49,18 @@ static bool reads_right(struct tt_rig *rig, unsigned i, int64_t ms, bool may_fai
     return may_fail && status < 0;
 }
 
-static void assert_recovers(struct tt_rig *rig)
+static bool recovers(struct tt_rig *rig, unsigned i)
 {
     char key[TT_RIG_TEXT], want[TT_RIG_TEXT];
-    for (unsigned i = 0; i < KEYS; i += 7) {
-        key_of(key, i);
-        value_of(want, i);
-        assert_true(tt_rig_recovers(rig, key, want));
-    }
+    key_of(key, i);
+    value_of(want, i);
+    return tt_rig_recovers(rig, key, want);
+}
+
+static void assert_recovers(struct tt_rig *rig)
+{
+    for (unsigned i = 0; i < KEYS; i += 7)
+        assert_true(recovers(rig, i));
 }
 
 /* ---- a leader that times out ---- */
@@ -192,19 +196,22 @@ static void a_waiter_that_times_out_leaves_the_leader_alone(void **state)
 static void a_late_answer_is_never_taken_for_anothers(void **state)
 {
     struct tt_rig *rig = tt_rig_new();
+    unsigned met = 0;
     (void)state;
     start_with_keys(rig, TT_REDIS_TCP, 1);
     for (unsigned i = 0; i + 1 < 20; i++) {
         tt_redis_fault(rig->server, &(struct tt_redis_fault){.command = "GET", .times = 1, .stall = true});
         assert_true(reads_right(rig, i, 20, true));
-        tt_redis_clear(rig->server); /* also if the backend was still reconnecting and it met nobody */
+        tt_redis_clear(rig->server);
+        met += tt_redis_stalled(rig->server);
         if (i % 2)
             tt_redis_release(rig->server);
-        assert_true(reads_right(rig, i + 1, TT_RIG_MS, true));
+        assert_true(recovers(rig, i + 1));
         tt_redis_release(rig->server);
-        assert_true(reads_right(rig, i + 1, TT_RIG_MS, true));
+        assert_true(recovers(rig, i));
+        assert_true(recovers(rig, i + 1));
     }
-    assert_recovers(rig);
+    assert_true(met > 0);
     assert_true(tt_rig_close(rig));
 }
 

@@ -38,10 +38,10 @@ struct tc_l1;
 
 struct tc_stripe {
     _Alignas(TC_CACHELINE) struct tc_lock lock;
-    struct tc_cond quiet; /* a gate's fills or writing ended */
+    uint32_t touches; /* insertions, and hits that the policy was told of: on the line that a hit writes anyway */
+    _Alignas(TC_CACHELINE) struct tc_index index; /* hits only read it */
     struct tc_l1 *l1;
-    struct tc_index index;
-    uint32_t touches; /* insertions and hits that the eviction policy was told of */
+    _Alignas(TC_CACHELINE) struct tc_cond quiet; /* a gate's fills or writing ended */
     struct tc_order shared; /* the first of the orders */
     _Atomic uint64_t bytes;   /* entries and table, as the heap counts them. Written under the lock */
     _Atomic uint64_t granted; /* its share of the limit; bytes <= granted. Written under the lock */
