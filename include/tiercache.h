@@ -317,8 +317,8 @@ TIERCACHE_API int cache_key_status(const struct cache_key *k);
  * small. Returns CACHE_OK, CACHE_E_BUFFER, or the key's sticky error. Does not block. */
 TIERCACHE_API int cache_key_text(const struct cache_key *k, char *buf, size_t cap, size_t *len);
 
-/* Frees what the key holds; needed only above 200 bytes, always safe on an initialised key, also twice; k may be
- * NULL. */
+/* Frees what the key holds; needed only above 200 bytes, and before the key's cache is closed. Safe on an initialised
+ * key, also twice; k may be NULL. */
 TIERCACHE_API void cache_key_fini(struct cache_key *k);
 
 /* ---- get and set ---------------------------------------------------------------------------------------------- */

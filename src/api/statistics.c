@@ -21,7 +21,8 @@ static void add_l1(struct cache *c, const struct cache_type *t, struct cache_sta
         s->l1_entries += atomic_load_explicit(&c->types.by_id[i]->l1_entries, memory_order_relaxed);
     s->l1_bytes = tc_l1_bytes(&c->l1);
     s->l1_limit_bytes = c->l1.limit;
-    s->l1_pins = (uint64_t)tc_l1_pin_count(&c->l1);
+    int64_t pins = tc_l1_pin_count(&c->l1); /* summed while it moves: for a moment it may be below 0 */
+    s->l1_pins = pins > 0 ? (uint64_t)pins : 0;
     s->l1_detached_bytes = atomic_load_explicit(&c->l1.detached_bytes, memory_order_relaxed);
 }
 

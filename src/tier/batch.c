@@ -16,26 +16,34 @@ struct pending {
 static size_t look_in_l1(struct cache *c, struct tc_batch_get *items, size_t n, uint32_t flags,
                          struct tc_l2_read *reads, struct pending *waiting)
 {
-    bool usable = tc_l2_usable(c);
     size_t n_reads = 0;
     for (size_t i = 0; i < n; i++) {
         struct tc_l1_found found;
         struct tc_batch_get *it = &items[i];
         if (it->out.status != CACHE_MISS || tc_read_l1(c, &it->target, &found, &it->out))
             continue;
-        bool wants_l2 = tc_cache_uses_l2(c, it->target.type) && !(flags & CACHE_CALL_L1_ONLY);
-        if (wants_l2 && usable) {
+        if (tc_cache_uses_l2(c, it->target.type) && !(flags & CACHE_CALL_L1_ONLY)) {
             reads[n_reads] = (struct tc_l2_read){ &it->target, CACHE_E_UNKNOWN, NULL, false };
             waiting[n_reads++] = (struct pending){ i, found };
             continue;
         }
-        if (wants_l2) {
-            tc_cache_count(it->target.type, TC_COUNT_l2_skipped);
-            it->out.flags |= CACHE_META_L2_OUT;
-        }
         tc_read_finish(c, &it->target, &found, flags, NULL, &it->out);
     }
     return n_reads;
+}
+
+/* Whether L2 may be asked is decided after the generations were read, as for a single key: an invalidation that was
+ * queued in between has moved them, and one that is queued later will. */
+static bool may_ask_l2(struct cache *c, struct tc_batch_get *items, const struct pending *waiting, size_t n_reads)
+{
+    if (tc_l2_usable(c))
+        return true;
+    for (size_t i = 0; i < n_reads; i++) {
+        struct tc_batch_get *it = &items[waiting[i].at];
+        tc_cache_count(it->target.type, TC_COUNT_l2_skipped);
+        it->out.flags |= CACHE_META_L2_OUT;
+    }
+    return false;
 }
 
 int tc_batch_read(struct cache *c, struct tc_batch_get *items, size_t n, uint32_t flags, int64_t deadline_ms)
@@ -45,11 +53,13 @@ int tc_batch_read(struct cache *c, struct tc_batch_get *items, size_t n, uint32_
     int rc = reads != NULL && waiting != NULL ? CACHE_OK : CACHE_E_NOMEM;
     if (rc == CACHE_OK) {
         size_t n_reads = look_in_l1(c, items, n, flags, reads, waiting);
-        if (n_reads > 0)
+        bool asked = n_reads > 0 && may_ask_l2(c, items, waiting, n_reads);
+        if (asked)
             tc_l2_read_many(c, reads, n_reads, tc_l2_deadline(c, deadline_ms, false));
         for (size_t i = 0; i < n_reads; i++) {
             struct tc_batch_get *it = &items[waiting[i].at];
-            tc_read_settle(c, &reads[i], waiting[i].found.generation, &it->out);
+            if (asked)
+                tc_read_settle(c, &reads[i], waiting[i].found.generation, &it->out);
             tc_read_finish(c, &it->target, &waiting[i].found, flags, NULL, &it->out);
         }
     }

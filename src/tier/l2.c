@@ -135,10 +135,13 @@ static bool is_dated(const struct tc_frame *f, int64_t left_ms)
  * asked_ms. A frame without expiry has only its wall clock to tell. */
 static int64_t written_ms(struct cache *c, const struct tc_frame *f, int64_t left_ms, int64_t asked_ms)
 {
+    /* Both numbers come from L2 and may be anything: compared before they are subtracted. */
+    int64_t wall_ms = tc_clock_wall_ms(&c->clock), age_ms = 0;
     if (is_dated(f, left_ms))
-        return asked_ms - (f->ttl_ms > left_ms ? f->ttl_ms - left_ms : 0);
-    int64_t age_ms = tc_clock_wall_ms(&c->clock) - f->written_wall_ms;
-    return asked_ms - (age_ms > 0 ? age_ms : 0);
+        age_ms = f->ttl_ms > left_ms ? f->ttl_ms - left_ms : 0;
+    else if (f->written_wall_ms >= 0 && f->written_wall_ms < wall_ms)
+        age_ms = wall_ms - f->written_wall_ms;
+    return asked_ms - (age_ms < CACHE_TTL_MAX_MS ? age_ms : CACHE_TTL_MAX_MS);
 }
 
 /* Below this a copy is cheaper than keeping the whole frame for the sake of the value in it. */

@@ -119,8 +119,9 @@ static bool fill_enters(struct cache *c, struct tc_value_in *in)
 /* An invalidation gave up waiting for this fill; what it queued may have been replayed before the value arrived. */
 static void fill_is_void(struct cache *c, struct tc_value_in *in)
 {
-    if (in->status == CACHE_OK || in->status == CACHE_E_UNKNOWN)
+    if (in->status == CACHE_OK)
         tc_invalidate_later(c, in->target);
+    tc_l1_invalidate(&c->l1, in->target->ref); /* and what was read of it meanwhile */
     in->status = CACHE_E_TICKET;
 }
 
@@ -132,9 +133,7 @@ static void fill_settles(struct cache *c, struct tc_value_in *in)
     case CACHE_E_NOMEM:
         return;
     case CACHE_OK:
-        break;
-    case CACHE_E_UNKNOWN: /* it may still reach L2, after an invalidation that is yet to come */
-        in->status = tc_invalidate_later(c, in->target);
+    case CACHE_E_UNKNOWN:
         break;
     default:
         in->status = CACHE_QUEUED;
@@ -151,6 +150,9 @@ void tc_write_fill_many(struct cache *c, struct tc_value_in **in, size_t n, int6
         in[i]->in_gate = fill_enters(c, in[i]);
     send_many(c, in, n, deadline_ms);
     for (size_t i = 0; i < n; i++) {
+        /* Queued inside the gate: nobody may find gate and queue empty while the value may still reach L2. */
+        if (in[i]->status == CACHE_E_UNKNOWN)
+            in[i]->status = tc_invalidate_later(c, in[i]->target);
         if (in[i]->in_gate && !tc_l1_fill_end(&c->l1, in[i]->target->ref.hash, in[i]->generation))
             fill_is_void(c, in[i]);
         fill_settles(c, in[i]);

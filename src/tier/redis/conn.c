@@ -85,12 +85,25 @@ bool tc_conn_in_reply(const struct tc_conn *c)
 
 /* ---- writing ---- */
 
+static bool is_abandoned(const struct tc_call *call)
+{
+    return atomic_load_explicit(&call->abandoned, memory_order_relaxed);
+}
+
+/* What an abandoned call still has to write is never written: its caller was told that it is over and may have sent,
+ * on a newer connection, what must not be overtaken. Nothing can be written behind it either; those in front of it are
+ * still answered, and the connection, which drains, ends with the last of them. */
+static bool may_write(const struct tc_conn *c)
+{
+    return c->unsent != NULL && !is_abandoned(c->unsent);
+}
+
 /* False: the connection is gone. */
 static bool write_some(struct tc_conn *c)
 {
     struct iovec iov[SEND_IOV_MAX];
     size_t n = 0;
-    for (struct tc_call *i = c->unsent; i != NULL && n < SEND_IOV_MAX; i = i->next, n++)
+    for (struct tc_call *i = c->unsent; i != NULL && !is_abandoned(i) && n < SEND_IOV_MAX; i = i->next, n++)
         iov[n] = (struct iovec){ i->command.data + i->sent, i->command.len - i->sent };
     ssize_t rc = tc_link_send(&c->link, iov, n);
     if (rc < 0)
@@ -276,9 +289,9 @@ static enum tc_conn_state read_the_rest(struct tc_conn *c)
 
 enum tc_conn_state tc_conn_exchange(struct tc_conn *c, int64_t until_ms)
 {
-    if (c->unsent != NULL && !write_some(c))
+    if (may_write(c) && !write_some(c))
         return read_the_rest(c);
-    short events = c->unsent != NULL ? POLLIN | POLLOUT : POLLIN;
+    short events = may_write(c) ? POLLIN | POLLOUT : POLLIN;
     short seen = tc_link_wait(&c->link, events, until_ms);
     if (seen == 0)
         return TC_CONN_TIMEOUT;
