@@ -197,7 +197,8 @@ struct cache_opts {
     int64_t l2_timeout_ms;      /* the most that one L2 command may take of a call's time; 0 = 200 */
     int64_t connect_timeout_ms; /* for connecting and authenticating; 0 = 1,000 */
     uint64_t max_value_bytes;   /* larger values are refused with CACHE_E_TOO_LARGE; 0 = 64 MiB, at most 511 MiB */
-    uint64_t recovery_max_keys; /* invalidations kept while L2 is out; 0 = 65,536 */
+    uint64_t recovery_max_keys; /* invalidations kept while L2 is out; 0 = 65,536; one of a key of more than 256 bytes
+                                   counts once more for each 256 */
 
     const struct cache_key_encoder_ops *key_encoder; /* NULL = the default encoder (see cache_key_init) */
     void *key_encoder_ctx;
@@ -247,7 +248,8 @@ TIERCACHE_API int cache_close(struct cache *c, int64_t timeout_ms);
 
 enum {
     CACHE_TYPE_NO_L1 = 1u << 0,         /* entries live in L2 only */
-    CACHE_TYPE_NO_L2 = 1u << 1,         /* entries live in L1 only */
+    CACHE_TYPE_NO_L2 = 1u << 1,         /* entries live in L1 only, and invalidations stay in this process; when an
+                                           update takes this away, what L2 held until then is a miss here */
     CACHE_TYPE_REQUIRE_TICKET = 1u << 2 /* cache_set() without a ticket, explicit or implicit, is CACHE_E_TICKET */
 };
 
@@ -317,8 +319,8 @@ TIERCACHE_API int cache_key_status(const struct cache_key *k);
  * small. Returns CACHE_OK, CACHE_E_BUFFER, or the key's sticky error. Does not block. */
 TIERCACHE_API int cache_key_text(const struct cache_key *k, char *buf, size_t cap, size_t *len);
 
-/* Frees what the key holds; needed only above 200 bytes, and before the key's cache is closed. Safe on an initialised
- * key, also twice; k may be NULL. */
+/* Frees what the key holds; needed only above 200 bytes. Safe on an initialised key, also twice, and also after its cache
+ * was closed (a custom allocator must still be there then); k may be NULL. */
 TIERCACHE_API void cache_key_fini(struct cache_key *k);
 
 /* ---- get and set ---------------------------------------------------------------------------------------------- */
@@ -346,9 +348,9 @@ TIERCACHE_API int cache_get_copy(struct cache *c, const struct cache_key *k, voi
  * Returns CACHE_OK: stored, L2 executed it (or there is no L2 for this type). CACHE_QUEUED: L2 is out or refused it;
  * the value is in this process's L1 if its type and size allow. Where L2 may hold something else under k, an
  * invalidation of k is sent before this process uses L2 again. CACHE_E_UNKNOWN: as CACHE_QUEUED, but that
- * invalidation could not be kept (see recovery_max_keys). CACHE_E_TICKET, CACHE_E_TOO_LARGE, CACHE_E_NOMEM: not
- * stored. CACHE_E_TIMEOUT: not stored, since another writer of k or L2 kept it waiting; L1 has nothing under k then.
- * Or the key's sticky error. */
+ * invalidation could not be kept (see recovery_max_keys). CACHE_E_TICKET: not stored. CACHE_E_TOO_LARGE,
+ * CACHE_E_NOMEM, CACHE_E_TIMEOUT (another writer of k kept it waiting): not stored; an authoritative write then
+ * invalidates k, so that what it was to replace is not served either. Or the key's sticky error. */
 TIERCACHE_API int cache_set(struct cache *c, const struct cache_key *k, const void *data, size_t len,
                             const struct cache_set_opts *o);
 
@@ -428,7 +430,8 @@ TIERCACHE_API int cache_clear_local(struct cache *c);
  * Returns CACHE_OK: every status is set. CACHE_E_NOMEM: every status that could not be decided is CACHE_E_NOMEM. */
 TIERCACHE_API int cache_get_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_call *o);
 
-/* As cache_set() for each it[i]; o->ticket must be NULL. Returns as cache_get_many(). */
+/* As cache_set() for each it[i]; o->ticket must be NULL. Without memory for the batch it takes one round trip for each.
+ * Returns CACHE_OK: every status is set. */
 TIERCACHE_API int cache_set_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_set_opts *o);
 
 /* As cache_invalidate() for each it[i].key; 64 keys a round trip. Returns CACHE_OK: every status is set. */

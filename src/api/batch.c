@@ -90,31 +90,43 @@ static void free_set_batch(struct cache *c, struct set_batch *b, size_t n)
     tc_free(&c->alloc, b->values, n * sizeof *b->values);
 }
 
-static int prepare(struct cache *c, const struct cache_item *it, struct tc_target *t, struct tc_value_in *in,
-                   int64_t ttl_ms)
+/* False: the item makes no sense, its status says why. */
+static bool prepare(struct cache *c, struct cache_item *it, struct tc_target *t, struct tc_value_in *in, int64_t ttl_ms)
 {
-    int rc = it->data == NULL && it->len > 0 ? CACHE_E_INVALID : tc_cache_target(c, it->key, t);
-    if (rc != CACHE_OK)
-        return rc;
-    return tc_write_prepare(c, t, (struct cache_slice){ it->data, it->len }, false, ttl_ms, in);
+    in->target = NULL;
+    it->status = it->data == NULL && it->len > 0 ? CACHE_E_INVALID : tc_cache_target(c, it->key, t);
+    if (it->status != CACHE_OK)
+        return false;
+    tc_write_prepare(c, t, (struct cache_slice){ it->data, it->len }, false, ttl_ms, in);
+    return true;
 }
 
 static void set_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_set_opts *o,
                      struct set_batch *b)
 {
     size_t good = 0;
-    for (size_t i = 0; i < n; i++) {
-        it[i].status = prepare(c, &it[i], &b->targets[i], &b->values[i], o->ttl_ms);
-        if (it[i].status == CACHE_OK)
+    for (size_t i = 0; i < n; i++)
+        if (prepare(c, &it[i], &b->targets[i], &b->values[i], o->ttl_ms))
             b->order[good++] = &b->values[i];
-    }
     if (good > 0)
         tc_batch_write(c, b->order, good, NULL, tc_cache_deadline(c, o->timeout_ms), b->scratch);
     for (size_t i = 0; i < n; i++) {
-        if (b->values[i].entry == NULL)
+        if (b->values[i].target == NULL)
             continue;
         it[i].status = b->values[i].status;
-        tc_l1_drop(&c->l1, b->values[i].entry);
+        if (b->values[i].entry != NULL)
+            tc_l1_drop(&c->l1, b->values[i].entry);
+    }
+}
+
+/* Without memory for the batch: none of them may be left with the value that it is to replace. */
+static void set_each(struct cache *c, struct cache_item *it, size_t n, const struct cache_set_opts *o)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct tc_value_in value, *order, *scratch;
+        struct tc_target target;
+        struct set_batch one = { &value, &target, &order, &scratch };
+        set_many(c, &it[i], 1, o, &one);
     }
 }
 
@@ -132,7 +144,7 @@ int cache_set_many(struct cache *c, struct cache_item *it, size_t n, const struc
         if (alloc_set_batch(c, &b, n))
             set_many(c, it, n, &opts, &b);
         else
-            rc = CACHE_E_NOMEM;
+            set_each(c, it, n, &opts);
         free_set_batch(c, &b, n);
     }
     if (rc != CACHE_OK)

@@ -78,11 +78,10 @@ static int set_value(struct cache *c, const struct tc_target *t, struct cache_sl
                      const struct cache_set_opts *o)
 {
     struct tc_value_in in, *at = &in, *scratch;
-    int rc = tc_write_prepare(c, t, data, absent, o->ttl_ms, &in);
-    if (rc != CACHE_OK)
-        return rc;
+    tc_write_prepare(c, t, data, absent, o->ttl_ms, &in);
     tc_batch_write(c, &at, 1, o->ticket, tc_cache_deadline(c, o->timeout_ms), &scratch);
-    tc_l1_drop(&c->l1, in.entry);
+    if (in.entry != NULL)
+        tc_l1_drop(&c->l1, in.entry);
     return in.status;
 }
 

@@ -241,6 +241,11 @@ static bool is_replayed(struct cache *c)
     return tc_recovery_pending(&c->recovery) == 0;
 }
 
+static bool is_done_replaying(struct cache *c)
+{
+    return is_replayed(c) || tc_worker_has_left(&c->worker);
+}
+
 /* Waits until holds(c) or the deadline. Calls and releases do not say when they end: that would cost each of them;
  * closing, once in a cache's life, looks again every millisecond. */
 static bool wait_until(struct cache *c, bool (*holds)(struct cache *c), int64_t until_ms)
@@ -268,8 +273,9 @@ static bool comes_to_rest(struct cache *c, int64_t until_ms)
     if (!wait_until(c, is_quiet, until_ms))
         return false;
     if (c->l2.present && !is_replayed(c)) {
+        tc_recovery_hurry(&c->recovery);
         tc_worker_wake(&c->worker);
-        wait_until(c, is_replayed, until_ms);
+        wait_until(c, is_done_replaying, until_ms);
     }
     /* The thread may be sending one last batch; idle, it ends at once. */
     int64_t left_ms = until_ms - tc_mono_ms();

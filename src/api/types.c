@@ -88,7 +88,7 @@ int cache_type_update(struct cache_type *t, const struct cache_type_opts *in, ch
     if (rc == CACHE_OK && o.name != NULL && strcmp(o.name, t->name) != 0)
         rc = tc_options_refuse(err, err_cap, CACHE_E_INVALID, "name: a type cannot be renamed");
     if (rc == CACHE_OK)
-        tc_type_set_policy(t, &p);
+        tc_type_set_policy(t, &p, tc_clock_now_ms(&t->cache->clock));
     tc_cache_leave(t->cache);
     return rc;
 }

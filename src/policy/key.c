@@ -17,6 +17,13 @@ bool tc_key_is_valid(const struct tc_key *k)
     return k != NULL && k->magic == KEY_MAGIC;
 }
 
+static void free_heap(struct tc_key *k)
+{
+    if (k->heap != NULL)
+        tc_free(&k->alloc, k->heap, k->cap);
+    k->heap = NULL;
+}
+
 static int grow(struct tc_key *k, size_t need)
 {
     size_t cap = k->cap > 0 ? k->cap : 2 * sizeof k->inline_bytes;
@@ -26,7 +33,8 @@ static int grow(struct tc_key *k, size_t need)
     if (heap == NULL)
         return CACHE_E_NOMEM;
     memcpy(heap, tc_key_data(k), k->len);
-    tc_free(k->type->alloc, k->heap, k->cap);
+    free_heap(k);
+    k->alloc = *k->type->alloc;
     k->heap = heap;
     k->cap = (uint32_t)cap;
     return CACHE_OK;
@@ -141,9 +149,7 @@ void tc_key_fini(struct tc_key *k)
 {
     if (!tc_key_is_valid(k))
         return;
-    if (k->heap != NULL)
-        tc_free(k->type->alloc, k->heap, k->cap);
-    k->heap = NULL;
+    free_heap(k);
     k->len = k->cap = 0;
     k->status = CACHE_E_INVALID;
 }

@@ -11,7 +11,10 @@ struct tc_key {
     uint32_t len, cap;   /* cap of heap; 0 while inline */
     int32_t status;      /* sticky */
     uint32_t parts;
-    unsigned char inline_bytes[216];
+    union {
+        unsigned char inline_bytes[216];
+        struct tc_alloc alloc; /* of heap: a copy, since a key may be let go of when its cache is closed */
+    };
 };
 
 extern const struct cache_key_encoder_ops tc_key_encoder_default;

@@ -117,7 +117,8 @@ int tc_type_open(struct cache *c, const struct tc_alloc *alloc, const struct tc_
         goto fail;
     t->jitter_state = seed;
     t->magic = TYPE_MAGIC;
-    tc_type_set_policy(t, p);
+    t->l2_since_ms = INT64_MIN;
+    tc_type_set_policy(t, p, INT64_MIN);
     *out = t;
     return CACHE_OK;
 fail:
@@ -157,14 +158,23 @@ void tc_type_policy(const struct cache_type *t, struct tc_policy *out)
 
 uint64_t tc_type_flags(const struct cache_type *t)
 {
+    /* Acquire: who sees that the type uses L2 sees since when. */
     return atomic_load_explicit(&t->words[offsetof(struct tc_policy, flags) / sizeof(uint64_t)],
-                                memory_order_relaxed);
+                                memory_order_acquire);
 }
 
-static void set_policy_locked(struct cache_type *t, const struct tc_policy *p)
+int64_t tc_type_l2_since(const struct cache_type *t)
+{
+    return atomic_load_explicit(&t->l2_since_ms, memory_order_relaxed);
+}
+
+static void set_policy_locked(struct cache_type *t, const struct tc_policy *p, int64_t now_ms)
 {
     tc_lock_assert_held(&t->update_lock);
     uint64_t words[TC_POLICY_WORDS];
+    /* One more than now: what was written in this very millisecond may be from before. */
+    if (tc_type_flags(t) & ~p->flags & CACHE_TYPE_NO_L2)
+        atomic_store_explicit(&t->l2_since_ms, now_ms + 1, memory_order_relaxed);
     memcpy(words, p, sizeof *p);
     uint64_t sequence = atomic_load_explicit(&t->sequence, memory_order_relaxed);
     atomic_store_explicit(&t->sequence, sequence + 1, memory_order_relaxed);
@@ -174,9 +184,9 @@ static void set_policy_locked(struct cache_type *t, const struct tc_policy *p)
     atomic_store_explicit(&t->sequence, sequence + 2, memory_order_release);
 }
 
-void tc_type_set_policy(struct cache_type *t, const struct tc_policy *p)
+void tc_type_set_policy(struct cache_type *t, const struct tc_policy *p, int64_t now_ms)
 {
     tc_lock_acquire(&t->update_lock);
-    set_policy_locked(t, p);
+    set_policy_locked(t, p, now_ms);
     tc_lock_release(&t->update_lock);
 }

@@ -59,6 +59,7 @@ struct cache_type {
     _Atomic uint64_t sequence;  /* odd while a writer is at it */
     _Atomic uint64_t words[TC_POLICY_WORDS];
 
+    _Atomic int64_t l2_since_ms; /* monotonic: when it last came to use L2 after a time without; else INT64_MIN */
     _Atomic uint64_t jitter_state;
     _Atomic uint64_t l1_entries, l1_bytes; /* in use, all stripes */
     struct tc_stats stats;
@@ -72,7 +73,10 @@ bool tc_type_is_valid(const struct cache_type *t);
 
 void tc_type_policy(const struct cache_type *t, struct tc_policy *out); /* a consistent copy */
 uint64_t tc_type_flags(const struct cache_type *t);                     /* CACHE_TYPE_*, one load */
-void tc_type_set_policy(struct cache_type *t, const struct tc_policy *p);
+/* now_ms on the cache's monotonic clock. */
+void tc_type_set_policy(struct cache_type *t, const struct tc_policy *p, int64_t now_ms);
+/* What lies in L2 from before that moment missed the invalidations of a time in which the type did not use it. */
+int64_t tc_type_l2_since(const struct cache_type *t);
 
 /* A name of a type or a cache: [A-Za-z0-9_.-], 1 to 64 characters. */
 bool tc_name_is_valid(const char *name);

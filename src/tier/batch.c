@@ -88,11 +88,15 @@ static bool is_fill(struct cache *c, struct tc_value_in *in, const struct cache_
     return recalled;
 }
 
-/* A value that is not to be cached still replaces the one that is. */
-static void store_nothing(struct cache *c, struct tc_value_in *in, bool fill, int64_t deadline_ms)
+/* A value that is not to be cached, or cannot be, still replaces the one that is. why: the result in the latter case. */
+static void store_nothing(struct cache *c, struct tc_value_in *in, bool fill, int why, int64_t deadline_ms)
 {
     if (!fill)
         tc_invalidate_silently(c, in->target, &in->status, 1, deadline_ms);
+    else if (tc_l1_generation(&c->l1, in->target->ref.hash) != in->generation)
+        in->status = CACHE_E_TICKET;
+    if (why != CACHE_OK)
+        in->status = why;
 }
 
 void tc_batch_write(struct cache *c, struct tc_value_in **in, size_t n, const struct cache_ticket *ticket,
@@ -101,14 +105,17 @@ void tc_batch_write(struct cache *c, struct tc_value_in **in, size_t n, const st
     size_t fills = 0, sets = 0;
     for (size_t i = 0; i < n; i++) {
         struct tc_value_in *v = in[i];
+        int prepared = v->status;
         bool fill = is_fill(c, v, ticket);
         if (v->status != CACHE_OK) {
             tc_cache_count(v->target->type, TC_COUNT_tickets_refused);
             continue;
         }
-        if (v->ttl.ttl_ms == CACHE_TTL_NONE)
-            store_nothing(c, v, fill, deadline_ms);
-        else if (fill)
+        if (prepared != CACHE_OK || v->ttl.ttl_ms == CACHE_TTL_NONE) {
+            store_nothing(c, v, fill, prepared, deadline_ms);
+            if (v->status == CACHE_E_TICKET)
+                tc_cache_count(v->target->type, TC_COUNT_tickets_refused);
+        } else if (fill)
             scratch[fills++] = v;
         else
             in[sets++] = v;

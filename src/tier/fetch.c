@@ -107,6 +107,8 @@ int64_t tc_load_remaining_ms(const struct cache_load *ld)
 
 static void end_flight(struct run *r, int status, struct tc_entry *e, uint32_t tier)
 {
+    if (status < 0 && tc_clock_now_ms(&r->cache->clock) >= r->opts->deadline_ms)
+        status = TC_FLIGHT_FORSAKEN;
     if (r->flight != NULL)
         tc_flight_end(r->cache, r->flight, status, e, tier);
     if (r->alone)
@@ -241,17 +243,47 @@ static void lead_alone(struct run *r, struct tc_outcome *out)
         out->status = CACHE_E_NOMEM;
 }
 
-static void join(struct run *r, struct tc_flight *flight, struct tc_outcome *out)
+/* False: the leader failed for want of time, which this caller still has: it is to try for itself. */
+static bool join(struct run *r, struct tc_flight *flight, struct tc_outcome *out)
 {
     struct cache *c = r->cache;
     tc_cache_count(r->target->type, TC_COUNT_coalesced_waits);
     out->status = tc_flight_wait(c, flight, r->opts->deadline_ms, &out->entry, &out->tier);
+    if (out->status == TC_FLIGHT_FORSAKEN) {
+        if (tc_clock_now_ms(&c->clock) < r->opts->deadline_ms)
+            return false;
+        out->status = CACHE_E_TIMEOUT;
+    }
     if (out->status == CACHE_E_TIMEOUT)
         tc_cache_count(r->target->type, TC_COUNT_wait_timeouts);
     if (out->status == CACHE_E_DEADLOCK)
         lead_alone(r, out);
     else if (out->entry != NULL)
         r->flags |= CACHE_META_JOINED;
+    return true;
+}
+
+/* One flight's worth. False: as join(). */
+static bool fly(struct run *r, struct tc_outcome *out)
+{
+    struct tc_flight *flight = NULL;
+    switch (tc_flight_enter(r->cache, r->target, r->policy.load_timeout_ms, &flight)) {
+    case TC_FLIGHT_JOIN:
+        return join(r, flight, out);
+    case TC_FLIGHT_LEAD:
+        r->flight = flight;
+        r->generation = flight->generation;
+        lead(r, out);
+        break;
+    case TC_FLIGHT_NOMEM: /* nobody can join it, but the value can still be had */
+        lead_alone(r, out);
+        break;
+    case TC_FLIGHT_LOOP:
+        tc_cache_count(r->target->type, TC_COUNT_recursions);
+        out->status = CACHE_E_DEADLOCK;
+        break;
+    }
+    return true;
 }
 
 /* While L2 is out its hits would all become loads at once: what was good until lately goes before the origin. */
@@ -273,24 +305,8 @@ void tc_fetch(struct cache *c, const struct tc_target *t, const struct tc_fetch_
         return;
     tc_type_policy(t->type, &r.policy);
     r.generation = r.found.generation;
-    struct tc_flight *flight = NULL;
-    switch (tc_flight_enter(c, t, r.policy.load_timeout_ms, &flight)) {
-    case TC_FLIGHT_JOIN:
-        join(&r, flight, out);
-        break;
-    case TC_FLIGHT_LEAD:
-        r.flight = flight;
-        r.generation = flight->generation;
-        lead(&r, out);
-        break;
-    case TC_FLIGHT_NOMEM: /* nobody can join it, but the value can still be had */
-        lead_alone(&r, out);
-        break;
-    case TC_FLIGHT_LOOP:
-        tc_cache_count(t->type, TC_COUNT_recursions);
-        out->status = CACHE_E_DEADLOCK;
-        break;
-    }
+    while (!fly(&r, out))
+        ;
     out->flags |= r.flags;
     bool want_stale = out->status < 0 && out->status != CACHE_E_DEADLOCK && !(o->flags & CACHE_FETCH_NO_STALE);
     if (!tc_read_stale(c, &r.found, want_stale, out))

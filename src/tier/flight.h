@@ -6,6 +6,8 @@
 #ifndef TC_TIER_FLIGHT_H
 #define TC_TIER_FLIGHT_H
 
+#include <limits.h>
+
 #include "tier/l1/l1.h"
 
 struct cache;
@@ -64,6 +66,9 @@ enum tc_flight_role tc_flight_enter(struct cache *c, const struct tc_target *t, 
 #define TC_FLIGHT_ALONE_MAX 8
 bool tc_flight_alone_begin(struct cache *c, const struct tc_target *t);
 void tc_flight_alone_end(void);
+
+/* The status of a flight that failed when its leader's time was over: who waits may have the time that it lacked. */
+#define TC_FLIGHT_FORSAKEN INT_MIN
 
 /* Waits for the end of the flight, then leaves it. CACHE_E_TIMEOUT at the deadline; else the flight's status, with
  * a pin on *entry (CACHE_OK, CACHE_ABSENT). CACHE_E_DEADLOCK: waiting would never end, since the flight's leader waits,

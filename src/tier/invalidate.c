@@ -7,7 +7,7 @@
 
 int tc_invalidate_later(struct cache *c, const struct tc_target *t)
 {
-    return tc_recovery_add(c, t->ref.key);
+    return tc_recovery_add(c, t->ref.hash, t->ref.key);
 }
 
 /* Everything but the deletion in L2; wants_l2[i] says where that is due. */

@@ -81,7 +81,9 @@ int tc_l2_health(struct cache *c)
 
 bool tc_l2_usable(struct cache *c)
 {
-    return c->l2.present && tc_recovery_pending(&c->recovery) == 0 &&
+    /* A fill that comes late keeps an invalidation of its own before it ceases to count: asked in this order, neither
+     * is missed. */
+    return c->l2.present && tc_l1_late(&c->l1) == 0 && tc_recovery_pending(&c->recovery) == 0 &&
            c->l2.ops.health(c->l2.ctx) != CACHE_BACKEND_DOWN;
 }
 
@@ -125,20 +127,26 @@ static bool is_believed(struct cache *c, const struct tc_target *t, struct cache
     return false;
 }
 
+/* What L2 is given for a life: it always gets an end, since what is left of it is what dates a value. */
+static int64_t life_in_l2(int64_t ttl_ms)
+{
+    return ttl_ms == CACHE_TTL_FOREVER ? CACHE_TTL_MAX_MS : ttl_ms;
+}
+
 /* Whether L2's own clock tells how old the frame is. */
 static bool is_dated(const struct tc_frame *f, int64_t left_ms)
 {
-    return f->ttl_ms > 0 && left_ms > 0;
+    return life_in_l2(f->ttl_ms) > 0 && left_ms > 0;
 }
 
 /* When the frame was written, in this process's time, or a little before: what is left of its life was read by L2 after
- * asked_ms. A frame without expiry has only its wall clock to tell. */
+ * asked_ms. Where L2 does not know what is left, the frame has only its wall clock to tell. */
 static int64_t written_ms(struct cache *c, const struct tc_frame *f, int64_t left_ms, int64_t asked_ms)
 {
     /* Both numbers come from L2 and may be anything: compared before they are subtracted. */
     int64_t wall_ms = tc_clock_wall_ms(&c->clock), age_ms = 0;
     if (is_dated(f, left_ms))
-        age_ms = f->ttl_ms > left_ms ? f->ttl_ms - left_ms : 0;
+        age_ms = life_in_l2(f->ttl_ms) > left_ms ? life_in_l2(f->ttl_ms) - left_ms : 0;
     else if (f->written_wall_ms >= 0 && f->written_wall_ms < wall_ms)
         age_ms = wall_ms - f->written_wall_ms;
     return asked_ms - (age_ms < CACHE_TTL_MAX_MS ? age_ms : CACHE_TTL_MAX_MS);
@@ -190,6 +198,13 @@ static void set_lifetime(struct cache *c, struct tc_l2_read *r, int64_t left_ms,
     }
 }
 
+/* Whether what was written then may be older than an invalidation that L2 was not told of. A wall clock is good enough
+ * to show an age, not to vouch for anything: such a value is from the beginning of time. */
+static bool is_distrusted(struct cache *c, struct cache_type *t, int64_t vouched_ms)
+{
+    return tc_recovery_distrusts(&c->recovery, vouched_ms) || vouched_ms < tc_type_l2_since(t);
+}
+
 static void take_value(struct cache *c, struct tc_l2_read *r, struct cache_backend_value *value, int64_t asked_ms)
 {
     struct cache_type *type = r->target->type;
@@ -201,8 +216,7 @@ static void take_value(struct cache *c, struct tc_l2_read *r, struct cache_backe
         return;
     }
     int64_t made_ms = written_ms(c, &f, value->ttl_ms, asked_ms);
-    /* A wall clock is good enough to show an age, not to vouch for anything. */
-    if (tc_recovery_distrusts(&c->recovery, is_dated(&f, value->ttl_ms) ? made_ms : INT64_MIN)) {
+    if (is_distrusted(c, type, is_dated(&f, value->ttl_ms) ? made_ms : INT64_MIN)) {
         tc_cache_count(type, TC_COUNT_l2_distrusted);
         tc_cache_count(type, TC_COUNT_l2_misses);
         return;
@@ -217,7 +231,7 @@ static void take_value(struct cache *c, struct tc_l2_read *r, struct cache_backe
     r->entry->made_ms = made_ms;
     r->entry->taken_ms = asked_ms;
     /* What is left was true at some moment after it was asked for: counted from then, L1 cannot outlive L2. */
-    set_lifetime(c, r, value->ttl_ms, asked_ms);
+    set_lifetime(c, r, f.ttl_ms == CACHE_TTL_FOREVER && value->ttl_ms > 0 ? f.ttl_ms : value->ttl_ms, asked_ms);
     r->status = CACHE_OK;
     tc_cache_count(type, TC_COUNT_l2_hits);
 }
@@ -317,8 +331,8 @@ void tc_l2_write_one(struct cache *c, struct tc_l2_write *w, int64_t deadline_ms
     w->frame = NULL;
     if (make_frame(c, w))
         w->status = write_status(c->l2.ops.set(c->l2.ctx, w->target->ref.key,
-                                               (struct cache_slice){ w->frame, w->frame_len }, w->ttl_ms,
-                                               deadline_ms));
+                                               (struct cache_slice){ w->frame, w->frame_len },
+                                               life_in_l2(w->ttl_ms), deadline_ms));
     else
         w->status = CACHE_E_NOMEM;
     tc_free(&c->alloc, w->frame, w->frame_len);
@@ -337,7 +351,7 @@ void tc_l2_write_many(struct cache *c, struct tc_l2_write *writes, size_t n, int
             continue;
         items[made].key = writes[i].target->ref.key;
         items[made].data = (struct cache_slice){ writes[i].frame, writes[i].frame_len };
-        items[made].ttl_ms = writes[i].ttl_ms;
+        items[made].ttl_ms = life_in_l2(writes[i].ttl_ms);
         items[made++].status = CACHE_E_UNKNOWN;
     }
     int cancel = tc_cancel_disable();

@@ -33,7 +33,7 @@ struct tc_l2_read {
 };
 
 int tc_l2_health(struct cache *c);  /* CACHE_BACKEND_*, 0 without L2 */
-bool tc_l2_usable(struct cache *c); /* up, and no invalidation waits to be replayed */
+bool tc_l2_usable(struct cache *c); /* up, no invalidation waits to be replayed or is about to */
 
 /* Reads n > 0 keys in one round trip. Counts hits, misses and failures. */
 void tc_l2_read_many(struct cache *c, struct tc_l2_read *reads, size_t n, int64_t deadline_ms);

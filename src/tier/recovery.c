@@ -15,6 +15,9 @@
 #include "tier/cache.h"
 
 #define BATCH 128
+#define PAUSE_MIN_MS 100 /* after a replay that L2 did not take, doubled each time */
+#define PAUSE_MAX_MS 2000
+#define KEY_UNIT_BYTES 256 /* a longer key takes the place of several */
 
 struct tc_recovery_item {
     UT_hash_handle hh;
@@ -22,6 +25,11 @@ struct tc_recovery_item {
     size_t key_len;
     unsigned char key[];
 };
+
+static uint64_t places_of(size_t key_len)
+{
+    return 1 + key_len / KEY_UNIT_BYTES;
+}
 
 int tc_recovery_init(struct tc_recovery *r, uint64_t max_keys, const struct tc_alloc *alloc)
 {
@@ -36,6 +44,7 @@ static void remove_item(struct tc_recovery *r, struct tc_recovery_item *item)
 {
     const struct tc_alloc *alloc = r->alloc;
     HASH_DEL(r->items, item);
+    r->places -= places_of(item->key_len);
     tc_free(alloc, item, sizeof *item + item->key_len);
     atomic_fetch_sub_explicit(&r->pending, 1, memory_order_release);
 }
@@ -48,17 +57,18 @@ void tc_recovery_fini(struct tc_recovery *r)
     tc_lock_fini(&r->lock);
 }
 
-static bool add_locked(struct tc_recovery *r, struct cache_slice key)
+/* The caller's hash is keyed: who chooses the keys cannot choose the table's buckets. */
+static bool add_locked(struct tc_recovery *r, uint64_t hash, struct cache_slice key)
 {
     tc_lock_assert_held(&r->lock);
     const struct tc_alloc *alloc = r->alloc;
     struct tc_recovery_item *item;
-    HASH_FIND(hh, r->items, key.data, key.len, item);
+    HASH_FIND_BYHASHVALUE(hh, r->items, key.data, key.len, (unsigned)hash, item);
     if (item != NULL) {
         item->sequence = ++r->next_sequence;
         return true;
     }
-    if (tc_recovery_pending(r) >= r->max_keys)
+    if (r->places + places_of(key.len) > r->max_keys)
         return false;
     item = tc_alloc_zeroed(alloc, sizeof *item + key.len);
     if (item == NULL)
@@ -66,11 +76,12 @@ static bool add_locked(struct tc_recovery *r, struct cache_slice key)
     item->sequence = ++r->next_sequence;
     item->key_len = key.len;
     memcpy(item->key, key.data, key.len);
-    HASH_ADD_KEYPTR(hh, r->items, item->key, key.len, item);
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, r->items, item->key, key.len, (unsigned)hash, item);
     if (item->hh.tbl == NULL) { /* HASH_NONFATAL_OOM */
         tc_free(alloc, item, sizeof *item + key.len);
         return false;
     }
+    r->places += places_of(key.len);
     atomic_fetch_add_explicit(&r->pending, 1, memory_order_release);
     return true;
 }
@@ -103,11 +114,11 @@ void tc_recovery_tell(struct cache *c)
                   (unsigned long long)fresh);
 }
 
-int tc_recovery_add(struct cache *c, struct cache_slice key)
+int tc_recovery_add(struct cache *c, uint64_t hash, struct cache_slice key)
 {
     struct tc_recovery *r = &c->recovery;
     tc_lock_acquire(&r->lock);
-    bool kept = add_locked(r, key);
+    bool kept = add_locked(r, hash, key);
     tc_lock_release(&r->lock);
     if (!kept)
         distrust(c);
@@ -120,10 +131,11 @@ bool tc_recovery_distrusts(struct tc_recovery *r, int64_t written_ms)
     return written_ms < atomic_load_explicit(&r->distrust_before_ms, memory_order_acquire);
 }
 
-/* What is being sent: pointers into items, which only the worker removes. */
+/* What is being sent: pointers to items, which only the worker removes. */
 struct batch {
     size_t n;
     struct cache_backend_item items[BATCH];
+    struct tc_recovery_item *kept[BATCH];
     uint64_t sequences[BATCH];
 };
 
@@ -133,6 +145,7 @@ static void fill_batch_locked(struct tc_recovery *r, struct batch *b)
     b->n = 0;
     for (struct tc_recovery_item *item = r->items; item != NULL && b->n < BATCH; item = item->hh.next) {
         b->items[b->n].key = (struct cache_slice){ item->key, item->key_len };
+        b->kept[b->n] = item;
         b->sequences[b->n++] = item->sequence;
     }
 }
@@ -142,14 +155,11 @@ static size_t settle_batch_locked(struct tc_recovery *r, struct batch *b)
     tc_lock_assert_held(&r->lock);
     size_t acknowledged = 0;
     for (size_t i = 0; i < b->n; i++) {
-        struct tc_recovery_item *item;
         if (b->items[i].status != CACHE_OK)
             continue;
-        HASH_FIND(hh, r->items, b->items[i].key.data, b->items[i].key.len, item);
-        tc_assert(item != NULL);
         acknowledged++;
-        if (item->sequence == b->sequences[i])
-            remove_item(r, item);
+        if (b->kept[i]->sequence == b->sequences[i])
+            remove_item(r, b->kept[i]);
     }
     return acknowledged;
 }
@@ -171,11 +181,9 @@ static bool replay_batch(struct cache *c, int64_t deadline_ms)
     return acknowledged == b.n;
 }
 
-bool tc_recovery_replay(struct cache *c, int64_t deadline_ms)
+static bool replay(struct cache *c, int64_t deadline_ms)
 {
     struct tc_recovery *r = &c->recovery;
-    if (tc_recovery_pending(r) == 0)
-        return true;
     uint64_t before = atomic_load_explicit(&r->replayed, memory_order_relaxed);
     while (tc_recovery_pending(r) > 0 && tc_clock_now_ms(&c->clock) < deadline_ms && !tc_worker_stops(&c->worker) &&
            replay_batch(c, deadline_ms))
@@ -186,4 +194,29 @@ bool tc_recovery_replay(struct cache *c, int64_t deadline_ms)
     struct cache_event e = { CACHE_EVENT_RECOVERY_DONE, CACHE_OK, count, { NULL, 0 }, { 0 } };
     tc_notice_event(&c->notices, tc_clock_now_ms(&c->clock), &e);
     return true;
+}
+
+int64_t tc_recovery_replay(struct cache *c, int64_t deadline_ms)
+{
+    struct tc_recovery *r = &c->recovery;
+    if (tc_recovery_pending(r) == 0)
+        return -1;
+    if (atomic_exchange_explicit(&r->hurry, false, memory_order_relaxed))
+        r->pause_ms = 0;
+    /* Each addition wakes the worker: a server that refuses deletions is not to be asked again for each. */
+    int64_t left_ms = r->next_try_ms - tc_mono_ms();
+    if (r->pause_ms > 0 && left_ms > 0)
+        return left_ms;
+    if (replay(c, deadline_ms)) {
+        r->pause_ms = 0;
+        return -1;
+    }
+    r->pause_ms = r->pause_ms == 0 ? PAUSE_MIN_MS : r->pause_ms < PAUSE_MAX_MS / 2 ? 2 * r->pause_ms : PAUSE_MAX_MS;
+    r->next_try_ms = tc_mono_ms() + r->pause_ms;
+    return r->pause_ms;
+}
+
+void tc_recovery_hurry(struct tc_recovery *r)
+{
+    atomic_store_explicit(&r->hurry, true, memory_order_relaxed);
 }

@@ -16,13 +16,16 @@ struct tc_recovery_item;
 struct tc_recovery {
     struct tc_lock lock;
     const struct tc_alloc *alloc;
-    uint64_t max_keys;
+    uint64_t max_keys, places; /* places: taken, of max_keys */
     struct tc_recovery_item *items; /* by key; oldest first */
     uint64_t next_sequence;
     _Atomic uint64_t pending;            /* number of items */
     _Atomic int64_t distrust_before_ms;  /* monotonic; INT64_MIN: nothing is distrusted */
     _Atomic uint64_t replayed, overflows;
-    uint64_t told; /* overflows that the application was told of; the worker's */
+    _Atomic bool hurry; /* the pause is over */
+    /* the worker's */
+    uint64_t told; /* overflows that the application was told of */
+    int64_t pause_ms, next_try_ms; /* between attempts that fail; 0: the last one did not */
 };
 
 int tc_recovery_init(struct tc_recovery *r, uint64_t max_keys, const struct tc_alloc *alloc); /* 0 or an errno */
@@ -33,15 +36,18 @@ static inline uint64_t tc_recovery_pending(struct tc_recovery *r)
     return atomic_load_explicit(&r->pending, memory_order_acquire);
 }
 
-/* Keeps the invalidation of a key and wakes the worker. CACHE_QUEUED, or CACHE_E_UNKNOWN if it could not be kept. */
-int tc_recovery_add(struct cache *c, struct cache_slice key);
+/* Keeps the invalidation of a key, whose hash is given, and wakes the worker. CACHE_QUEUED, or CACHE_E_UNKNOWN if it
+ * could not be kept. */
+int tc_recovery_add(struct cache *c, uint64_t hash, struct cache_slice key);
 
 /* Tells the application of overflows. From the worker only: whoever adds may be at a gate, where no callback runs. */
 void tc_recovery_tell(struct cache *c);
 
-/* Sends what is kept, in batches, until nothing is left, L2 fails or the deadline passes. From the worker only.
- * True if nothing is left. */
-bool tc_recovery_replay(struct cache *c, int64_t deadline_ms);
+/* Sends what is kept, in batches, until nothing is left, L2 fails or the deadline passes; after a failure, not before a
+ * pause is over, which grows from 100 ms to 2 s. From the worker only. Returns the milliseconds to the next attempt, -1
+ * if nothing is left. */
+int64_t tc_recovery_replay(struct cache *c, int64_t deadline_ms);
+void tc_recovery_hurry(struct tc_recovery *r); /* the next attempt waits for no pause: L2 came back, or c closes */
 
 /* True if what was written to L2 at that time may be older than an invalidation that could not be kept. */
 bool tc_recovery_distrusts(struct tc_recovery *r, int64_t written_ms);

@@ -66,10 +66,10 @@ struct tc_value_in {
     size_t order;
 };
 
-/* Makes the entry of a value, with a copy of data, and decides its lifetimes. CACHE_OK, CACHE_E_NOMEM,
- * CACHE_E_TOO_LARGE; only with CACHE_OK in->entry is a reference of the caller's. */
-int tc_write_prepare(struct cache *c, const struct tc_target *t, struct cache_slice data, bool absent,
-                     int64_t wished_ms, struct tc_value_in *in);
+/* Makes the entry of a value, with a copy of data, and decides its lifetimes. in->status: CACHE_OK, CACHE_E_NOMEM,
+ * CACHE_E_TOO_LARGE; in->entry is a reference of the caller's, NULL if it failed. */
+void tc_write_prepare(struct cache *c, const struct tc_target *t, struct cache_slice data, bool absent,
+                      int64_t wished_ms, struct tc_value_in *in);
 
 /* Decides the lifetimes of in->entry from in->policy and sets them. load_us -1: not from a loader. */
 void tc_write_lifetime(struct cache *c, struct tc_value_in *in, int64_t wished_ms, int64_t load_us);

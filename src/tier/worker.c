@@ -7,7 +7,6 @@
 
 #include "tier/cache.h"
 
-#define REPLAY_RETRY_MS 100
 #define IDLE_MS 60000 /* a lost wake-up would last no longer; none is known */
 
 int tc_worker_init(struct tc_worker *w)
@@ -76,12 +75,15 @@ static int64_t work(struct cache *c)
         tell_health(c, tc_l2_health(c));
     tc_recovery_tell(c);
     int64_t delay_ms = c->l2.ops.maintain(c->l2.ctx);
+    bool was_up = c->worker.last_health == CACHE_BACKEND_UP;
     int health = tc_l2_health(c);
     tell_health(c, health);
-    if (health == CACHE_BACKEND_UP &&
-        !tc_recovery_replay(c, tc_deadline(tc_clock_now_ms(&c->clock), c->timeout_ms)))
-        delay_ms = least_delay(delay_ms, REPLAY_RETRY_MS);
-    return delay_ms;
+    if (health != CACHE_BACKEND_UP)
+        return delay_ms;
+    if (!was_up)
+        tc_recovery_hurry(&c->recovery);
+    int64_t deadline_ms = tc_deadline(tc_clock_now_ms(&c->clock), c->timeout_ms);
+    return least_delay(delay_ms, tc_recovery_replay(c, deadline_ms));
 }
 
 static void wait_locked(struct tc_worker *w, int64_t delay_ms)
@@ -93,20 +95,30 @@ static void wait_locked(struct tc_worker *w, int64_t delay_ms)
     w->woken = false;
 }
 
+/* False: the thread is to end, and nobody can call it back any more. */
+static bool go_on_locked(struct tc_worker *w, int64_t delay_ms)
+{
+    tc_lock_assert_held(&w->lock);
+    bool first = !w->first_done;
+    w->first_done = true;
+    if (first)
+        tc_cond_broadcast(&w->cond);
+    wait_locked(w, delay_ms);
+    w->left = w->stopping;
+    return !w->left;
+}
+
 static void *run(void *arg)
 {
     struct cache *c = arg;
     struct tc_worker *w = &c->worker;
-    while (!tc_worker_stops(w)) {
+    bool goes_on;
+    do {
         int64_t delay_ms = work(c);
         tc_lock_acquire(&w->lock);
-        bool first = !w->first_done;
-        w->first_done = true;
-        if (first)
-            tc_cond_broadcast(&w->cond);
-        wait_locked(w, delay_ms);
+        goes_on = go_on_locked(w, delay_ms);
         tc_lock_release(&w->lock);
-    }
+    } while (goes_on);
     return NULL;
 }
 
@@ -146,5 +158,18 @@ bool tc_worker_stop(struct cache *c, int64_t timeout_ms)
     tc_lock_release(&w->lock);
     tc_cond_broadcast(&w->cond);
     w->running = !tc_thread_join(&w->thread, timeout_ms);
-    return !w->running;
+    if (!w->running)
+        return true;
+    tc_lock_acquire(&w->lock);
+    w->stopping = w->left; /* until it is asked again it goes on with its work */
+    tc_lock_release(&w->lock);
+    return false;
+}
+
+bool tc_worker_has_left(struct tc_worker *w)
+{
+    tc_lock_acquire(&w->lock);
+    bool left = w->left;
+    tc_lock_release(&w->lock);
+    return left;
 }

@@ -14,6 +14,7 @@ struct tc_worker {
     bool running;    /* thread is to be joined */
     bool woken;      /* (lock) */
     bool stopping;   /* (lock) */
+    bool left;       /* (lock) the thread has seen that and works no more */
     bool first_done; /* (lock) the backend's first maintain() returned */
     int last_health; /* the thread's own */
 };
@@ -26,7 +27,8 @@ void tc_worker_wake(struct tc_worker *w); /* any thread; does nothing before sta
 /* Waits until the backend had its first chance to connect. False: timeout_ms passed. */
 bool tc_worker_await_first(struct cache *c, int64_t timeout_ms);
 bool tc_worker_stops(struct tc_worker *w); /* it was asked to end */
-/* Asks the thread to end and joins it. False: it did not within timeout_ms. */
+/* Asks the thread to end and joins it. False: it did not within timeout_ms, and unless it was about to, it goes on. */
 bool tc_worker_stop(struct cache *c, int64_t timeout_ms);
+bool tc_worker_has_left(struct tc_worker *w); /* nothing will be replayed any more */
 
 #endif

@@ -38,22 +38,23 @@ void tc_write_lifetime(struct cache *c, struct tc_value_in *in, int64_t wished_m
     }
 }
 
-int tc_write_prepare(struct cache *c, const struct tc_target *t, struct cache_slice data, bool absent,
-                     int64_t wished_ms, struct tc_value_in *in)
+void tc_write_prepare(struct cache *c, const struct tc_target *t, struct cache_slice data, bool absent,
+                      int64_t wished_ms, struct tc_value_in *in)
 {
-    *in = (struct tc_value_in){ .target = t };
+    *in = (struct tc_value_in){ .target = t, .status = CACHE_E_TOO_LARGE };
     tc_cache_count(t->type, TC_COUNT_sets);
+    tc_type_policy(t->type, &in->policy);
     if (data.len > c->max_value_bytes)
-        return CACHE_E_TOO_LARGE;
+        return;
+    in->status = CACHE_E_NOMEM;
     in->entry = tc_entry_open(&c->alloc, c->l1.node_bytes, t->type, t->ref.hash, t->ref.key, data.len);
     if (in->entry == NULL)
-        return CACHE_E_NOMEM;
+        return;
     if (data.len > 0)
         memcpy(tc_entry_room(in->entry), data.data, data.len);
     in->entry->flags = absent ? TC_ENTRY_ABSENT : 0;
-    tc_type_policy(t->type, &in->policy);
     tc_write_lifetime(c, in, wished_ms, -1);
-    return CACHE_OK;
+    in->status = CACHE_OK;
 }
 
 static bool goes_to_l2(struct cache *c, const struct tc_value_in *in)
@@ -93,9 +94,13 @@ static void send_many(struct cache *c, struct tc_value_in **in, size_t n, int64_
         tc_l2_write_one(c, writes, until_ms);
     else if (sent > 1)
         tc_l2_write_many(c, writes, sent, until_ms);
-    for (size_t i = 0, at = 0; at < sent; i++)
-        if (in[i]->status == CACHE_E_UNKNOWN)
-            in[i]->status = writes[at++].status;
+    for (size_t i = 0, at = 0; at < sent; i++) {
+        if (in[i]->status != CACHE_E_UNKNOWN)
+            continue;
+        in[i]->status = writes[at++].status;
+        if (in[i]->status == CACHE_E_TIMEOUT) /* L2 had no time to take it: for the value, as if it were out */
+            in[i]->status = CACHE_E_UNAVAILABLE;
+    }
     if (n > 1)
         tc_free(&c->alloc, writes, n * sizeof *writes);
 }
@@ -116,13 +121,19 @@ static bool fill_enters(struct cache *c, struct tc_value_in *in)
     return entered;
 }
 
-/* An invalidation gave up waiting for this fill; what it queued may have been replayed before the value arrived. */
-static void fill_is_void(struct cache *c, struct tc_value_in *in)
+/* Leaves the gate. If an invalidation gave up waiting for this fill, what it queued may have been replayed before the
+ * value arrived. */
+static void fill_leaves(struct cache *c, struct tc_value_in *in)
 {
+    enum tc_fill_end end = tc_l1_fill_end(&c->l1, in->target->ref.hash, in->generation);
+    if (end == TC_FILL_STANDS)
+        return;
     if (in->status == CACHE_OK)
         tc_invalidate_later(c, in->target);
     tc_l1_invalidate(&c->l1, in->target->ref); /* and what was read of it meanwhile */
     in->status = CACHE_E_TICKET;
+    if (end == TC_FILL_LATE)
+        tc_l1_late_end(&c->l1);
 }
 
 static void fill_settles(struct cache *c, struct tc_value_in *in)
@@ -153,8 +164,8 @@ void tc_write_fill_many(struct cache *c, struct tc_value_in **in, size_t n, int6
         /* Queued inside the gate: nobody may find gate and queue empty while the value may still reach L2. */
         if (in[i]->status == CACHE_E_UNKNOWN)
             in[i]->status = tc_invalidate_later(c, in[i]->target);
-        if (in[i]->in_gate && !tc_l1_fill_end(&c->l1, in[i]->target->ref.hash, in[i]->generation))
-            fill_is_void(c, in[i]);
+        if (in[i]->in_gate)
+            fill_leaves(c, in[i]);
         fill_settles(c, in[i]);
     }
 }
@@ -193,9 +204,12 @@ static void sets_enter(struct cache *c, struct tc_value_in **in, size_t n, int64
 static void set_settles(struct cache *c, struct tc_value_in *in)
 {
     switch (in->status) {
-    case CACHE_E_TIMEOUT:   /* not stored: it never had its turn */
-    case CACHE_E_TOO_LARGE: /* nor this, which L2 refuses for good */
+    case CACHE_E_TIMEOUT:   /* it never had its turn */
+    case CACHE_E_TOO_LARGE: /* L2 refuses it for good */
     case CACHE_E_NOMEM:
+        /* Stored nowhere, but whoever sets a value says that the former one is none any more. */
+        tc_invalidate_later(c, in->target);
+        tc_l1_invalidate(&c->l1, in->target->ref);
         return;
     case CACHE_OK:
         break;

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -190,6 +191,75 @@ static void a_waiter_that_times_out_leaves_the_leader_alone(void **state)
     assert_true(tt_rig_close(rig));
 }
 
+/* ---- a writer that gives up in the middle of its command ---- */
+
+enum { LARGE_BYTES = 1 << 20, LEADS_ON_MS = 700 };
+
+static int gives_up_a_large_write(void *arg, unsigned index)
+{
+    struct scene *s = arg;
+    (void)index;
+    void *large = tt_xcalloc(LARGE_BYTES);
+    int status = s->rig->host.ops->set(s->rig->ctx, (struct cache_slice){"large", 5},
+                                       (struct cache_slice){large, LARGE_BYTES}, 600000,
+                                       tt_host_in_ms(&s->rig->host, s->impatient_ms));
+    free(large);
+    atomic_store(&s->impatient_status, status);
+    atomic_store(&s->gave_up, true);
+    return 0;
+}
+
+/* Waits behind the writer, and leads when that has gone; has nothing to hope for on such a connection. */
+static int follows(void *arg, unsigned index)
+{
+    struct scene *s = arg;
+    atomic_fetch_add(&s->begun, 1);
+    return !reads_right(s->rig, index, s->impatient_ms + LEADS_ON_MS, true);
+}
+
+/* False: the machine was so slow that the writer went before the other was there, which shows nothing. */
+static bool play_half_written(int64_t writer_ms)
+{
+    struct tt_rig *rig = tt_rig_new();
+    struct scene s = {.rig = rig, .impatient_ms = writer_ms};
+    void *data;
+    size_t len;
+    start_with_keys(rig, TT_REDIS_UNIX, 1);
+    tt_redis_read_at_most(rig->server, 0);
+    uint64_t sent_before = tt_rig_stats(rig).bytes_sent;
+    struct tt_crew *writer = tt_crew_start(1, gives_up_a_large_write, &s);
+    tt_assert_soon(tt_rig_stats(rig).bytes_sent > sent_before || atomic_load(&s.gave_up));
+    struct tt_crew *follower = tt_crew_start(1, follows, &s);
+    tt_assert_soon(atomic_load(&s.begun) == 1 && tt_crew_sleeps(follower));
+    bool in_time = !atomic_load(&s.gave_up);
+    tt_crew_join(writer);
+    tt_redis_read_at_most(rig->server, SIZE_MAX);
+    tt_assert_soon(tt_rig_del(rig, "large", TT_RIG_MS) == CACHE_OK);
+    int failures = tt_crew_join(follower);
+    if (in_time) {
+        assert_int_equal(failures, 0);
+        assert_int_equal(atomic_load(&s.impatient_status), CACHE_E_UNKNOWN);
+        assert_int_equal(tt_redis_count(rig->server, "SET"), 0);
+        assert_false(tt_redis_peek(rig->server, "large", 5, &data, &len));
+        tt_assert_soon(tt_redis_seen(rig->server).torn == 1);
+        assert_int_equal(tt_redis_seen(rig->server).malformed, 0);
+        assert_recovers(rig);
+    }
+    assert_true(tt_rig_close(rig));
+    return in_time;
+}
+
+/* FAULTS 14, 15: he may have deleted, on a new connection, what the rest of his command would store after all. */
+static void who_leads_on_writes_nothing_for_a_caller_that_gave_up(void **state)
+{
+    int64_t writer_ms = 300;
+    (void)state;
+    while (!play_half_written(writer_ms)) {
+        writer_ms *= 2;
+        assert_true(writer_ms < TT_SOON_MS);
+    }
+}
+
 /* ---- late answers ---- */
 
 /* FAULTS 15 */
@@ -365,6 +435,7 @@ int main(void)
         cmocka_unit_test(a_leader_that_times_out_hands_over_to_the_others),
         cmocka_unit_test(every_caller_of_a_hung_server_leaves_at_its_own_deadline),
         cmocka_unit_test(a_waiter_that_times_out_leaves_the_leader_alone),
+        cmocka_unit_test(who_leads_on_writes_nothing_for_a_caller_that_gave_up),
         cmocka_unit_test(a_late_answer_is_never_taken_for_anothers),
         cmocka_unit_test(a_late_ok_is_never_taken_for_anothers),
         cmocka_unit_test(in_any_weather_no_reader_gets_another_keys_value),

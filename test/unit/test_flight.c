@@ -169,6 +169,34 @@ static void each_waiter_keeps_its_own_deadline(void **state)
     assert_true(tt_answer_is(&calls[0].answer, CACHE_OK, "loaded"));
 }
 
+static int give_up_without_time(struct tt_loader *loader, struct cache_load *ld, const struct cache_key *key)
+{
+    (void)loader;
+    (void)key;
+    return cache_load_remaining_ms(ld) == 0 ? CACHE_E_USER_FIRST : CACHE_OK;
+}
+
+/* The leader's loader had 50 ms, and said so; who waits has twenty seconds. */
+static void who_has_time_left_does_not_get_the_failure_of_one_who_had_none(void **state)
+{
+    struct tt_call first = fetching(&l, SHORT_MS), second = fetching(&l, LONG_MS);
+    (void)state;
+    l.inside = give_up_without_time;
+    tt_loader_block(&l);
+    tt_call_start(&first);
+    assert_true(tt_loader_await_blocked(&l, 1));
+    tt_call_start(&second);
+    assert_true(tt_call_await_asleep(&second));
+    tt_clock_advance(&b.clock, SHORT_MS);
+    tt_loader_release(&l);
+    tt_call_join(&first);
+    tt_call_join(&second);
+    assert_int_equal(first.answer.status, CACHE_E_USER_FIRST);
+    assert_true(tt_answer_is(&second.answer, CACHE_OK, "loaded"));
+    assert_int_equal(atomic_load(&l.calls), 2);
+    assert_int_equal(tt_cache_stats(&b).wait_timeouts, 0);
+}
+
 /* FAULTS 44 */
 static void a_waiter_whose_time_runs_out_gets_the_stale_value(void **state)
 {
@@ -325,6 +353,7 @@ int main(void)
         FRESH(an_absence_is_shared_as_well),
         FRESH(a_value_that_is_not_stored_is_shared_too),
         FRESH(each_waiter_keeps_its_own_deadline),
+        FRESH(who_has_time_left_does_not_get_the_failure_of_one_who_had_none),
         FRESH(a_waiter_whose_time_runs_out_gets_the_stale_value),
         FRESH(a_load_that_never_ends_does_not_keep_its_key_for_ever),
         FRESH(a_load_that_an_invalidation_overtook_stores_nothing),

@@ -171,6 +171,7 @@ static void it_agrees_with_a_naive_table_when_hashes_are_few(void **state)
     run_model(*state, 1, 200);
 }
 
+/* FAULTS 61 */
 static void it_agrees_with_a_naive_table_when_whole_hashes_collide(void **state)
 {
     run_model(*state, 2, 150);
@@ -191,6 +192,7 @@ static void an_empty_table_finds_nothing_and_takes_no_memory(void **state)
     assert_true(tc_index_growth_bytes(&f->index) > 0);
 }
 
+/* FAULTS 61 */
 static void keys_of_one_hash_are_told_apart_by_their_bytes(void **state)
 {
     struct fixture *f = *state;
@@ -316,6 +318,7 @@ static void a_key_takes_the_place_of_its_predecessor(void **state)
 
 /* ---- the probe limit ---- */
 
+/* FAULTS 61 */
 static void no_more_than_256_keys_of_one_hash_are_held(void **state)
 {
     struct fixture *f = *state;
@@ -337,7 +340,7 @@ static void a_cluster_across_the_end_keeps_within_the_limit(void **state)
     assert_same(f);
 }
 
-/* Neighbours of a full run go on being found, and cost one entry each. */
+/* FAULTS 61: neighbours of a full run go on being found, and cost one entry each. */
 static void keys_beside_a_full_run_cost_one_entry_each(void **state)
 {
     struct fixture *f = *state;
@@ -351,7 +354,8 @@ static void keys_beside_a_full_run_cost_one_entry_each(void **state)
     assert_same(f);
 }
 
-/* Built by hand: the key lies one slot behind the last that may be looked at, all slots before it are of its hash. */
+/* FAULTS 61: built by hand: the key lies one slot behind the last that may be looked at, all slots before it are of its
+ * hash. */
 static void a_look_up_ends_after_256_slots(void **state)
 {
     (void)state;

@@ -206,6 +206,26 @@ static void a_key_may_be_finished_twice_and_is_none_then(void **state)
     }
 }
 
+/* Where it lies in a structure that outlives its cache. AddressSanitizer looks at this one. */
+static void a_long_key_may_be_finished_after_its_cache_was_closed(void **state)
+{
+    struct cache_type_opts o = CACHE_TYPE_OPTS_INIT;
+    struct cache_type *type;
+    struct cache *c;
+    struct cache_key k;
+    char text[1000];
+    (void)state;
+    memset(text, 'x', sizeof text);
+    o.name = "long";
+    assert_int_equal(cache_open(NULL, &c, NULL, 0), CACHE_OK);
+    assert_int_equal(cache_type_register(c, &o, &type), CACHE_OK);
+    cache_key_bytes(cache_key_init(&k, type), text, sizeof text);
+    assert_int_equal(cache_key_status(&k), CACHE_OK);
+    assert_int_equal(cache_close(c, 0), CACHE_OK);
+    cache_key_fini(&k);
+    assert_int_equal(cache_key_status(&k), CACHE_E_INVALID);
+}
+
 /* FAULTS 49 */
 static void a_key_that_got_no_memory_says_so(void **state)
 {
@@ -319,6 +339,7 @@ int main(void)
         cmocka_unit_test(too_long_a_key_is_told_so),
         cmocka_unit_test(a_part_of_64_kib_of_any_bytes_fits),
         cmocka_unit_test(a_key_may_be_finished_twice_and_is_none_then),
+        cmocka_unit_test(a_long_key_may_be_finished_after_its_cache_was_closed),
         cmocka_unit_test(a_key_that_got_no_memory_says_so),
         cmocka_unit_test(an_encoder_of_ones_own_decides_the_bytes),
         cmocka_unit_test(an_encoders_refusal_sticks),

@@ -108,12 +108,12 @@ static void a_fill_enters_while_its_generation_stands(void **state)
     uint64_t g = generation(f);
     assert_true(tc_l1_fill_begin(&f->r->l1, f->key.hash, g));
     assert_true(tc_l1_fill_begin(&f->r->l1, f->key.hash, g)); /* several at once */
-    assert_true(tc_l1_fill_end(&f->r->l1, f->key.hash, g));
-    assert_true(tc_l1_fill_end(&f->r->l1, f->key.hash, g));
+    assert_int_equal(tc_l1_fill_end(&f->r->l1, f->key.hash, g), TC_FILL_STANDS);
+    assert_int_equal(tc_l1_fill_end(&f->r->l1, f->key.hash, g), TC_FILL_STANDS);
     tt_l1_invalidate(f->r, f->key);
     assert_false(tc_l1_fill_begin(&f->r->l1, f->key.hash, g));
     assert_true(begin_fill(f));
-    assert_true(tc_l1_fill_end(&f->r->l1, f->key.hash, generation(f)));
+    assert_int_equal(tc_l1_fill_end(&f->r->l1, f->key.hash, generation(f)), TC_FILL_STANDS);
 }
 
 static void a_fill_that_was_overtaken_is_told_at_its_end(void **state)
@@ -122,11 +122,11 @@ static void a_fill_that_was_overtaken_is_told_at_its_end(void **state)
     uint64_t g = generation(f);
     assert_true(tc_l1_fill_begin(&f->r->l1, f->key.hash, g));
     tt_l1_invalidate(f->r, f->key);
-    assert_false(tc_l1_fill_end(&f->r->l1, f->key.hash, g));
+    assert_int_equal(tc_l1_fill_end(&f->r->l1, f->key.hash, g), TC_FILL_VOID);
     g = generation(f);
     assert_true(tc_l1_fill_begin(&f->r->l1, f->key.hash, g));
     tc_l1_clear(&f->r->l1);
-    assert_false(tc_l1_fill_end(&f->r->l1, f->key.hash, g));
+    assert_int_equal(tc_l1_fill_end(&f->r->l1, f->key.hash, g), TC_FILL_VOID);
 }
 
 static void no_fill_enters_while_a_writer_is_in(void **state)
@@ -167,13 +167,13 @@ static void a_writer_waits_for_the_fills_that_are_in(void **state)
         assert_true(tc_l1_fill_begin(&f->r->l1, f->key.hash, g));
         struct tt_crew *crew = start_writer(&w, f, exclusive);
         tt_assert_soon(refuses_fills(f));
-        assert_true(tc_l1_fill_end(&f->r->l1, f->key.hash, g));
+        assert_int_equal(tc_l1_fill_end(&f->r->l1, f->key.hash, g), TC_FILL_STANDS);
         assert_false(atomic_load(&w.entered));
         /* Until it is in, what it waits for is valid: the fill may still put its value. */
         assert_int_equal(generation(f), g);
         struct tt_l1_put p = { .len = 20, .expected = &g };
         assert_int_equal(tt_l1_put_with(f->r, f->key, &p), CACHE_OK);
-        assert_true(tc_l1_fill_end(&f->r->l1, f->key.hash, g));
+        assert_int_equal(tc_l1_fill_end(&f->r->l1, f->key.hash, g), TC_FILL_STANDS);
         tt_assert_soon(atomic_load(&w.entered));
         assert_false(tt_l1_has(f->r, f->key));
         assert_int_equal(tt_l1_put_with(f->r, f->key, &p), CACHE_E_TICKET);
@@ -237,11 +237,42 @@ static void a_writer_that_comes_too_late_voids_all_the_same_and_leaves_the_gate_
         assert_false(tt_l1_has(f->r, f->key));
         assert_int_not_equal(generation(f), g);
         assert_true(begin_fill(f)); /* a new one, under the new generation */
-        assert_true(tc_l1_fill_end(&f->r->l1, f->key.hash, generation(f)));
-        assert_false(tc_l1_fill_end(&f->r->l1, f->key.hash, g));
+        assert_int_equal(tc_l1_fill_end(&f->r->l1, f->key.hash, generation(f)), TC_FILL_STANDS);
+        assert_int_equal(tc_l1_fill_end(&f->r->l1, f->key.hash, g), TC_FILL_LATE);
+        tc_l1_late_end(&f->r->l1);
         assert_true(begin_write(f, exclusive, 0));
         end_write(f, exclusive);
     }
+}
+
+/* Each of them counts once, however many writers gave up, until what it sent is taken back. */
+static void fills_that_nobody_waited_for_count_until_they_are_settled(void **state)
+{
+    struct fixture *f = *state;
+    struct tc_l1 *l1 = &f->r->l1;
+    uint64_t first = generation(f);
+    assert_true(tc_l1_fill_begin(l1, f->key.hash, first));
+    assert_true(tc_l1_fill_begin(l1, f->key.hash, first));
+    assert_int_equal(tc_l1_late(l1), 0);
+    assert_false(begin_write(f, false, 0));
+    assert_int_equal(tc_l1_late(l1), 2);
+    uint64_t second = generation(f);
+    assert_true(tc_l1_fill_begin(l1, f->key.hash, second));
+    tt_l1_invalidate(f->r, f->key); /* voids it, and waits for nothing */
+    assert_int_equal(tc_l1_fill_end(l1, f->key.hash, second), TC_FILL_VOID);
+    uint64_t third = generation(f);
+    assert_true(tc_l1_fill_begin(l1, f->key.hash, third));
+    assert_false(begin_write(f, true, 0));
+    assert_int_equal(tc_l1_late(l1), 3);
+    assert_int_equal(tc_l1_fill_end(l1, f->key.hash, third), TC_FILL_LATE);
+    assert_int_equal(tc_l1_fill_end(l1, f->key.hash, first), TC_FILL_LATE);
+    assert_int_equal(tc_l1_late(l1), 3);
+    tc_l1_late_end(l1);
+    tc_l1_late_end(l1);
+    assert_int_equal(tc_l1_late(l1), 1);
+    assert_int_equal(tc_l1_fill_end(l1, f->key.hash, first), TC_FILL_LATE);
+    tc_l1_late_end(l1);
+    assert_int_equal(tc_l1_late(l1), 0);
 }
 
 static void a_writer_waits_until_its_deadline_and_not_longer(void **state)
@@ -252,7 +283,7 @@ static void a_writer_waits_until_its_deadline_and_not_longer(void **state)
     int64_t start_ms = tt_mono_ms();
     assert_false(begin_write(f, true, WAIT_MS));
     assert_in_range(tt_mono_ms() - start_ms, WAIT_MS - 1, WAIT_MS + SLACK_MS);
-    assert_false(tc_l1_fill_end(&f->r->l1, f->key.hash, g));
+    assert_int_equal(tc_l1_fill_end(&f->r->l1, f->key.hash, g), TC_FILL_LATE);
 }
 
 static void a_deadline_that_has_passed_does_not_keep_a_writer_from_an_open_gate(void **state)
@@ -376,6 +407,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(deletions_wait_for_an_exclusive_writer_and_not_for_each_other, setup, teardown),
         cmocka_unit_test_setup_teardown(a_writer_that_comes_too_late_voids_all_the_same_and_leaves_the_gate_open, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(fills_that_nobody_waited_for_count_until_they_are_settled, setup, teardown),
         cmocka_unit_test_setup_teardown(a_writer_waits_until_its_deadline_and_not_longer, setup, teardown),
         cmocka_unit_test_setup_teardown(a_deadline_that_has_passed_does_not_keep_a_writer_from_an_open_gate, setup,
                                         teardown),

@@ -100,6 +100,7 @@ static void fixed_structures_count_from_the_start(void **state)
 
 /* ---- the account ---- */
 
+/* FAULTS 51 */
 static void replacing_growing_and_shrinking_keep_the_account_exact(void **state)
 {
     struct tt_l1 *r = *state;
@@ -144,6 +145,7 @@ static size_t random_len(uint64_t *seed)
     return tt_random(seed) % (UINT64_C(1) << tt_random(seed) % 17);
 }
 
+/* FAULTS 51 */
 static void any_mixture_of_calls_keeps_the_account_and_the_limit(void **state)
 {
     struct tt_l1 *r = *state;
@@ -184,6 +186,7 @@ static void any_mixture_of_calls_keeps_the_account_and_the_limit(void **state)
 
 /* ---- the limit ---- */
 
+/* FAULTS 51 */
 static void the_limit_is_nearly_used_and_never_exceeded(void **state)
 {
     (void)state;
@@ -203,6 +206,7 @@ static void the_limit_is_nearly_used_and_never_exceeded(void **state)
     }
 }
 
+/* FAULTS 51 */
 static void the_heap_itself_stays_within_the_limit(void **state)
 {
     struct tt_l1 *r = *state;
@@ -396,6 +400,7 @@ static void ten_thousand_pins_cost_their_own_memory_and_no_more(void **state)
 
 /* ---- constructed collisions ---- */
 
+/* FAULTS 61 */
 static void keys_of_one_hash_are_never_confused(void **state)
 {
     struct tt_l1 *r = *state;
@@ -417,6 +422,7 @@ static void keys_of_one_hash_are_never_confused(void **state)
     assert_accounts(r);
 }
 
+/* FAULTS 61 */
 static void few_hashes_among_many_keys_keep_everything_in_order(void **state)
 {
     struct tt_l1 *r = *state;
@@ -465,6 +471,7 @@ static int put_much(void *arg, unsigned index)
     return failures;
 }
 
+/* FAULTS 51 */
 static void threads_together_never_exceed_the_limit(void **state)
 {
     struct tt_l1 *r = *state;

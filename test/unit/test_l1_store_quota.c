@@ -316,6 +316,7 @@ static void a_quota_holds_under_an_order_that_gives_up_the_newest(void **state)
     }
 }
 
+/* FAULTS 51 */
 static void the_limit_holds_under_an_order_that_gives_up_the_newest(void **state)
 {
     (void)state;

@@ -12,6 +12,7 @@
 #include "fake/tt_cache.h"
 #include "fake/tt_util.h"
 #include "platform/platform.h"
+#include "tier/frame.h"
 
 static struct tt_cache b;
 static struct cache_key k;
@@ -214,6 +215,61 @@ static void an_answer_without_bytes_is_a_miss(void **state)
     assert_true(tt_cache_close(&b));
 }
 
+/* The answer to one look-up: a good frame with these two times in it, of whose life L2 says that so much is left. */
+static struct tt_answer read_frame(int64_t written_wall_ms, int64_t ttl_ms, int64_t left_ms)
+{
+    struct tc_frame f = { 0, written_wall_ms, ttl_ms, tt_cache_l2_key(&k), { "value", 5 } };
+    struct tc_alloc alloc = tt_alloc_table(&b.alloc);
+    says = CACHE_OK;
+    gives = (struct cache_backend_value){ NULL, tc_frame_size(&f), left_ms };
+    gives.data = tc_alloc(&alloc, gives.len);
+    assert_non_null(gives.data);
+    tc_frame_write(&f, gives.data);
+    assert_int_equal(cache_clear_local(b.c), CACHE_OK);
+    return tt_cache_get(&b, &k);
+}
+
+/* FAULTS 55, 56: an age is between nothing and the longest life, in whatever way L2 or other hosts' clocks are wrong.
+ * The sanitizers' build says whether a sum overflowed on the way there. */
+static void no_number_from_l2_makes_nonsense_of_an_age(void **state)
+{
+    enum { AGE_MS = 5000 };
+    const int64_t now_ms = TT_CLOCK_START_WALL_MS;
+    const struct {
+        int64_t written_wall_ms, ttl_ms, left_ms, age_ms;
+    } rows[] = {
+        { now_ms - AGE_MS, CACHE_TTL_FOREVER, CACHE_TTL_FOREVER, AGE_MS },
+        { INT64_MIN, CACHE_TTL_FOREVER, CACHE_TTL_FOREVER, 0 },
+        { INT64_MAX, CACHE_TTL_FOREVER, CACHE_TTL_FOREVER, 0 },
+        { -1, CACHE_TTL_FOREVER, CACHE_TTL_FOREVER, 0 },
+        { now_ms + 1, CACHE_TTL_FOREVER, CACHE_TTL_FOREVER, 0 },
+        { 0, CACHE_TTL_FOREVER, CACHE_TTL_FOREVER, CACHE_TTL_MAX_MS },
+        { INT64_MIN, INT64_MAX, CACHE_TTL_FOREVER, 0 },
+        { INT64_MIN, INT64_MAX, INT64_MIN, 0 },
+        { INT64_MIN, INT64_MAX, 1, CACHE_TTL_MAX_MS },
+        { INT64_MAX, INT64_MAX, INT64_MAX, 0 },
+        { INT64_MIN, 1, INT64_MAX, 0 },
+        { INT64_MAX, AGE_MS + 1, 1, AGE_MS },
+    };
+    (void)state;
+    for (uint32_t no_l1 = 0; no_l1 < 2; no_l1++) {
+        tt_cache_prepare(&b, true);
+        b.type_opts.flags = no_l1 ? CACHE_TYPE_NO_L1 : 0;
+        tt_backend_table(b.l2)->get = get_as_told;
+        tt_cache_open(&b);
+        tt_cache_key(&b, &k);
+        for (size_t i = 0; i < TC_ARRAY_LEN(rows); i++) {
+            struct tt_answer a = read_frame(rows[i].written_wall_ms, rows[i].ttl_ms, rows[i].left_ms);
+            assert_true(tt_answer_is(&a, CACHE_OK, "value"));
+            assert_int_equal(a.meta.age_ms, rows[i].age_ms);
+            assert_int_equal(a.meta.coherent_age_ms, 0);
+            assert_true(a.meta.ttl_ms == CACHE_TTL_FOREVER || a.meta.ttl_ms >= 0);
+        }
+        assert_int_equal(tt_cache_stats(&b).l2_hits, TC_ARRAY_LEN(rows));
+        assert_true(tt_cache_close(&b));
+    }
+}
+
 /* ---- tables with only what is required ---- */
 
 static void a_backend_needs_no_optional_slot(void **state)
@@ -267,6 +323,7 @@ int main(void)
         FRESH(bad_frames_are_told_once_a_second),
         FRESH(what_is_no_frame_is_loaded_anew_and_replaced),
         cmocka_unit_test(an_answer_without_bytes_is_a_miss),
+        cmocka_unit_test(no_number_from_l2_makes_nonsense_of_an_age),
         cmocka_unit_test(a_backend_needs_no_optional_slot),
     };
     return cmocka_run_group_tests_name("l2", tests, NULL, NULL);

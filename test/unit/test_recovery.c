@@ -159,6 +159,40 @@ static void an_invalidation_during_the_replay_is_replayed_again(void **state)
     assert_int_equal(tt_backend_calls(b.l2, TT_DEL), 2);
 }
 
+/* Each of them wakes the worker, which still gives a server that refuses deletions time to change its mind. */
+static void a_server_that_refuses_deletions_is_asked_more_and_more_rarely(void **state)
+{
+    struct cache_key k;
+    (void)state;
+    tt_backend_fail(b.l2, TT_DEL, 0, CACHE_E_REFUSED, TT_NOT_RUN);
+    tt_backend_fail(b.l2, TT_DEL_MANY, 0, CACHE_E_REFUSED, TT_NOT_RUN);
+    int64_t began_ms = tt_mono_ms();
+    for (uint64_t i = 0; i < 2000; i++)
+        assert_int_equal(cache_invalidate(b.c, cache_key_u64(cache_key_init(&k, b.type), i), NULL), CACHE_QUEUED);
+    uint64_t asked = tt_backend_calls(b.l2, TT_DEL) + tt_backend_calls(b.l2, TT_DEL_MANY);
+    int64_t took_ms = tt_mono_ms() - began_ms;
+    assert_in_range(asked, 1, 3 + took_ms / 100); /* the first call, two attempts, one more each 100 ms at most */
+    tt_backend_clear(b.l2);
+    assert_true(tt_cache_await_replayed(&b));
+}
+
+static void l2_that_comes_back_is_not_kept_waiting(void **state)
+{
+    struct cache_key k;
+    (void)state;
+    tt_backend_fail(b.l2, TT_DEL, 0, CACHE_E_REFUSED, TT_NOT_RUN);
+    tt_cache_key(&b, &k);
+    assert_int_equal(cache_invalidate(b.c, &k, NULL), CACHE_QUEUED);
+    tt_assert_soon(tt_backend_calls(b.l2, TT_DEL) >= 4); /* the pauses are 400 ms and more from here */
+    tt_backend_clear(b.l2);
+    tt_backend_set_health(b.l2, CACHE_BACKEND_DOWN);
+    tt_assert_soon(tt_cache_told(&b, CACHE_EVENT_L2_DOWN) == 1);
+    int64_t began_ms = tt_mono_ms();
+    tt_backend_set_health(b.l2, CACHE_BACKEND_UP);
+    assert_true(tt_cache_await_replayed(&b));
+    assert_true(tt_mono_ms() - began_ms < 400 + TT_SLACK_MS);
+}
+
 /* ---- past the bound ---- */
 
 static void assert_overflows(uint64_t n)
@@ -220,7 +254,70 @@ static void what_was_written_after_it_is_believed(void **state)
     assert_true(tt_cache_close(&other));
 }
 
-/* FAULTS 54, 56: a value without expiry cannot be dated but by a clock on the wall, which proves nothing. */
+static void what_never_expires_is_believed_again_when_written_after_it(void **state)
+{
+    struct cache_key keys[3];
+    (void)state;
+    fill_l2(keys, 3, CACHE_TTL_FOREVER);
+    assert_int_equal(tt_cache_get(&b, &keys[2]).meta.ttl_ms, 60000); /* in L1; in L2 it has no end */
+    assert_int_equal(cache_clear_local(b.c), CACHE_OK);
+    tt_backend_set_health(b.l2, CACHE_BACKEND_DOWN);
+    for (size_t i = 0; i < 3; i++)
+        cache_invalidate(b.c, &keys[i], NULL);
+    assert_overflows(1);
+    tt_clock_advance(&b.clock, 10);
+    tt_backend_set_health(b.l2, CACHE_BACKEND_UP);
+    assert_true(tt_cache_await_replayed(&b));
+    assert_answer(tt_cache_get(&b, &keys[2]), CACHE_MISS, NULL);
+    assert_int_equal(tt_cache_set_with(&b, &keys[2], "new", CACHE_TTL_FOREVER, NULL), CACHE_OK);
+    assert_int_equal(cache_clear_local(b.c), CACHE_OK);
+    tt_clock_advance(&b.clock, 10);
+    assert_answer(tt_cache_get(&b, &keys[2]), CACHE_OK, "new");
+}
+
+static void a_type_that_comes_to_use_l2_does_not_believe_what_lay_there_before(void **state)
+{
+    struct cache_key keys[2];
+    char err[160];
+    (void)state;
+    fill_l2(keys, 2, 100000);
+    b.type_opts.flags = CACHE_TYPE_NO_L2;
+    assert_int_equal(cache_type_update(b.type, &b.type_opts, err, sizeof err), CACHE_OK);
+    assert_int_equal(cache_invalidate(b.c, &keys[0], NULL), CACHE_OK); /* L2 is not told */
+    b.type_opts.flags = 0;
+    assert_int_equal(cache_type_update(b.type, &b.type_opts, err, sizeof err), CACHE_OK);
+    tt_clock_advance(&b.clock, 10);
+    assert_answer(tt_cache_get(&b, &keys[0]), CACHE_MISS, NULL);
+    assert_int_equal(tt_cache_stats(&b).l2_distrusted, 1);
+    assert_int_equal(tt_cache_set(&b, &keys[1], "new"), CACHE_OK);
+    assert_int_equal(cache_clear_local(b.c), CACHE_OK);
+    tt_clock_advance(&b.clock, 10);
+    assert_int_equal(cache_type_update(b.type, &b.type_opts, err, sizeof err), CACHE_OK); /* changes nothing of that */
+    assert_answer(tt_cache_get(&b, &keys[1]), CACHE_OK, "new");
+}
+
+/* The bound is one of memory: a key of a quarter of a megabyte is not one of 65,536. */
+static void a_long_key_takes_the_place_of_several(void **state)
+{
+    static char text[300];
+    struct cache_key k;
+    (void)state;
+    memset(text, 'x', sizeof text);
+    tt_backend_set_health(b.l2, CACHE_BACKEND_DOWN);
+    cache_key_bytes(cache_key_init(&k, b.type), text, sizeof text);
+    assert_int_equal(cache_invalidate(b.c, &k, NULL), CACHE_QUEUED);
+    assert_int_equal(cache_invalidate(b.c, &k, NULL), CACHE_QUEUED);
+    cache_key_fini(&k);
+    tt_cache_key(&b, &k);
+    assert_int_equal(cache_invalidate(b.c, &k, NULL), CACHE_E_UNKNOWN);
+    assert_int_equal(tt_cache_stats(&b).recovery_pending, 1);
+    tt_backend_set_health(b.l2, CACHE_BACKEND_UP);
+    assert_true(tt_cache_await_replayed(&b));
+    tt_backend_set_health(b.l2, CACHE_BACKEND_DOWN);
+    assert_int_equal(cache_invalidate(b.c, &k, NULL), CACHE_QUEUED);
+}
+
+/* FAULTS 54, 56: what L2 does not know the end of cannot be dated but by a clock on the wall, which proves nothing. */
 static void no_wall_clock_vouches_for_a_value(void **state)
 {
     static const int64_t jumps_ms[] = { 0, -3600000, 3600000, -86400000 };
@@ -280,8 +377,13 @@ int main(void)
         FRESH(thousands_are_replayed_in_batches, setup),
         FRESH(a_replay_that_fails_in_part_goes_on_with_the_rest, setup),
         FRESH(an_invalidation_during_the_replay_is_replayed_again, setup),
+        FRESH(a_server_that_refuses_deletions_is_asked_more_and_more_rarely, setup),
+        FRESH(l2_that_comes_back_is_not_kept_waiting, setup),
         FRESH(past_the_bound_what_l2_held_is_a_miss, setup_small),
         FRESH(what_was_written_after_it_is_believed, setup_small),
+        FRESH(what_never_expires_is_believed_again_when_written_after_it, setup_small),
+        FRESH(a_type_that_comes_to_use_l2_does_not_believe_what_lay_there_before, setup),
+        FRESH(a_long_key_takes_the_place_of_several, setup_small),
         cmocka_unit_test(no_wall_clock_vouches_for_a_value),
         FRESH(an_invalidation_without_memory_is_past_the_bound, setup),
         FRESH(a_storm_past_the_bound_is_told_in_few_events, setup_small),

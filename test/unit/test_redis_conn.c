@@ -276,6 +276,70 @@ static void partial_writes_are_resumed(void **state)
     assert_int_equal(f->c->ended.n, 2);
 }
 
+/* A SET of which the socket takes only a part. */
+static struct tc_call *take_half_written(struct fixture *f)
+{
+    static char value[300000];
+    int small = 1;
+    setsockopt(f->c->link.fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
+    struct tc_call *set = tc_call_new(&f->env, TC_CALL_SET, 1);
+    assert_non_null(set);
+    tc_command_begin(&set->command, 1);
+    tc_command_arg(&set->command, value, sizeof value);
+    tc_conn_take(f->c, set);
+    return set;
+}
+
+/* Takes all that comes while the connection is used on. */
+static size_t drain(struct fixture *f)
+{
+    static char heard[400000];
+    size_t n = 0;
+    for (int idle = 0; idle < 3;) {
+        size_t more = hear(f, heard, sizeof heard);
+        n += more;
+        idle = more > 0 ? 0 : idle + 1;
+        tc_conn_flush(f->c);
+        assert_true(exchange(f) <= TC_CONN_TIMEOUT);
+    }
+    return n;
+}
+
+/* FAULTS 14, 15: its caller may have sent on another connection what the rest of it would overtake. */
+static void abandoned_command_is_never_written_on(void **state)
+{
+    struct fixture *f = *state;
+    struct tc_call *get = take(f, TC_CALL_GET, 2), *set = take_half_written(f), *del = take(f, TC_CALL_DEL, 1);
+    exchange(f);
+    size_t part = set->sent;
+    assert_in_range(part, 1, set->command.len - 1);
+    atomic_store(&set->abandoned, true);
+    say_text(f, "$1\r\nv\r\n:9\r\n");
+    assert_int_equal(drain(f), get->command.len + part);
+    assert_int_equal(set->sent, part);
+    assert_int_equal(del->sent, 0);
+    assert_int_equal(exchange(f), TC_CONN_TIMEOUT); /* the socket takes bytes again, which wakes nobody */
+    assert_int_equal(f->c->ended.n, 1);
+    assert_ptr_equal(f->c->ended.head, get);
+    assert_memory_equal(get->results[0].data, "v", 1);
+}
+
+/* FAULTS 14, 15: the one in front is written to its end. */
+static void command_abandoned_before_its_turn_is_not_begun(void **state)
+{
+    struct fixture *f = *state;
+    struct tc_call *set = take_half_written(f), *given_up = take(f, TC_CALL_DEL, 1), *del = take(f, TC_CALL_DEL, 1);
+    exchange(f);
+    assert_in_range(set->sent, 1, set->command.len - 1);
+    atomic_store(&given_up->abandoned, true);
+    assert_int_equal(drain(f), set->command.len);
+    assert_int_equal(given_up->sent, 0);
+    assert_int_equal(del->sent, 0);
+    say_text(f, "+OK\r\n");
+    assert_int_equal(exchange(f), TC_CONN_OPEN);
+    assert_ptr_equal(f->c->ended.head, set);
+}
+
 static void assert_refused(void **state, enum tc_call_kind kind, const char *answer)
 {
     struct fixture *f = *state;
@@ -390,6 +454,8 @@ int main(void)
         TEST(value_for_an_abandoned_call_costs_no_memory),
         TEST(connection_that_ends_in_the_middle_of_a_large_value_leaks_nothing),
         TEST(partial_writes_are_resumed),
+        TEST(abandoned_command_is_never_written_on),
+        TEST(command_abandoned_before_its_turn_is_not_begun),
         TEST(status_for_a_get_is_refused),
         TEST(string_for_a_pttl_is_refused),
         TEST(string_for_a_set_is_refused),

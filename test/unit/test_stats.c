@@ -52,6 +52,7 @@ static void buckets_join_without_gap_and_are_at_most_an_eighth_wide(void **state
     assert_int_equal(tc_histogram_upper_ns(TC_HISTOGRAM_BUCKETS - 1), (UINT64_C(1) << 40) - 1);
 }
 
+/* FAULTS 69 */
 static void what_is_longer_than_the_longest_bucket_is_counted_there(void **state)
 {
     (void)state;

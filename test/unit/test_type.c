@@ -441,7 +441,7 @@ static void a_policy_is_read_as_it_was_set(void **state)
     struct tc_policy p;
     for (uint64_t number = 1; number < 100; number++) {
         p = policy_of(number);
-        tc_type_set_policy(f->type, &p);
+        tc_type_set_policy(f->type, &p, 0);
         memset(&p, 0, sizeof p);
         tc_type_policy(f->type, &p);
         assert_int_equal(number_of(&p), number);
@@ -462,7 +462,7 @@ static int read_or_replace(void *arg, unsigned index)
     if (index >= READERS) {
         for (uint64_t number = index; atomic_load(&r->readers_left) > 0; number += 2) {
             struct tc_policy p = policy_of(number);
-            tc_type_set_policy(r->type, &p);
+            tc_type_set_policy(r->type, &p, 0);
         }
         return 0;
     }
@@ -487,7 +487,7 @@ static void readers_get_one_whole_policy_while_two_writers_replace_it(void **sta
     struct fixture *f = *state;
     struct reading r = { f->type, READERS };
     struct tc_policy p = policy_of(1);
-    tc_type_set_policy(f->type, &p);
+    tc_type_set_policy(f->type, &p, 0);
     assert_int_equal(tt_crew_join(tt_crew_start(READERS + 2, read_or_replace, &r)), 0);
 }
 

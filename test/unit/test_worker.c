@@ -188,6 +188,29 @@ static void the_backend_is_maintained_when_it_wakes_the_cache(void **state)
     assert_true(tt_cache_close(&b));
 }
 
+/* A close that found the worker inside L2 gave up nothing: what is queued is still replayed. */
+static void after_a_close_that_came_too_early_it_goes_on(void **state)
+{
+    struct cache_key k;
+    (void)state;
+    tt_cache_prepare(&b, true);
+    b.opts.l2_timeout_ms = 20;
+    tt_cache_open(&b);
+    tt_cache_key(&b, &k);
+    tt_backend_set_health(b.l2, CACHE_BACKEND_DOWN);
+    assert_int_equal(cache_invalidate(b.c, &k, NULL), CACHE_QUEUED);
+    tt_backend_fail(b.l2, TT_DEL, 1, CACHE_E_UNAVAILABLE, TT_NOT_RUN);
+    tt_backend_block(b.l2, TT_DEL, false);
+    tt_backend_set_health(b.l2, CACHE_BACKEND_UP);
+    assert_true(tt_backend_await_blocked(b.l2, TT_DEL, 1));
+    assert_int_equal(cache_close(b.c, 0), CACHE_BUSY);
+    tt_backend_release(b.l2, TT_DEL);
+    assert_int_equal(cache_close(b.c, 60000), CACHE_OK);
+    assert_int_equal(tt_backend_calls(b.l2, TT_DEL), 2);
+    assert_int_equal(tt_cache_told(&b, CACHE_EVENT_RECOVERY_ABANDONED), 0);
+    assert_true(tt_cache_fini(&b));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +220,7 @@ int main(void)
         cmocka_unit_test(an_l2_that_is_down_from_the_start_is_told_once),
         cmocka_unit_test(the_backend_is_maintained_when_it_asked_for_it),
         cmocka_unit_test(the_backend_is_maintained_when_it_wakes_the_cache),
+        cmocka_unit_test(after_a_close_that_came_too_early_it_goes_on),
     };
     return cmocka_run_group_tests_name("worker", tests, start_a_first_thread, NULL);
 }

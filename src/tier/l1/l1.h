@@ -34,6 +34,7 @@ struct tc_l1 {
     _Alignas(TC_CACHELINE) _Atomic uint64_t pool; /* not granted to any stripe */
     _Atomic uint64_t detached_bytes;
     _Atomic uint32_t next_stripe; /* where the next search for memory begins */
+    _Atomic uint32_t late; /* fills that a writer gave up waiting for, and that are not settled. Grows under a stripe's lock */
     struct tc_l1_pins pins[TC_L1_PIN_SHARDS];
 };
 
@@ -113,13 +114,21 @@ void tc_l1_void(struct tc_l1 *l1, uint64_t hash); /* moves the generation only: 
 void tc_l1_clear(struct tc_l1 *l1); /* the same for every key */
 
 /* The L2 gate. fill_begin: false if the generation moved or a writer is at the gate: then nothing may be sent.
- * fill_end: false if the generation moved meanwhile: somebody did not wait to the end, and what was sent must go again.
+ * fill_end: TC_FILL_STANDS; TC_FILL_VOID: the generation moved meanwhile, and what was sent must go again; TC_FILL_LATE:
+ * so it must, and a writer gave up waiting for it: who got that calls tc_l1_late_end() when its own invalidation is
+ * kept. Until then tc_l1_late() is above 0, and L2 may hold, or be about to hold, what an invalidation said is void.
  * write_begin: waits for the gate until the deadline, then moves the key's generation and drops its entry, whether it
  * got in or not; false: fills or another writer were still under way. exclusive: one such writer at a time (a value is
  * sent); the others (deletions) go together, also beside it. Whoever got true calls the matching _end. Who needs several gates
  * takes them in the order of tc_l1_gate_id and each exclusive one once. */
 bool tc_l1_fill_begin(struct tc_l1 *l1, uint64_t hash, uint64_t generation);
-bool tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash, uint64_t generation);
+enum tc_fill_end { TC_FILL_STANDS, TC_FILL_VOID, TC_FILL_LATE };
+enum tc_fill_end tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash, uint64_t generation);
+void tc_l1_late_end(struct tc_l1 *l1);
+static inline uint32_t tc_l1_late(struct tc_l1 *l1)
+{
+    return atomic_load_explicit(&l1->late, memory_order_acquire);
+}
 bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, int64_t deadline_ms);
 static inline uint64_t tc_l1_gate_id(const struct tc_l1 *l1, uint64_t hash)
 {

@@ -21,18 +21,44 @@ bool tc_l1_fill_begin(struct tc_l1 *l1, uint64_t hash, uint64_t generation)
     return entered;
 }
 
-bool tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash, uint64_t generation)
+static enum tc_fill_end fill_end_locked(struct tc_stripe *s, struct tc_gate *gate, uint64_t generation)
+{
+    tc_lock_assert_held(&s->lock);
+    tc_assert(gate->fills > 0);
+    gate->fills--;
+    if (gate->generation == generation)
+        return TC_FILL_STANDS;
+    if (gate->late == 0 || generation >= gate->given_up)
+        return TC_FILL_VOID;
+    gate->late--;
+    return TC_FILL_LATE;
+}
+
+enum tc_fill_end tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash, uint64_t generation)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, hash);
     tc_lock_acquire(&s->lock);
     struct tc_gate *gate = tc_stripe_gate(s, hash);
-    tc_assert(gate->fills > 0);
-    gate->fills--;
-    bool stands = gate->generation == generation, waited_for = gate->barrier > 0;
+    enum tc_fill_end end = fill_end_locked(s, gate, generation);
+    bool waited_for = gate->barrier > 0;
     tc_lock_release(&s->lock);
     if (waited_for)
         tc_cond_broadcast(&s->quiet);
-    return stands;
+    return end;
+}
+
+void tc_l1_late_end(struct tc_l1 *l1)
+{
+    atomic_fetch_sub_explicit(&l1->late, 1, memory_order_release);
+}
+
+/* Every fill in the gate is of an older generation than the present one. */
+static void give_up_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_gate *gate)
+{
+    tc_lock_assert_held(&s->lock);
+    atomic_fetch_add_explicit(&l1->late, gate->fills - gate->late, memory_order_release);
+    gate->late = gate->fills;
+    gate->given_up = gate->generation;
 }
 
 /* The gate's turn for this writer; false at the deadline. */
@@ -59,6 +85,8 @@ bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, i
         gate->barrier--;
     /* Not before the wait: it would void what the writer that is waited for is about to put. */
     tc_l1_invalidate_locked(s, ref, &dropped);
+    if (!entered)
+        give_up_locked(l1, s, gate);
     tc_lock_release(&s->lock);
     tc_l1_free_dropped(l1, &dropped);
     return entered;

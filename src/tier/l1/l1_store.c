@@ -174,6 +174,8 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     tc_stripe_expire(s, now_ms, &put->dropped);
     struct cache_slice key = { tc_entry_key(e), e->key_len };
     put->old = tc_stripe_find(s, e->hash, key);
+    if (put->expected != NULL && put->old != NULL && put->old->taken_ms > e->taken_ms && now_ms < put->old->fresh_until_ms)
+        return CACHE_OK; /* of two answers under one ticket the one that was asked for later stays */
     bool has_quota = put->p->l1_quota_bytes > 0 || put->p->l1_quota_entries > 0;
     /* The quota first: what it evicts, the old entry perhaps, changes what has to be paid for. */
     struct tc_order *order = &s->shared;

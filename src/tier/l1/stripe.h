@@ -25,13 +25,15 @@ struct tc_order {
     void *state; /* of the eviction policy */
 };
 
-/* Generations: a ticket is the number that its key's slot had. fills and barrier are the L2 gate: see l1.h. */
+/* Generations: a ticket is the number that its key's slot had. The rest is the L2 gate: see l1.h. */
 #define TC_GATES 64 /* keys that share one void each other's tickets: never wrong, only a fill less */
 struct tc_gate {
     uint64_t generation;
-    uint32_t fills;   /* values on their way to L2 under a valid ticket */
-    uint32_t barrier; /* writers that wait for these to end, or write */
-    bool writing;     /* one of them writes */
+    uint64_t given_up; /* the generation after a writer last gave up waiting: older fills may come late */
+    uint32_t fills;    /* values on their way to L2 under a valid ticket */
+    uint32_t late;     /* those of them that such a writer did not wait for */
+    uint32_t barrier;  /* writers that wait for fills to end, or write */
+    bool writing;      /* one of them writes */
 };
 
 struct tc_l1;
