@@ -64,7 +64,9 @@ TC_CPPFLAGS := -D_GNU_SOURCE -DHASH_NONFATAL_OOM=1 -Iinclude \
 TC_CFLAGS := -std=c11 -fPIC -fvisibility=hidden -fexceptions -pthread $(TC_SAN)
 TC_LIBS   := -lhiredis -lxxhash -pthread
 
-COMPILE = $(CC) $(TC_CPPFLAGS) $(TREE_CPPFLAGS) $(CPPFLAGS) $(WARNINGS) $(CFLAGS) $(TC_CFLAGS) -MMD -MP -c -o $@ $<
+# ASSERTIONS comes after the user's flags too: no -DNDEBUG of theirs takes the assertions out of the tests.
+COMPILE = $(CC) $(TC_CPPFLAGS) $(TREE_CPPFLAGS) $(CPPFLAGS) $(WARNINGS) $(CFLAGS) $(TC_CFLAGS) $(ASSERTIONS) \
+          -MMD -MP -c -o $@ $<
 LINK    = $(CC) $(CFLAGS) $(TC_CFLAGS) $(LDFLAGS)
 
 # ---- sources --------------------------------------------------------------------------------------------------------
@@ -149,8 +151,8 @@ $(BUILD)/paths.stamp: FORCE
 
 $(BUILD)/obj/src/%.o $(BUILD)/dbg/src/%.o: TREE_CPPFLAGS += -Isrc
 $(BUILD)/obj/test/%.o $(BUILD)/dbg/test/%.o: TREE_CPPFLAGS += -Isrc -Itest -Itest/fake -Itest/suite
-$(BUILD)/obj/%: TREE_CPPFLAGS += -DNDEBUG
-$(BUILD)/dbg/%: TREE_CPPFLAGS += -UNDEBUG
+$(BUILD)/obj/%: ASSERTIONS := -DNDEBUG
+$(BUILD)/dbg/%: ASSERTIONS := -UNDEBUG
 
 define compile
 $(call say,CC,$<)
@@ -286,6 +288,7 @@ uninstall:
 	    '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/libtiercache.so.$(VERSION)' \
 	    '$(DESTDIR)$(PKGCONFIGDIR)/tiercache.pc'
 	rm -f $(foreach m,$(MANPAGES),'$(call man_dir,$(m))/$(notdir $(m))')
-	-rmdir '$(DESTDIR)$(INCLUDEDIR)/tiercache' 2>/dev/null
+	rmdir '$(DESTDIR)$(INCLUDEDIR)/tiercache' '$(DESTDIR)$(PKGCONFIGDIR)' \
+	    $(foreach s,$(sort $(suffix $(MANPAGES))),'$(call man_dir,$(s))') 2>/dev/null || true
 
 -include $(shell test -d $(BUILD) && find $(BUILD)/obj $(BUILD)/dbg -name '*.d' 2>/dev/null)

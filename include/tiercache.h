@@ -221,8 +221,8 @@ struct cache_opts {
 /* Fills o from the environment, over what it already holds: REDIS_URL -> l2_url, CACHE_DEFAULT_TTL (whole seconds,
  * 1 to 315360000) -> default_ttl_ms. A variable that is unset or empty changes nothing.
  * o->l2_url then points into the environment: call cache_open() before changing it. Does not block.
- * err receives a sentence that names the variable; may be NULL.
- * Returns CACHE_OK, CACHE_E_INVALID (o is unchanged). */
+ * err receives a sentence that names the variable, or nothing on success; may be NULL.
+ * Returns CACHE_OK, CACHE_E_INVALID, CACHE_E_NOMEM (o is unchanged with both). */
 TIERCACHE_API int cache_opts_from_env(struct cache_opts *o, char *err, size_t err_cap);
 
 /* Opens a cache. o may be NULL (all defaults: L1 only). Strings and tables in o are copied, callback contexts must
@@ -238,16 +238,17 @@ TIERCACHE_API int cache_open(const struct cache_opts *o, struct cache **out, cha
 /* Closes c and frees it. Refuses new calls at once, then waits up to timeout_ms (0 = do not wait, negative invalid)
  * for running calls to end, pinned values to be released and queued invalidations to reach L2. c may be NULL.
  * The cache's own thread may take up to l2_timeout_ms more to end.
- * Returns CACHE_OK: c is gone. CACHE_BUSY: calls run, values are pinned, the cache's thread is still connecting or
- * looking up a host name, or another thread is closing c; c refuses new calls, pinned values stay readable; call
- * again.
+ * One thread closes a cache. It returns CACHE_OK: c is gone. CACHE_BUSY: calls run, values are pinned, or the cache's
+ * thread is still connecting or looking up a host name; c refuses new calls, pinned values stay readable; that thread
+ * calls again. CACHE_BUSY also if another thread is closing c: c may be gone at any moment, so whoever gets that must
+ * not touch c again; who cannot tell which it was must not have two threads close one cache.
  * Invalidations that L2 did not take before the time-out are given up (an event says how many). */
 TIERCACHE_API int cache_close(struct cache *c, int64_t timeout_ms);
 
 /* ---- types ---------------------------------------------------------------------------------------------------- */
 
 enum {
-    CACHE_TYPE_NO_L1 = 1u << 0,         /* entries live in L2 only */
+    CACHE_TYPE_NO_L1 = 1u << 0,         /* entries live in L2 only; refused where there is none */
     CACHE_TYPE_NO_L2 = 1u << 1,         /* entries live in L1 only, and invalidations stay in this process; when an
                                            update takes this away, what L2 held until then is a miss here */
     CACHE_TYPE_REQUIRE_TICKET = 1u << 2 /* cache_set() without a ticket, explicit or implicit, is CACHE_E_TICKET */
@@ -301,7 +302,7 @@ TIERCACHE_API int cache_type_find(struct cache *c, const char *name, struct cach
 
 /* A key is a type and a list of parts. A part is a string of bytes; a number is the same part as its decimal text.
  * Two different lists never give the same key. The default encoding is type ":" part ":" part ..., where the bytes
- * of a part that are not printable ASCII, and % : { } are written %XX.
+ * of a part that are not printable ASCII, and space, % : { } are written %XX.
  * Each function returns k, so that calls chain; an error (too long, out of memory, null pointer) sticks to the key
  * and every verb that gets it reports it. Values are copied. None of them blocks.
  *

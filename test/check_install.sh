@@ -95,7 +95,24 @@ grep -q 'multiple definition.*cache_get\|duplicate symbol.*cache_get' "$tmp/log"
 $MAKE "$@" uninstall > "$tmp/log" 2>&1 || { cat "$tmp/log"; fail 'make uninstall failed'; }
 left=$(find "$root" ! -type d)
 [ -z "$left" ] || fail "make uninstall left: $left"
-[ ! -d "$root/opt/tc/include/tiercache" ] || fail 'make uninstall left include/tiercache'
+for d in include/tiercache lib/multi/pkgconfig share/man/man3; do
+    [ ! -d "$root/opt/tc/$d" ] || fail "make uninstall left $d"
+done
+# A directory with somebody else's file stays, and so does the file.
+$MAKE "$@" install > "$tmp/log" 2>&1 || { cat "$tmp/log"; fail 'the second make install failed'; }
+: > "$root/opt/tc/share/man/man3/other.3"
+$MAKE "$@" uninstall > "$tmp/log" 2>&1 || { cat "$tmp/log"; fail 'make uninstall failed beside a file of others'; }
+left=$(find "$root" ! -type d)
+[ "$left" = "$root/opt/tc/share/man/man3/other.3" ] || fail "make uninstall beside a file of others left: $left"
+
+# What the tests link keeps its assertions whatever the user's flags are, and what is installed has none.
+set -- BUILD="$tmp/flags" CC="$CC" CPPFLAGS='-DNDEBUG' CFLAGS='-O0 -DNDEBUG'
+$MAKE "$@" "$tmp/flags/dbg/src/platform/lock.o" > "$tmp/log" 2>&1 || { cat "$tmp/log"; fail 'no build with -DNDEBUG'; }
+$NM "$tmp/flags/dbg/src/platform/lock.o" | grep -q __assert_fail \
+    || fail '-DNDEBUG took the assertions out of the tests'
+set -- BUILD="$tmp/flags" CC="$CC" CPPFLAGS='-UNDEBUG' CFLAGS='-O0 -UNDEBUG'
+$MAKE "$@" "$tmp/flags/obj/src/platform/lock.o" > "$tmp/log" 2>&1 || { cat "$tmp/log"; fail 'no build with -UNDEBUG'; }
+! $NM "$tmp/flags/obj/src/platform/lock.o" | grep -q __assert_fail || fail '-UNDEBUG put assertions into the library'
 
 # The way out for that program: the same with SYMBOL_PREFIX.
 root=$tmp/renamed

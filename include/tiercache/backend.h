@@ -24,7 +24,8 @@ struct cache_slice {
     size_t len;
 };
 
-/* What the cache lends a backend, from attach() until close(). Every function may be called from any thread. */
+/* What the cache lends a backend, from attach() until close(); if cache_open() fails after attach() succeeded, only
+ * until cache_open() returns, and detach() says so before. Every function may be called from any thread. */
 struct cache_backend_host {
     void *host;                               /* first argument of the functions below */
     void *(*alloc)(void *host, size_t n);     /* NULL when out of memory */
@@ -62,6 +63,8 @@ struct cache_backend_stats {
 
 enum { CACHE_BACKEND_DOWN = 1, CACHE_BACKEND_CONNECTING = 2, CACHE_BACKEND_UP = 3 };
 
+/* What a backend says of itself. The cache decides nothing by it in this version; the conformance suite does. Unknown
+ * bits are refused. */
 enum {
     CACHE_BACKEND_CAP_SHARED = 1u << 0, /* other processes see the same values */
     CACHE_BACKEND_CAP_TTL = 1u << 1     /* values expire by themselves */
@@ -89,10 +92,11 @@ typedef int64_t cache_backend_maintain_fn(void *ctx);
 typedef void cache_backend_stats_fn(void *ctx, struct cache_backend_stats *out);
 typedef void cache_backend_close_fn(void *ctx);
 typedef void cache_backend_forked_fn(void *ctx);
+typedef void cache_backend_detach_fn(void *ctx);
 
 /* Locking: every slot is called with no lock of the cache held; get, set, del, the _many slots, health and stats from
- * any thread, several at once; attach before all of them, close after all of them; maintain from the cache's thread,
- * one call at a time. A slot must not call the cache that it serves. */
+ * any thread, several at once; attach before all of them, close or detach after all of them; maintain from the cache's
+ * thread, one call at a time. A slot must not call the cache that it serves. */
 struct cache_backend_ops {
     uint32_t abi;          /* CACHE_BACKEND_ABI */
     uint32_t capabilities; /* CACHE_BACKEND_CAP_* */
@@ -106,9 +110,10 @@ struct cache_backend_ops {
     cache_backend_close_fn *close;   /* frees ctx; never called again */
 
     /* optional */
-    cache_backend_attach_fn *attach;     /* once, before any other slot; host stays valid until close. A negative result
-                                            makes cache_open() fail with it. NULL: the backend needs no host (then get
-                                            must have its own way to know one: only for backends that always miss) */
+    cache_backend_attach_fn *attach;     /* once, before any other slot; host stays valid until close or detach. A
+                                            negative result makes cache_open() fail with it. NULL: the backend needs no
+                                            host (then get must have its own way to know one: only for backends that
+                                            always miss) */
     cache_backend_many_fn *set_many;     /* NULL: one set per element */
     cache_backend_many_fn *del_many;     /* NULL: one del per element */
     cache_backend_health_fn *health;     /* CACHE_BACKEND_*, one load, does not block; NULL: always up */
@@ -118,6 +123,9 @@ struct cache_backend_ops {
     cache_backend_stats_fn *stats;       /* fills *out, which is zeroed; NULL: zeros */
     cache_backend_forked_fn *forked;     /* instead of close, in a forked child: close descriptors, take no lock, free
                                             nothing; NULL: nothing */
+    cache_backend_detach_fn *detach;     /* instead of close, when cache_open() fails after attach succeeded: ctx stays
+                                            the caller's, host ends when this returns. Whatever uses host in threads of
+                                            the backend's own must be over by then; NULL: nothing does */
     /* above: abi 1 */
 };
 

@@ -149,13 +149,15 @@ struct cache_ttl_ops {
 /* The order in which entries of one stripe leave L1. Each entry carries node_bytes for the policy's own use, each
  * order (a stripe's entries, or those of one type with a quota in a stripe) state_bytes; both start as zeros and are
  * 8-byte aligned. Orders are independent of each other.
- * Locking: every slot is called with the stripe's lock held: it must not block, allocate, or call the cache. A policy
- * without CACHE_EVICT_LOCKED_HITS may instead see hit() at any time from any thread, also at once with the other
- * slots: it may then only do relaxed atomic loads and stores on the node. */
+ * Locking: in this version every slot is called with the stripe's lock held, whatever the flags: it must not block,
+ * allocate, or call the cache. Unknown flags are refused. */
 enum {
-    CACHE_EVICT_LOCKED_HITS = 1u << 0,
+    CACHE_EVICT_LOCKED_HITS = 1u << 0, /* hit() needs that lock. Set it unless hit() only does relaxed atomic loads and
+                                          stores on the node: a later version may call hit() without the lock, from any
+                                          thread, also at once with the other slots, where this is not set */
     CACHE_EVICT_LAZY_HITS = 1u << 1 /* hit() is left out for entries inserted or hit within the last quarter of the
-                                       stripe's entries: cheaper, and enough for an order by recency */
+                                       stripe's entries, and, in orders of no one type, while more than a quarter
+                                       of l1_bytes was never used: cheaper, and enough for an order by recency */
 };
 
 struct cache_evict_ops {

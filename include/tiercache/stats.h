@@ -73,7 +73,7 @@
     X(l2_err_readonly, COUNTER, "errors", "READONLY answers")                                                        \
     X(l2_err_misconf, COUNTER, "errors", "MISCONF answers")                                                          \
     X(l2_err_busy, COUNTER, "errors", "BUSY and TRYAGAIN answers")                                                   \
-    X(l2_err_wrongtype, COUNTER, "errors", "WRONGTYPE answers: a foreign value lies under our name")                 \
+    X(l2_err_wrongtype, COUNTER, "errors", "values under our names that are not for us: of another type, or too long")  \
     X(l2_err_redirect, COUNTER, "errors", "MOVED, ASK, CLUSTERDOWN and CROSSSLOT answers")                           \
     X(l2_err_other, COUNTER, "errors", "other error answers")                                                        \
     X(recovery_pending, GAUGE, "keys", "invalidations waiting for L2")                                               \

@@ -82,7 +82,7 @@ static int open_parts(struct cache *c, const struct cache_opts *o, char *err, si
     c->id |= 1; /* 0 means none in tickets */
     int rc = tc_l1_init(&c->l1, o->l1_bytes, o->l1_stripes, o->evict, &c->alloc, &c->clock);
     if (rc == CACHE_E_INVALID)
-        return tc_options_refuse(err, err_cap, rc, "l1_bytes: too few for that many l1_stripes (16 KiB each)");
+        return tc_options_refuse(err, err_cap, rc, "evict: state_bytes: in all stripes more than half of l1_bytes");
     if (rc == CACHE_OK)
         rc = tc_flights_init(&c->flights, &c->alloc);
     if (rc != CACHE_OK)
@@ -106,7 +106,7 @@ static int open_redis(struct cache *c, const struct cache_opts *o, char *err, si
                                    o->max_value_bytes + CACHE_KEY_MAX_BYTES + 4096 };
     int rc = tc_redis_open(&redis, &c->alloc, &c->l2.ctx, why, sizeof why);
     if (rc != CACHE_OK)
-        return tc_options_refuse(err, err_cap, rc, "l2_url: %s", why);
+        return tc_options_refuse(err, err_cap, rc, "l2_url: %s", tc_options_url_fault(why));
     tc_l2_complete(&tc_redis_backend, &c->l2.ops);
     return CACHE_OK;
 }
@@ -152,12 +152,15 @@ static int open_l2(struct cache *c, const struct cache_opts *o, char *err, size_
     return CACHE_OK;
 }
 
-/* Frees everything; nobody uses c any more. keep_backend: it still belongs to the caller. */
+/* Frees everything; nobody uses c any more but the backend, through its host. keep_backend: it still belongs to the
+ * caller. */
 static void dismantle(struct cache *c, bool keep_backend)
 {
     struct tc_alloc alloc = c->alloc;
     if (c->l2.present && !keep_backend)
         c->l2.ops.close(c->l2.ctx);
+    else if (c->l2.present && c->l2.ops.attach != NULL)
+        c->l2.ops.detach(c->l2.ctx);
     if (c->l2.report_ready)
         tc_lock_fini(&c->l2.report_lock);
     tc_worker_fini(&c->worker);

@@ -42,9 +42,16 @@ bool tc_options_copy(void *out, size_t out_size, const void *in)
     return true;
 }
 
+const char *tc_options_url_fault(const char *why)
+{
+    static const char its_name[] = "Redis URL: ";
+    return strncmp(why, its_name, strlen(its_name)) == 0 ? why + strlen(its_name) : why;
+}
+
 #define DEFAULT_L1_BYTES (UINT64_C(64) << 20)
 #define LEAST_L1_BYTES (UINT64_C(64) << 10)
 #define MOST_STRIPES 1024
+#define LEAST_STRIPE_BYTES (UINT64_C(16) << 10)
 #define DEFAULT_TTL_MS 300000
 #define DEFAULT_TIMEOUT_MS 1000
 #define DEFAULT_L2_TIMEOUT_MS 200
@@ -89,10 +96,19 @@ static int check_numbers(const struct cache_opts *o, char *err, size_t err_cap)
     return CACHE_OK;
 }
 
+#define EVICT_FLAGS ((uint32_t)(CACHE_EVICT_LOCKED_HITS | CACHE_EVICT_LAZY_HITS))
+#define BACKEND_CAPABILITIES ((uint32_t)(CACHE_BACKEND_CAP_SHARED | CACHE_BACKEND_CAP_TTL))
+
 static bool evict_is_good(const struct cache_evict_ops *e)
 {
-    return e->abi == CACHE_HOOKS_ABI && e->name != NULL && e->insert != NULL && e->hit != NULL && e->remove != NULL &&
-           e->victim != NULL && e->state_bytes <= TC_EVICT_STATE_MAX && e->node_bytes <= TC_EVICT_NODE_MAX;
+    return e->abi == CACHE_HOOKS_ABI && (e->flags & ~EVICT_FLAGS) == 0 && e->name != NULL && e->insert != NULL &&
+           e->hit != NULL && e->remove != NULL && e->victim != NULL;
+}
+
+static bool backend_is_good(const struct cache_backend_ops *b)
+{
+    struct cache_backend_ops completed;
+    return tc_l2_complete(b, &completed) == CACHE_OK && (b->capabilities & ~BACKEND_CAPABILITIES) == 0;
 }
 
 /* The first table that cannot be used, or NULL. */
@@ -114,10 +130,22 @@ static const char *bad_table(const struct cache_opts *o)
         return "key_encoder";
     if (o->evict != NULL && !evict_is_good(o->evict))
         return "evict";
-    struct cache_backend_ops completed;
-    if (o->backend != NULL && tc_l2_complete(o->backend, &completed) != CACHE_OK)
+    if (o->backend != NULL && !backend_is_good(o->backend))
         return "backend";
     return NULL;
+}
+
+static int check_tables(const struct cache_opts *o, char *err, size_t err_cap)
+{
+    const char *bad = bad_table(o);
+    if (bad != NULL)
+        return tc_options_refuse(err, err_cap, CACHE_E_ABI,
+                                 "%s: unknown abi, unknown bits are set, or a required slot is missing", bad);
+    if (o->evict != NULL && o->evict->state_bytes > TC_EVICT_STATE_MAX)
+        return tc_options_refuse(err, err_cap, CACHE_E_ABI, "evict: state_bytes: at most %d", TC_EVICT_STATE_MAX);
+    if (o->evict != NULL && o->evict->node_bytes > TC_EVICT_NODE_MAX)
+        return tc_options_refuse(err, err_cap, CACHE_E_ABI, "evict: node_bytes: at most %d", TC_EVICT_NODE_MAX);
+    return CACHE_OK;
 }
 
 static void default_to(int64_t *field, int64_t value)
@@ -131,15 +159,17 @@ static void default_to(int64_t *field, int64_t value)
 int tc_options_complete(struct cache_opts *o, char *err, size_t err_cap)
 {
     int rc = check_numbers(o, err, err_cap);
+    if (rc == CACHE_OK)
+        rc = check_tables(o, err, err_cap);
     if (rc != CACHE_OK)
         return rc;
-    const char *bad = bad_table(o);
-    if (bad != NULL)
-        return tc_options_refuse(err, err_cap, CACHE_E_ABI, "%s: unknown abi or a required slot is missing", bad);
     if (o->name == NULL)
         o->name = "cache";
     if (o->l1_bytes == 0)
         o->l1_bytes = DEFAULT_L1_BYTES;
+    if (o->l1_bytes / LEAST_STRIPE_BYTES < o->l1_stripes)
+        return tc_options_refuse(err, err_cap, CACHE_E_INVALID,
+                                 "l1_bytes: too few for that many l1_stripes (16 KiB each)");
     if (o->l2_connections == 0)
         o->l2_connections = 1;
     default_to(&o->default_ttl_ms, DEFAULT_TTL_MS);
@@ -195,12 +225,14 @@ static int check_url(const char *text, char *err, size_t err_cap)
     struct tc_redis_url url;
     int rc = tc_redis_url_init(&url, text, &tc_alloc_default, why, sizeof why);
     tc_redis_url_fini(&url);
-    return rc == CACHE_OK ? rc : tc_options_refuse(err, err_cap, rc, "REDIS_URL: %s", why);
+    return rc == CACHE_OK ? rc : tc_options_refuse(err, err_cap, rc, "REDIS_URL: %s", tc_options_url_fault(why));
 }
 
 int cache_opts_from_env(struct cache_opts *o, char *err, size_t err_cap)
 {
     struct cache_opts copy;
+    if (err != NULL && err_cap > 0)
+        err[0] = '\0';
     size_t needed = offsetof(struct cache_opts, default_ttl_ms) + sizeof copy.default_ttl_ms;
     if (!tc_options_copy(&copy, sizeof copy, o) || o->size < needed)
         return tc_options_refuse(err, err_cap, CACHE_E_INVALID, "o: not initialised with CACHE_OPTS_INIT");

@@ -21,4 +21,7 @@ int tc_options_set(const struct cache_set_opts *in, struct cache_set_opts *o);
 int tc_options_refuse(char *err, size_t err_cap, int status, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* What the Redis backend said against a URL, without its own name for it: err begins with the field's. */
+const char *tc_options_url_fault(const char *why);
+
 #endif

@@ -1,8 +1,8 @@
 /* Key building and the default encoder.
  *
  * Default encoding: type name, then for each part ':' and its bytes, where everything but printable ASCII, and
- * '%', ':', '{' and '}', is written %XX. A type name has none of those, so the text splits back into type and parts
- * in one way only: two different lists never meet. Braces are escaped because L2 puts the key in a hash tag. */
+ * space, '%', ':', '{' and '}', is written %XX. A type name has none of those, so the text splits back into type and
+ * parts in one way only: two different lists never meet. Braces are escaped because L2 puts the key in a hash tag. */
 #include "policy/key.h"
 
 #include <string.h>

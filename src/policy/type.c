@@ -47,7 +47,7 @@ static int check(const struct cache_type_opts *o, char *err, size_t err_cap)
     if (o->flags & ~(uint32_t)TYPE_FLAGS)
         return refuse(err, err_cap, "flags", "unknown bits are set");
     if ((o->flags & CACHE_TYPE_NO_L1) && (o->flags & CACHE_TYPE_NO_L2))
-        return refuse(err, err_cap, "flags", "NO_L1 and NO_L2 together leave no tier");
+        return refuse(err, err_cap, "flags", "NO_L1 and NO_L2 together: no tier is left");
     if (o->ttl_ms < 0 && o->ttl_ms != CACHE_TTL_FOREVER)
         return refuse(err, err_cap, "ttl_ms", "must be 0 (default), positive or CACHE_TTL_FOREVER");
     if (o->l1_ttl_ms < 0 && o->l1_ttl_ms != CACHE_TTL_FOREVER)
@@ -75,6 +75,8 @@ int tc_policy_resolve(const struct cache_type_opts *o, const struct tc_policy_de
     int rc = check(o, err, err_cap);
     if (rc != CACHE_OK)
         return rc;
+    if ((o->flags & CACHE_TYPE_NO_L1) && !d->has_l2)
+        return refuse(err, err_cap, "flags", "NO_L1 in a cache without L2: no tier is left");
     bool uses_l2 = d->has_l2 && !(o->flags & CACHE_TYPE_NO_L2);
     memset(p, 0, sizeof *p);
     p->flags = o->flags;

@@ -2,7 +2,7 @@
  * */
 #include "tier/cache.h"
 
-static struct tc_calls *my_calls(struct cache *c)
+static struct tc_call_count *my_calls(struct cache *c)
 {
     return &c->calls[tc_thread_slot() % TC_CALL_SHARDS];
 }

@@ -19,7 +19,7 @@
 #define TC_CALL_SHARDS 16
 
 /* Calls under way, counted where threads do not meet; cache_close() adds them up. */
-struct tc_calls {
+struct tc_call_count {
     _Alignas(TC_CACHELINE) _Atomic int64_t n;
 };
 
@@ -56,7 +56,7 @@ struct cache {
     bool recovery_ready, types_ready; /* their locks are made */
     _Atomic bool closing;
     atomic_flag closer; /* a thread is inside cache_close() */
-    struct tc_calls calls[TC_CALL_SHARDS];
+    struct tc_call_count calls[TC_CALL_SHARDS];
 };
 
 #define TC_CACHE_MAGIC UINT64_C(0x7463636163686531)

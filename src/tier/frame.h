@@ -12,7 +12,7 @@
  *  56  8  length of the payload
  *  64  8  wall clock when it was written, ms: a hint, never trusted for expiry
  *  72  8  soft TTL, ms; 0 = none
- *  80  8  hard TTL, ms, as it was given to L2; -2 = no expiry
+ *  80  8  hard TTL, ms, as it was given to L2; -2 = for ever (given to L2 as ten years)
  *  88     key, epoch section, payload
  *  end 8  XXH3-64 of everything before
  *

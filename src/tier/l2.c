@@ -70,6 +70,7 @@ int tc_l2_complete(const struct cache_backend_ops *ops, struct cache_backend_ops
         .maintain = ops->maintain != NULL ? ops->maintain : never_again,
         .stats = ops->stats != NULL ? ops->stats : no_stats,
         .forked = ops->forked != NULL ? ops->forked : nothing_to_close,
+        .detach = ops->detach != NULL ? ops->detach : nothing_to_close,
     };
     return CACHE_OK;
 }

@@ -64,8 +64,10 @@ static bool goes_to_l2(struct cache *c, const struct tc_value_in *in)
 
 static int put_in_l1(struct cache *c, struct tc_value_in *in, const uint64_t *generation, bool advance)
 {
-    if (in->ttl.l1_ttl_ms != CACHE_TTL_NONE)
-        return tc_l1_put(&c->l1, in->entry, &in->policy, generation, advance);
+    if (in->ttl.l1_ttl_ms != CACHE_TTL_NONE) {
+        int rc = tc_l1_put(&c->l1, in->entry, &in->policy, generation, advance);
+        return rc == TC_L1_KEPT ? CACHE_OK : rc; /* an answer as good is there */
+    }
     /* It has no place in L1, but what is there is as old, and so is what readers are about to put there. */
     if (advance)
         tc_l1_invalidate(&c->l1, in->target->ref);

@@ -258,6 +258,106 @@ static void another_keys_frame_is_never_delivered(void **state)
     free(log);
 }
 
+/* ---- a value that this process does not take ---- */
+
+enum { MUCH_BYTES = 1 << 20, AMPLE_MS = 5000 };
+
+static void prepare_ample(struct tt_cache *c)
+{
+    c->opts.clock = NULL;
+    c->opts.l2_url = tt_redis_url(redis);
+    c->opts.timeout_ms = c->opts.l2_timeout_ms = AMPLE_MS; /* what comes is looked at, not when */
+    c->type_opts.ttl_ms = 600000;
+}
+
+/* b takes small values only; another cache puts under k what is too long for it. */
+static void poison(void)
+{
+    struct tt_cache other;
+    struct cache_key theirs;
+    tt_cache_prepare(&other, false);
+    prepare_ample(&other);
+    tt_cache_open(&other);
+    cache_key_str(cache_key_init(&theirs, other.type), "long");
+    assert_int_equal(tt_cache_set_bytes(&other, &theirs, MUCH_BYTES), CACHE_OK);
+    assert_true(tt_cache_close(&other));
+    cache_key_str(cache_key_init(&k, b.type), "long");
+    assert_int_equal(tt_redis_keys(redis), 1);
+}
+
+static void open_for_small_values(void)
+{
+    prepare(TT_REDIS_UNIX);
+    prepare_ample(&b);
+    b.opts.max_value_bytes = 1000;
+    tt_cache_open(&b);
+    poison();
+}
+
+static void assert_never_closed(void)
+{
+    struct cache_stats s = tt_cache_stats(&b);
+    assert_int_equal(s.l2_reconnects, 0);
+    assert_int_equal(s.l2_err_protocol, 0);
+    assert_int_equal(s.l2_err_closed, 0);
+    assert_int_equal(tt_cache_told(&b, CACHE_EVENT_L2_DOWN), 0);
+    assert_int_equal(tt_redis_seen(redis).connections, 2); /* one each */
+}
+
+/* FAULTS 52 */
+static void a_value_too_long_for_this_process_is_loaded_once_and_replaced(void **state)
+{
+    (void)state;
+    open_for_small_values();
+    size_t live_bytes = tt_alloc_counts(&b.alloc).live_bytes;
+    assert_answer(tt_cache_get(&b, &k), CACHE_MISS, NULL);
+    struct tt_answer a = tt_cache_fetch(&b, &k, &l);
+    assert_true(tt_answer_is(&a, CACHE_OK, "loaded"));
+    assert_int_equal(a.meta.flags, 0);
+    for (int i = 0; i < 3; i++) {
+        cache_clear_local(b.c);
+        a = tt_cache_fetch(&b, &k, &l);
+        assert_true(tt_answer_is(&a, CACHE_OK, "loaded"));
+        assert_int_equal(a.meta.tier, CACHE_TIER_L2);
+    }
+    assert_int_equal(l.calls, 1);
+    assert_int_equal(tt_redis_keys(redis), 1);
+    assert_int_equal(tt_cache_stats(&b).l2_err_wrongtype, 2);
+    assert_true(tt_alloc_counts(&b.alloc).peak_bytes < live_bytes + MUCH_BYTES);
+    assert_never_closed();
+    finish();
+}
+
+/* FAULTS 52: who reads another key in the same round trip, behind it. */
+static void a_value_too_long_disturbs_no_reader_beside_it(void **state)
+{
+    struct cache_key well;
+    (void)state;
+    open_for_small_values();
+    cache_key_str(cache_key_init(&well, b.type), "well");
+    assert_int_equal(tt_cache_set(&b, &well, "well"), CACHE_OK);
+    cache_clear_local(b.c);
+    tt_redis_fault(redis, &(struct tt_redis_fault){ .command = "GET", .times = 1, .stall = true });
+    struct tt_call fetch = { .verb = TT_VERB_FETCH, .b = &b, .k = &k, .l = &l };
+    struct tt_call read = { .verb = TT_VERB_GET, .b = &b, .k = &well };
+    tt_call_start(&fetch);
+    tt_assert_soon(tt_redis_stalled(redis) > 0);
+    tt_call_start(&read);
+    assert_true(tt_call_await_asleep(&read));
+    tt_redis_release(redis);
+    tt_call_join(&fetch);
+    tt_call_join(&read);
+    assert_true(tt_answer_is(&fetch.answer, CACHE_OK, "loaded"));
+    assert_true(tt_answer_is(&read.answer, CACHE_OK, "well"));
+    assert_int_equal(read.answer.meta.tier, CACHE_TIER_L2);
+    assert_int_equal(read.answer.meta.flags | fetch.answer.meta.flags, 0);
+    cache_clear_local(b.c);
+    assert_answer(tt_cache_get(&b, &k), CACHE_OK, "loaded");
+    assert_int_equal(l.calls, 1);
+    assert_never_closed();
+    finish();
+}
+
 /* ---- Redis that hangs or is gone ---- */
 
 /* FAULTS 11, 44 */
@@ -390,6 +490,8 @@ int main(void)
         cmocka_unit_test(whatever_redis_does_to_deletions_no_old_value_comes_back),
         FRESH(out_of_memory_redis_loses_the_old_value_and_keeps_no_new_one),
         FRESH(another_keys_frame_is_never_delivered),
+        cmocka_unit_test(a_value_too_long_for_this_process_is_loaded_once_and_replaced),
+        cmocka_unit_test(a_value_too_long_disturbs_no_reader_beside_it),
         FRESH(a_hung_redis_costs_no_call_more_than_its_time),
         cmocka_unit_test(what_was_invalidated_during_an_outage_does_not_come_back),
         cmocka_unit_test(a_cache_opens_without_redis_and_finds_it_later),

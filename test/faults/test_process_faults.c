@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -179,6 +180,43 @@ static void a_forked_child_is_told_so_and_harms_nobody(void **state)
     assert_l2_works();
     assert_int_equal(tt_redis_seen(server).connections, connections);
     assert_int_equal(tt_redis_seen(server).torn, 0);
+    close_on_redis();
+}
+
+/* A child that lets go of all it inherited, as a daemon does, and then opens files and sockets of its own. */
+static int live_as_a_daemon(void)
+{
+    enum { OWN = 16 };
+    int own[OWN], failures = 0;
+    closefrom(3);
+    for (int i = 0; i < OWN; i++) {
+        own[i] = i % 2 ? open("/dev/null", O_RDONLY) : socket(AF_UNIX, SOCK_STREAM, 0);
+        TT_CHECK(failures, own[i] >= 0);
+    }
+    TT_CHECK(failures, cache_close(b.c, TT_SOON_MS) == CACHE_OK);
+    for (int i = 0; i < OWN; i++)
+        TT_CHECK(failures, fcntl(own[i], F_GETFD) >= 0);
+    return failures;
+}
+
+/* FAULTS 33 */
+static void a_forked_child_that_reused_the_numbers_keeps_its_own_descriptors(void **state)
+{
+    int status;
+    (void)state;
+    prepare_on_redis(TT_REDIS_UNIX);
+    b.opts.l2_connections = 4;
+    tt_cache_open(&b);
+    assert_l2_works();
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(live_as_a_daemon());
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_l2_works();
     close_on_redis();
 }
 
@@ -553,6 +591,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_a_thread_opening_fails_and_leaves_nothing),
         cmocka_unit_test(a_forked_child_is_told_so_and_harms_nobody),
+        cmocka_unit_test(a_forked_child_that_reused_the_numbers_keeps_its_own_descriptors),
         cmocka_unit_test(no_peer_that_dies_raises_sigpipe),
         cmocka_unit_test(in_a_storm_of_signals_a_hung_l2_costs_no_more_than_its_time),
         cmocka_unit_test(redis_costs_one_thread_that_blocks_all_signals_and_l1_none),

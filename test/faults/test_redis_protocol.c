@@ -49,6 +49,7 @@ static const struct lie lies[] = {
     LIE("*2147483648\r\n"),
     LIE("*4294967297\r\n"),
     LIE("*-2\r\n"),
+    LIE("$536870913\r\n"),
     LIE("$9223372036854775807\r\n"),
     LIE("$9223372036854775808\r\n"),
     LIE("$18446744073709551616\r\n"),
@@ -182,25 +183,141 @@ static void endless_nesting_and_endless_lines_are_found_out(void **state)
     free(bytes);
 }
 
-/* FAULTS 16 */
-static void a_value_beyond_the_limit_is_refused_before_it_is_received(void **state)
+/* ---- values longer than we take: another process may take them ---- */
+
+enum { LIMIT = 100000 };
+
+static void start_with_limit(struct tt_rig *rig)
 {
-    enum { LIMIT = 100000 };
+    rig->max_reply_bytes = LIMIT;
+    start_with_values(rig);
+}
+
+/* What GET answers with a value of that length; len 0: it announces it, and no more. */
+static struct tt_buf string_of(size_t announced, size_t len)
+{
+    struct tt_buf b = {0};
+    void *zeros = tt_xcalloc(len + 1);
+    tt_buf_print(&b, "$%zu\r\n", announced);
+    tt_buf_add(&b, zeros, len);
+    if (len == announced)
+        tt_buf_add(&b, "\r\n", 2);
+    free(zeros);
+    return b;
+}
+
+static void assert_undisturbed(struct tt_rig *rig)
+{
+    assert_true(tt_rig_recovers(rig, "b", "value of b"));
+    assert_int_equal(tt_redis_seen(rig->server).connections, 1);
+    assert_int_equal(tt_rig_stats(rig).err_protocol, 0);
+    assert_int_equal(tt_rig_stats(rig).err_closed, 0);
+    assert_true(tt_host_is_up(&rig->host));
+    assert_int_equal(tt_alloc_counts(&rig->host.alloc).live_blocks, 0);
+}
+
+/* FAULTS 52 */
+static void a_value_beyond_the_limit_is_a_miss_and_costs_no_memory(void **state)
+{
+    static const size_t lengths[] = {LIMIT + 1, 3 << 20};
+    struct tt_rig *rig = tt_rig_new();
+    (void)state;
+    start_with_limit(rig);
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        struct tt_buf reply = string_of(lengths[i], lengths[i]);
+        tt_redis_fault(rig->server, &(struct tt_redis_fault){.command = "GET", .times = 1, .reply = reply.data,
+                                                            .reply_len = reply.len});
+        assert_int_equal(call_with(rig, "GET"), CACHE_MISS);
+        assert_int_equal(tt_rig_stats(rig).err_wrongtype, i + 1);
+        assert_undisturbed(rig);
+        tt_buf_free(&reply);
+    }
+    assert_true(peak_bytes(rig) < LIMIT);
+    assert_int_equal(tt_host_failure(&rig->host, NULL), 0);
+    assert_true(tt_rig_close(rig));
+}
+
+/* FAULTS 52: said once, whatever the number of readers that meet it. */
+static void a_value_beyond_the_limit_is_reported_but_not_at_every_read(void **state)
+{
+    enum { READS = 20 };
+    struct tt_rig *rig = tt_rig_new();
+    (void)state;
+    start_with_limit(rig);
+    struct tt_buf reply = string_of(LIMIT + 1, LIMIT + 1);
+    tt_redis_fault(rig->server, &(struct tt_redis_fault){.command = "GET", .reply = reply.data,
+                                                        .reply_len = reply.len});
+    unsigned before = tt_host_reports(&rig->host);
+    int64_t start_ms = tt_mono_ms();
+    for (int i = 0; i < READS; i++)
+        assert_int_equal(call_with(rig, "GET"), CACHE_MISS);
+    unsigned reports = tt_host_reports(&rig->host) - before;
+    assert_in_range(reports, 1, 1 + (tt_mono_ms() - start_ms) / 1000);
+    assert_int_equal(tt_rig_stats(rig).err_wrongtype, READS);
+    assert_true(tt_rig_close(rig));
+    tt_buf_free(&reply);
+}
+
+/* FAULTS 52 */
+static void in_a_batch_too_long_a_value_is_a_miss_of_its_element_only(void **state)
+{
+    struct cache_backend_item it[3];
+    struct tt_rig *rig = tt_rig_new();
+    (void)state;
+    start_with_limit(rig);
+    memset(it, 0, sizeof(it));
+    it[0].key = it[2].key = text_slice("b");
+    it[1].key = text_slice("a");
+    struct tt_buf reply = string_of(LIMIT + 1, LIMIT + 1);
+    tt_redis_fault(rig->server, &(struct tt_redis_fault){.command = "GET", .skip = 1, .times = 1,
+                                                        .reply = reply.data, .reply_len = reply.len});
+    rig->host.ops->get_many(rig->ctx, it, 3, tt_host_in_ms(&rig->host, TT_RIG_MS));
+    assert_int_equal(it[1].status, CACHE_MISS);
+    for (size_t i = 0; i < 3; i += 2) {
+        assert_int_equal(it[i].status, CACHE_OK);
+        assert_memory_equal(it[i].value.data, "value of b", it[i].value.len);
+        tt_host_value_free(&rig->host, &it[i].value);
+    }
+    assert_undisturbed(rig);
+    assert_true(tt_rig_close(rig));
+    tt_buf_free(&reply);
+}
+
+/* FAULTS 52, 12: it ends somewhere on the way, or it goes on and on. */
+static void too_long_a_value_that_never_ends_costs_the_deadline(void **state)
+{
+    struct tt_rig *rig = tt_rig_new();
+    char text[TT_RIG_TEXT];
+    (void)state;
+    start_with_limit(rig);
+    struct tt_buf reply = string_of(512u << 20, 2 * LIMIT);
+    for (unsigned drip_ms = 0; drip_ms <= 1; drip_ms++) {
+        tt_redis_fault(rig->server, &(struct tt_redis_fault){.command = "GET", .times = 1, .reply = reply.data,
+                                                            .reply_len = reply.len, .drip_ms = drip_ms});
+        tt_redis_fault(rig->server, &(struct tt_redis_fault){.command = "PTTL", .times = 1, .stall = true});
+        int64_t start_ms = tt_mono_ms();
+        assert_int_equal(tt_rig_get(rig, "a", 100, text), CACHE_E_UNKNOWN);
+        assert_in_range(tt_mono_ms() - start_ms, 99, 100 + PROMPT_MS);
+        tt_redis_clear(rig->server);
+        assert_true(tt_rig_recovers(rig, "a", "value of a"));
+    }
+    assert_true(peak_bytes(rig) < LIMIT);
+    assert_true(tt_rig_close(rig));
+    tt_buf_free(&reply);
+}
+
+static void the_longest_value_within_the_limit_is_taken(void **state)
+{
     struct tt_rig *rig = tt_rig_new();
     unsigned char *bytes = tt_xcalloc(LIMIT + 1);
-    char lie[32];
-    (void)state;
-    rig->max_reply_bytes = LIMIT;
-    tt_rig_start(rig, TT_REDIS_TCP);
-    assert_int_equal(tt_rig_set(rig, "a", "value of a", TT_RIG_MS), CACHE_OK);
-    assert_int_equal(tt_rig_set(rig, "b", "value of b", TT_RIG_MS), CACHE_OK);
-    snprintf(lie, sizeof(lie), "$%d\r\n", LIMIT + 1);
-    assert_found_out(rig, "GET", &(struct lie){lie, strlen(lie)});
-
     struct cache_backend_value v = {NULL, 0, 0};
+    (void)state;
+    start_with_limit(rig);
     int64_t deadline_ms = tt_host_in_ms(&rig->host, TT_RIG_MS);
-    assert_int_equal(rig->host.ops->set(rig->ctx, text_slice("max"), (struct cache_slice){bytes, LIMIT}, TTL_MS,
-                                       deadline_ms), CACHE_OK);
+    for (size_t len = LIMIT; len <= LIMIT + 1; len++)
+        assert_int_equal(rig->host.ops->set(rig->ctx, text_slice(len == LIMIT ? "max" : "more"),
+                                           (struct cache_slice){bytes, len}, TTL_MS, deadline_ms), CACHE_OK);
+    assert_int_equal(rig->host.ops->get(rig->ctx, text_slice("more"), deadline_ms, &v), CACHE_MISS);
     assert_int_equal(rig->host.ops->get(rig->ctx, text_slice("max"), deadline_ms, &v), CACHE_OK);
     assert_int_equal(v.len, LIMIT);
     tt_host_value_free(&rig->host, &v);
@@ -424,7 +541,11 @@ int main(void)
         cmocka_unit_test(what_no_redis_says_is_found_out_at_once),
         cmocka_unit_test(an_answer_of_the_wrong_kind_is_found_out),
         cmocka_unit_test(endless_nesting_and_endless_lines_are_found_out),
-        cmocka_unit_test(a_value_beyond_the_limit_is_refused_before_it_is_received),
+        cmocka_unit_test(a_value_beyond_the_limit_is_a_miss_and_costs_no_memory),
+        cmocka_unit_test(a_value_beyond_the_limit_is_reported_but_not_at_every_read),
+        cmocka_unit_test(in_a_batch_too_long_a_value_is_a_miss_of_its_element_only),
+        cmocka_unit_test(too_long_a_value_that_never_ends_costs_the_deadline),
+        cmocka_unit_test(the_longest_value_within_the_limit_is_taken),
         cmocka_unit_test(a_value_that_never_comes_costs_the_deadline),
         cmocka_unit_test(bytes_behind_an_answer_are_never_the_next_answer),
         cmocka_unit_test(what_comes_on_an_idle_connection_is_never_an_answer),

@@ -215,6 +215,63 @@ static void foreign_data_under_our_names_is_a_miss_and_counted(void **state)
     tt_redis_server_free(s);
 }
 
+static int load_small(struct cache_load *ld, const struct cache_key *k, void *calls)
+{
+    (void)k;
+    ++*(int *)calls;
+    return cache_load_reply(ld, "small", 5);
+}
+
+/* FAULTS 52: two processes that share a server need not agree on what is too long. */
+static void a_value_too_long_for_this_cache_is_replaced_without_losing_the_connection(void **state)
+{
+    enum { LONG_BYTES = 4 << 20, AMPLE_MS = 5000 };
+    static const char name[] = "shop:d:{page:x}";
+    struct tt_redis_server *s = tt_node_server(NULL);
+    struct cache_key k;
+    (void)state;
+    struct tt_node *node[2]; /* the first takes long values */
+    for (int i = 0; i < 2; i++) {
+        node[i] = tt_node_prepare(tt_redis_server_url(s));
+        node[i]->opts.timeout_ms = node[i]->opts.l2_timeout_ms = AMPLE_MS;
+        node[i]->opts.max_value_bytes = i == 0 ? 0 : 1000;
+        assert_int_equal(cache_open(&node[i]->opts, &node[i]->c, node[i]->err, sizeof node[i]->err), CACHE_OK);
+        tt_node_register(node[i], 0);
+    }
+    redisContext *r = tt_node_look(s);
+    void *data = tt_xcalloc(LONG_BYTES);
+    assert_int_equal(cache_set(node[0]->c, tt_node_key(&k, node[0], "x"), data, LONG_BYTES, NULL), CACHE_OK);
+    assert_true(tt_node_ask_number(r, "STRLEN %s", name) > LONG_BYTES);
+
+    tt_node_assert_missing(node[1], "x");
+    int calls = 0;
+    struct cache_fetch_opts o = CACHE_FETCH_OPTS_INIT;
+    o.load = load_small;
+    o.user = &calls;
+    for (int i = 0; i < 2; i++) {
+        struct cache_value v;
+        assert_int_equal(cache_fetch(node[1]->c, tt_node_key(&k, node[1], "x"), &o, &v), CACHE_OK);
+        assert_int_equal(v.len, 5);
+        assert_int_equal(v.meta.flags, 0);
+        cache_value_release(&v);
+        assert_int_equal(cache_clear_local(node[1]->c), CACHE_OK);
+    }
+    assert_int_equal(calls, 1);
+    assert_in_range(tt_node_ask_number(r, "STRLEN %s", name), 1, 1000);
+    assert_int_equal(cache_clear_local(node[0]->c), CACHE_OK);
+    tt_node_assert_found(node[0], "x", "small", CACHE_TIER_L2);
+    struct cache_stats stats = tt_node_stats(node[1]);
+    assert_int_equal(stats.l2_err_wrongtype, 2);
+    assert_int_equal(stats.l2_err_protocol, 0);
+    assert_int_equal(stats.l2_reconnects, 0);
+    assert_true(tt_alloc_counts(&node[1]->alloc).peak_bytes < LONG_BYTES);
+    free(data);
+    redisFree(r);
+    tt_node_close(node[0]);
+    tt_node_close(node[1]);
+    tt_redis_server_free(s);
+}
+
 /* ---- full, locked, not there ---- */
 
 /* FAULTS 19 */
@@ -291,6 +348,7 @@ int main(void)
         cmocka_unit_test(l1_never_outlives_what_is_left_on_the_server),
         cmocka_unit_test(keys_and_frames_lie_on_the_server_as_documented),
         cmocka_unit_test(foreign_data_under_our_names_is_a_miss_and_counted),
+        cmocka_unit_test(a_value_too_long_for_this_cache_is_replaced_without_losing_the_connection),
         cmocka_unit_test(a_full_server_refuses_values_and_takes_invalidations),
         cmocka_unit_test(who_requires_a_server_is_told_that_there_is_none),
         cmocka_unit_test(a_wrong_password_is_told_without_telling_it),

@@ -398,6 +398,75 @@ static void ten_thousand_pins_cost_their_own_memory_and_no_more(void **state)
     assert_accounts(r);
 }
 
+/* ---- under a ticket ---- */
+
+static void of_two_answers_under_one_ticket_the_one_asked_for_later_stays(void **state)
+{
+    struct tt_l1 *r = *state;
+    struct tt_l1_key k = tt_l1_key(r, 1);
+    uint64_t version = 0, generation = tc_l1_generation(&r->l1, k.hash);
+    struct tt_l1_put p = { .len = 50, .version = 1, .ttl_ms = 1000, .expected = &generation };
+    struct tc_entry *earlier = tt_l1_entry(r, k, &p);
+    tt_clock_advance(&r->time, 10);
+    p.version = 2;
+    assert_int_equal(tt_l1_put_with(r, k, &p), CACHE_OK);
+    tt_clock_advance(&r->time, 985);
+    assert_int_equal(tc_l1_put(&r->l1, earlier, &r->policies[0], &generation, false), TC_L1_KEPT);
+    struct tc_l1_found f = tt_l1_get(r, k);
+    assert_true(f.fresh && tt_l1_is_value(f.entry->data, f.entry->len, k.number, &version));
+    assert_int_equal(version, 2);
+    tc_l1_release(&r->l1, f.entry);
+    assert_int_equal(tt_l1_count(r, TC_COUNT_l1_sets), 1);
+    /* Without a ticket, or with nothing fresh there, it is a value like any other. */
+    tt_clock_advance(&r->time, 15);
+    assert_int_equal(tc_l1_put(&r->l1, earlier, &r->policies[0], &generation, false), CACHE_OK);
+    assert_int_equal(tt_l1_put_with(r, k, &p), CACHE_OK);
+    tc_l1_drop(&r->l1, earlier);
+    assert_accounts(r);
+}
+
+/* What a thread does in the moment between two attempts of another to store: from the allocator, where memory that was
+ * collected for it is freed. */
+static struct {
+    struct cache_alloc_ops ops;
+    struct tt_l1 *r;
+    uint64_t hash;
+    unsigned frees;
+} between;
+
+static void free_and_void(void *ctx, void *p, size_t n)
+{
+    between.ops.free(ctx, p, n);
+    if (between.frees++ == 0)
+        tc_l1_void(&between.r->l1, between.hash);
+}
+
+static void a_ticket_that_goes_void_while_room_is_made_leaves_the_keys_entry(void **state)
+{
+    struct tt_l1 *r = *state;
+    struct tt_l1_key k = tt_l1_key_in(r, 1, 0);
+    assert_int_equal(tt_l1_put(r, k, 10), CACHE_OK);
+    for (uint64_t n = 0; tt_l1_count(r, TC_COUNT_l1_evicted_bytes) == 0; n++)
+        tt_l1_put(r, tt_l1_key_in(r, 100 + n, 1 + n % 3), 1000);
+    uint64_t generation = tc_l1_generation(&r->l1, k.hash);
+    struct tt_l1_put p = { .len = 40000, .expected = &generation };
+    struct tc_entry *e = tt_l1_entry(r, k, &p);
+    between.ops = r->alloc.ops;
+    between.r = r;
+    between.hash = k.hash;
+    between.frees = 0;
+    r->alloc.ops.free = free_and_void;
+    int rc = tc_l1_put(&r->l1, e, &r->policies[0], &generation, false);
+    r->alloc.ops = between.ops;
+    tc_l1_drop(&r->l1, e);
+    assert_true(between.frees > 0);
+    assert_int_equal(rc, CACHE_E_TICKET);
+    assert_true(tt_l1_has(r, k));
+    assert_int_equal(tt_l1_count(r, TC_COUNT_l1_replaced), 0);
+    assert_int_equal(tt_l1_put_with(r, k, &(struct tt_l1_put){ .len = 40000 }), CACHE_OK);
+    assert_accounts(r);
+}
+
 /* ---- constructed collisions ---- */
 
 /* FAULTS 61 */
@@ -506,6 +575,9 @@ int main(void)
         cmocka_unit_test(who_was_not_used_for_longest_leaves_first),
         cmocka_unit_test_setup_teardown(a_hot_key_survives_a_scan_of_everything, setup, teardown),
         cmocka_unit_test_setup_teardown(ten_thousand_pins_cost_their_own_memory_and_no_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(of_two_answers_under_one_ticket_the_one_asked_for_later_stays, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_ticket_that_goes_void_while_room_is_made_leaves_the_keys_entry, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(keys_of_one_hash_are_never_confused, setup, teardown),
         cmocka_unit_test_setup_teardown(few_hashes_among_many_keys_keep_everything_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(threads_together_never_exceed_the_limit, setup, teardown),

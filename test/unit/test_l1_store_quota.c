@@ -229,6 +229,90 @@ static void a_quota_that_goes_away_binds_no_more(void **state)
     assert_true(tc_l1_check(&r->l1));
 }
 
+/* What is stored while there is no quota is under the next one. */
+static void a_quota_that_went_away_and_comes_back_holds_again(void **state)
+{
+    struct tt_l1 *r = *state;
+    for (uint64_t round = 0; round < 3; round++) {
+        r->policies[LIMITED].l1_quota_entries = 10;
+        for (uint64_t n = 0; n < 501; n++)
+            put(r, 10000 * round + n, LIMITED, 20);
+        assert_int_equal(tt_l1_type_entries(r, LIMITED), 10);
+        r->policies[LIMITED].l1_quota_entries = 0;
+        for (uint64_t n = 0; n < 1000; n++)
+            put(r, 10000 * round + 5000 + n, LIMITED, 20);
+        assert_int_equal(tt_l1_type_entries(r, LIMITED), 1010);
+    }
+    r->policies[LIMITED].l1_quota_entries = 10;
+    put(r, 50000, LIMITED, 20);
+    assert_int_equal(tt_l1_type_entries(r, LIMITED), 10);
+    assert_true(has(r, 50000));
+    assert_true(tc_l1_check(&r->l1));
+}
+
+/* The same in bytes, with every store a replacement. */
+static void a_byte_quota_that_comes_back_holds_again(void **state)
+{
+    struct tt_l1 *r = *state;
+    for (int round = 0; round < 5; round++) {
+        r->policies[LIMITED].l1_quota_bytes = round % 2 ? 0 : 5000;
+        for (uint64_t n = 0; n < 300; n++)
+            put(r, n, LIMITED, 100);
+    }
+    assert_in_range(tt_l1_type_bytes(r, LIMITED), 4000, 5000);
+    assert_true(tc_l1_check(&r->l1));
+}
+
+/* Entries that were used in a known order, then a quota of half of them. How many of the most recent ones are left. */
+static size_t left_of_the_most_recent(size_t stripes, bool shrinks, bool in_bytes)
+{
+    enum { ENTRIES = 1000, HALF = ENTRIES / 2 };
+    struct tt_l1 *r = tt_l1_new(LIMIT, stripes, NULL);
+    struct tc_policy *p = &r->policies[LIMITED];
+    uint64_t order[ENTRIES], seed = tt_seed();
+    p->l1_quota_entries = shrinks ? ENTRIES : 0;
+    for (uint64_t n = 0; n < ENTRIES; n++) {
+        put(r, n, LIMITED, 20);
+        put(r, 5000 + n, FREE, 20); /* the type is not alone in its order */
+        order[n] = n;
+    }
+    /* Hits count when memory is short, and only then. */
+    for (uint64_t n = 10000; tc_l1_bytes(&r->l1) < LIMIT / 10 * 9; n++)
+        put(r, n, FREE, 200);
+    assert_int_equal(tt_l1_count(r, TC_COUNT_l1_evicted_bytes), 0);
+    uint64_t others = tt_l1_type_entries(r, FREE);
+    for (size_t n = ENTRIES - 1; n > 0; n--) {
+        size_t other = tt_random(&seed) % (n + 1);
+        uint64_t number = order[n];
+        order[n] = order[other];
+        order[other] = number;
+    }
+    for (int round = 0; round < 2; round++) /* twice: the first time some were touched lately */
+        for (size_t n = 0; n < ENTRIES; n++)
+            assert_true(has(r, order[n]));
+    p->l1_quota_entries = in_bytes ? 0 : HALF;
+    p->l1_quota_bytes = in_bytes ? tt_l1_type_bytes(r, LIMITED) / 2 : 0;
+    put(r, 2000, LIMITED, 20);
+    assert_true(tt_l1_type_entries(r, LIMITED) <= HALF);
+    assert_int_equal(tt_l1_type_entries(r, FREE), others);
+    assert_true(has(r, 2000));
+    size_t left = 0;
+    for (size_t n = HALF + 1; n < ENTRIES; n++)
+        left += has(r, order[n]);
+    assert_true(tt_l1_free(r));
+    return left;
+}
+
+static void a_quota_that_comes_later_or_shrinks_leaves_what_was_used_last(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        assert_int_equal(left_of_the_most_recent(1, how & 1, how & 2), 499);
+        assert_in_range(left_of_the_most_recent(STRIPES, how & 1, how & 2), 440, 499); /* each stripe its own last */
+        assert_in_range(left_of_the_most_recent(16, how & 1, how & 2), 400, 499);
+    }
+}
+
 /* All memory is in one stripe's hands; the others have nothing to pay for anything with. */
 static void a_quota_that_comes_later_holds_wherever_the_types_entries_lie(void **state)
 {
@@ -316,6 +400,24 @@ static void a_quota_holds_under_an_order_that_gives_up_the_newest(void **state)
     }
 }
 
+static void a_later_quota_holds_under_an_order_that_gives_up_the_newest(void **state)
+{
+    (void)state;
+    for (size_t stripes = 1; stripes <= 4; stripes *= 4) {
+        struct tt_l1 *r = tt_l1_new(LIMIT, stripes, &newest_first);
+        for (uint64_t n = 0; n < 500; n++)
+            put(r, n, LIMITED, 10);
+        r->policies[LIMITED].l1_quota_entries = 20;
+        assert_int_equal(put(r, 1000, LIMITED, 10), CACHE_OK);
+        assert_true(has(r, 1000));
+        assert_in_range(tt_l1_type_entries(r, LIMITED), 1, 20);
+        if (stripes == 1)
+            for (uint64_t n = 0; n < 19; n++)
+                assert_true(has(r, n)); /* who came first is the last to leave, also from the order made later */
+        assert_true(tt_l1_free(r));
+    }
+}
+
 /* FAULTS 51 */
 static void the_limit_holds_under_an_order_that_gives_up_the_newest(void **state)
 {
@@ -371,7 +473,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_quota_that_shrinks_holds_from_the_next_store_on, setup, teardown),
         cmocka_unit_test_setup_teardown(a_quota_that_goes_away_binds_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(a_quota_that_comes_later_holds_wherever_the_types_entries_lie, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_quota_that_went_away_and_comes_back_holds_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_byte_quota_that_comes_back_holds_again, setup, teardown),
+        cmocka_unit_test(a_quota_that_comes_later_or_shrinks_leaves_what_was_used_last),
         cmocka_unit_test(a_quota_holds_under_an_order_that_gives_up_the_newest),
+        cmocka_unit_test(a_later_quota_holds_under_an_order_that_gives_up_the_newest),
         cmocka_unit_test(the_limit_holds_under_an_order_that_gives_up_the_newest),
         cmocka_unit_test_setup_teardown(when_threads_are_done_the_quota_holds, setup, teardown),
     };

@@ -1,6 +1,9 @@
 /* A cache's life: opening with L2 in every state, what belongs to whom when that fails, and closing while in use. */
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,6 +14,7 @@
 #include "fake/tt_cache.h"
 #include "fake/tt_util.h"
 #include "platform/platform.h"
+#include "policy/evict.h"
 
 static struct tt_cache b;
 
@@ -143,6 +147,144 @@ static void a_backend_that_refuses_to_be_attached_ends_the_opening(void **state)
         script.attach_says = reasons[i];
         assert_refuses(reasons[i], "refused");
     }
+}
+
+/* A backend with a thread of its own, which uses the host for as long as it is lent. */
+static struct {
+    const struct cache_backend_host *host;
+    pthread_t thread;
+    atomic_bool over;
+    unsigned attached, detached;
+} lent;
+
+static void *use_the_host(void *arg)
+{
+    (void)arg;
+    while (!atomic_load(&lent.over)) {
+        void *p = lent.host->alloc(lent.host->host, 16);
+        lent.host->free(lent.host->host, p, 16);
+        lent.host->report(lent.host->host, CACHE_LOG_INFO, CACHE_OK, "at it");
+        lent.host->wake(lent.host->host);
+        sched_yield();
+    }
+    return NULL;
+}
+
+static int attach_with_a_thread(void *ctx, const struct cache_backend_host *host)
+{
+    lent.attached++;
+    lent.host = host;
+    return pthread_create(&lent.thread, NULL, use_the_host, NULL) == 0 ? script.attach(ctx, host) : CACHE_E_SYSTEM;
+}
+
+static void end_the_thread(void *ctx)
+{
+    (void)ctx;
+    lent.detached++;
+    atomic_store(&lent.over, true);
+    pthread_join(lent.thread, NULL);
+}
+
+static void a_backend_is_told_before_its_host_ends_with_a_failed_opening(void **state)
+{
+    (void)state;
+    memset(&lent, 0, sizeof lent);
+    tt_cache_prepare(&b, true);
+    b.opts.flags = CACHE_OPEN_REQUIRE_L2;
+    b.opts.connect_timeout_ms = 50;
+    tt_backend_set_health(b.l2, CACHE_BACKEND_DOWN);
+    script.attach = tt_backend_table(b.l2)->attach;
+    tt_backend_table(b.l2)->attach = attach_with_a_thread;
+    tt_backend_table(b.l2)->detach = end_the_thread;
+    assert_int_equal(tt_cache_try_open(&b), CACHE_E_TIMEOUT);
+    assert_int_equal(lent.attached, 1);
+    assert_int_equal(lent.detached, 1);
+    assert_int_equal(tt_backend_closed(b.l2), 0);
+    assert_true(tt_cache_fini(&b));
+}
+
+static void count_detach(void *ctx)
+{
+    (void)ctx;
+    lent.detached++;
+}
+
+static void nobody_is_detached_who_was_not_attached_or_is_closed(void **state)
+{
+    (void)state;
+    memset(&lent, 0, sizeof lent);
+    tt_cache_prepare(&b, true);
+    script.attach_says = CACHE_E_SYSTEM;
+    tt_backend_table(b.l2)->attach = attach_as_told;
+    tt_backend_table(b.l2)->detach = count_detach;
+    assert_refuses(CACHE_E_SYSTEM, "refused");
+    assert_int_equal(lent.detached, 0);
+
+    tt_cache_prepare(&b, true);
+    tt_backend_table(b.l2)->detach = count_detach;
+    tt_cache_open(&b);
+    assert_int_equal(cache_close(b.c, TT_SOON_MS), CACHE_OK);
+    assert_int_equal(tt_backend_closed(b.l2), 1);
+    assert_true(tt_cache_fini(&b));
+    assert_int_equal(lent.detached, 0);
+}
+
+static void a_bit_that_is_not_known_is_refused_in_a_table(void **state)
+{
+    (void)state;
+    for (unsigned bit = 0; bit < 32; bit++) {
+        tt_cache_prepare(&b, true);
+        tt_backend_table(b.l2)->capabilities = UINT32_C(1) << bit;
+        if (bit >= 2) {
+            assert_refuses(CACHE_E_ABI, "backend: ");
+        } else {
+            tt_cache_open(&b);
+            assert_true(tt_cache_close(&b));
+        }
+        struct cache_evict_ops evict = tc_evict_lru;
+        tt_cache_prepare(&b, false);
+        b.opts.evict = &evict;
+        evict.flags = UINT32_C(1) << bit;
+        assert_int_equal(tt_cache_try_open(&b), bit < 2 ? CACHE_OK : CACHE_E_ABI);
+        assert_memory_equal(b.err, "evict: ", bit < 2 ? 0 : 7);
+        assert_true(bit < 2 ? tt_cache_close(&b) : tt_cache_fini(&b));
+    }
+}
+
+static void a_policy_whose_state_is_too_large_is_named(void **state)
+{
+    static const struct {
+        size_t state_bytes, node_bytes;
+        int status;
+        const char *says;
+    } cases[] = {
+        { 4097, 8, CACHE_E_ABI, "evict: state_bytes" },
+        { 8, 257, CACHE_E_ABI, "evict: node_bytes" },
+        { 4096, 8, CACHE_E_INVALID, "evict: state_bytes" }, /* allowed, but not in so little memory */
+    };
+    (void)state;
+    for (size_t i = 0; i < TC_ARRAY_LEN(cases); i++) {
+        struct cache_evict_ops evict = tc_evict_lru;
+        evict.state_bytes = cases[i].state_bytes;
+        evict.node_bytes = cases[i].node_bytes;
+        tt_cache_prepare(&b, false);
+        b.opts.evict = &evict;
+        b.opts.l1_bytes = 65536;
+        b.opts.l1_stripes = 4;
+        assert_int_equal(tt_cache_try_open(&b), cases[i].status);
+        assert_memory_equal(b.err, cases[i].says, strlen(cases[i].says));
+        assert_true(tt_cache_fini(&b));
+    }
+}
+
+static void what_is_wrong_with_a_url_is_said_once(void **state)
+{
+    (void)state;
+    tt_cache_prepare(&b, false);
+    b.opts.l2_url = "redis://host:port";
+    assert_int_equal(tt_cache_try_open(&b), CACHE_E_INVALID);
+    assert_string_equal(b.err, "l2_url: the port is not a number from 1 to 65535");
+    assert_true(tt_cache_fini(&b));
 }
 
 static void every_allocation_of_opening_may_fail(void **state)
@@ -362,6 +504,11 @@ int main(void)
         cmocka_unit_test(a_cache_that_requires_its_l2_opens_with_it),
         cmocka_unit_test(a_cache_that_requires_its_l2_says_why_it_is_not_there),
         cmocka_unit_test(a_backend_that_refuses_to_be_attached_ends_the_opening),
+        cmocka_unit_test(a_backend_is_told_before_its_host_ends_with_a_failed_opening),
+        cmocka_unit_test(nobody_is_detached_who_was_not_attached_or_is_closed),
+        cmocka_unit_test(a_bit_that_is_not_known_is_refused_in_a_table),
+        cmocka_unit_test(a_policy_whose_state_is_too_large_is_named),
+        cmocka_unit_test(what_is_wrong_with_a_url_is_said_once),
         cmocka_unit_test(every_allocation_of_opening_may_fail),
         cmocka_unit_test(closing_nothing_is_fine),
         cmocka_unit_test(a_negative_time_out_is_invalid_and_closes_nothing),

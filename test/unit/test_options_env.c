@@ -14,7 +14,7 @@
 static struct cache_opts from_env(const char *url, const char *ttl, int status, const char *err_says)
 {
     struct cache_opts o = CACHE_OPTS_INIT, before;
-    char err[256] = "";
+    char err[256] = "of the call before";
     o.l2_url = "redis://before";
     o.default_ttl_ms = 77;
     before = o;
@@ -26,8 +26,11 @@ static struct cache_opts from_env(const char *url, const char *ttl, int status, 
         setenv("CACHE_DEFAULT_TTL", ttl, 1);
     assert_int_equal(cache_opts_from_env(&o, err, sizeof err), status);
     assert_int_equal(cache_opts_from_env(&o, NULL, 0), status);
+    if (status == CACHE_OK)
+        assert_string_equal(err, "");
     if (err_says != NULL)
         assert_memory_equal(err, err_says, strlen(err_says));
+    assert_null(strstr(err, "Redis URL")); /* the variable's name says it */
     if (status != CACHE_OK)
         assert_memory_equal(&o, &before, sizeof o);
     return o;

@@ -1,5 +1,6 @@
 /* Reading through both tiers: what L2 holds is kept in L1, but never longer than L2 would; and what is answered while
  * L2 is out of reach. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -370,6 +371,48 @@ static void what_a_write_overtook_on_its_way_from_l2_is_not_kept(void **state)
     assert_answer(tt_cache_get(&b, &k), CACHE_OK, "new");
 }
 
+struct holder {
+    struct cache_value value;
+    int status;
+};
+
+static void *get_and_hold(void *arg)
+{
+    struct holder *h = arg;
+    h->status = cache_get(b.c, &k, NULL, &h->value);
+    return NULL;
+}
+
+/* Of two answers to one miss the one that was asked for later stays; the other is its caller's only, and shows as
+ * that. */
+static void an_answer_that_a_later_one_overtook_is_its_callers_only(void **state)
+{
+    struct holder h = { .status = CACHE_E_INVALID };
+    struct cache_ticket ticket;
+    pthread_t thread;
+    (void)state;
+    put_in_l2("earlier", 0);
+    assert_answer(tt_cache_get_with(&b, &k, CACHE_CALL_L1_ONLY, 0, &ticket), CACHE_MISS, NULL);
+    tt_backend_block(b.l2, TT_GET, true);
+    assert_int_equal(pthread_create(&thread, NULL, get_and_hold, &h), 0);
+    bool blocked = tt_backend_await_blocked(b.l2, TT_GET, 1);
+    tt_clock_advance(&b.clock, 10);
+    int set = tt_cache_set_with(&b, &k, "later", 0, &ticket);
+    tt_backend_release(b.l2, TT_GET);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(blocked);
+    assert_int_equal(set, CACHE_OK);
+    assert_int_equal(h.status, CACHE_OK);
+    assert_memory_equal(h.value.data, "earlier", h.value.len);
+    assert_int_equal(tt_cache_stats(&b).l1_entries, 1);
+    assert_true(tt_cache_stats(&b).l1_detached_bytes > 0);
+    struct tt_answer a = tt_cache_get(&b, &k);
+    assert_true(tt_answer_is(&a, CACHE_OK, "later"));
+    assert_int_equal(a.meta.tier, CACHE_TIER_L1);
+    cache_value_release(&h.value);
+    assert_int_equal(tt_cache_stats(&b).l1_detached_bytes, 0);
+}
+
 int main(void)
 {
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -393,6 +436,7 @@ int main(void)
         FRESH(out_of_memory_is_told_as_that),
         FRESH(what_an_invalidation_overtook_on_its_way_from_l2_is_not_kept),
         FRESH(what_a_write_overtook_on_its_way_from_l2_is_not_kept),
+        FRESH(an_answer_that_a_later_one_overtook_is_its_callers_only),
     };
     return cmocka_run_group_tests_name("read", tests, NULL, NULL);
 }

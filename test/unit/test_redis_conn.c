@@ -226,6 +226,107 @@ static void value_for_an_abandoned_call_costs_no_memory(void **state)
     }
 }
 
+/* Reads until n calls are answered; a string that is too long must cost nothing on the way. */
+static void exchange_until_answered(struct fixture *f, size_t n)
+{
+    while (f->c->ended.n < n) {
+        assert_int_equal(exchange(f), TC_CONN_OPEN);
+        if (f->c->in_body)
+            assert_int_equal(live, 0);
+    }
+}
+
+/* FAULTS 52: whoever stored it takes longer values than we do. */
+static void too_long_a_string_is_read_past_and_the_next_answer_is_right(void **state)
+{
+    struct fixture *f = *state;
+    static const size_t pieces[] = { 4096, 20000, 65536 };
+    static char big[MAX_REPLY_BYTES + 1];
+    memset(big, '$', sizeof big);
+    for (size_t p = 0; p < TC_ARRAY_LEN(pieces); p++) {
+        struct tc_call *too_long = take(f, TC_CALL_GET, 2), *next = take(f, TC_CALL_GET, 2);
+        exchange(f);
+        hear(f, (char[200]){ 0 }, 200);
+        say_text(f, "$200001\r\n");
+        for (size_t at = 0; at < sizeof big; at += pieces[p]) {
+            say(f, big + at, sizeof big - at < pieces[p] ? sizeof big - at : pieces[p]);
+            assert_int_equal(exchange(f), TC_CONN_OPEN);
+            assert_int_equal(live, 0);
+        }
+        say_text(f, "\r\n:9\r\n$3\r\nabc\r\n:7\r\n");
+        exchange_until_answered(f, 2);
+        assert_ptr_equal(tc_calls_pop(&f->c->ended), too_long);
+        assert_ptr_equal(tc_calls_pop(&f->c->ended), next);
+        assert_int_equal(too_long->results[0].kind, TC_RESULT_TOO_LONG);
+        assert_null(too_long->results[0].data);
+        assert_int_equal(too_long->results[1].integer, 9);
+        assert_int_equal(next->results[0].kind, TC_RESULT_BULK);
+        assert_memory_equal(next->results[0].data, "abc", 3);
+        assert_int_equal(next->results[1].integer, 7);
+        tc_call_free(too_long);
+        tc_call_free(next);
+        assert_int_equal(atomic_load(&f->env.counters.count[TC_REDIS_err_wrongtype]), p + 1);
+    }
+}
+
+/* Below the size from which values have their own memory, too. */
+static void a_small_limit_holds_to_the_byte(void **state)
+{
+    struct fixture *f = *state;
+    f->env.max_reply_bytes = 5;
+    struct tc_conn *small = tc_conn_new(&f->env, f->c->link);
+    assert_non_null(small);
+    f->c->link.fd = -1;
+    tc_conn_free(f->c);
+    f->c = small;
+    struct tc_call *get = take(f, TC_CALL_GET, 6);
+    exchange(f);
+    say_text(f, "$5\r\n12345\r\n:1\r\n$6\r\n123456\r\n:2\r\n$0\r\n\r\n:3\r\n");
+    assert_int_equal(exchange(f), TC_CONN_OPEN);
+    assert_int_equal(f->c->ended.n, 1);
+    assert_int_equal(get->results[0].len, 5);
+    assert_int_equal(get->results[2].kind, TC_RESULT_TOO_LONG);
+    assert_int_equal(get->results[3].integer, 2);
+    assert_int_equal(get->results[4].kind, TC_RESULT_BULK);
+    assert_int_equal(live, 1);
+}
+
+/* 512 MiB: as much as a Redis lets anyone store. */
+static void the_longest_string_of_a_redis_costs_no_memory(void **state)
+{
+    struct fixture *f = *state;
+    static char part[50000];
+    take(f, TC_CALL_GET, 2);
+    exchange(f);
+    say_text(f, "$536870912\r\n");
+    for (int i = 0; i < 3; i++) {
+        say(f, part, sizeof part);
+        assert_int_equal(exchange(f), TC_CONN_OPEN);
+    }
+    assert_true(f->c->in_body);
+    assert_int_equal(live, 0);
+    assert_true(tc_conn_in_reply(f->c));
+    assert_int_equal(exchange(f), TC_CONN_TIMEOUT); /* the deadline of whoever waits for it is looked at */
+}
+
+static void too_long_a_string_needs_its_crlf_too(void **state)
+{
+    struct fixture *f = *state;
+    static char big[MAX_REPLY_BYTES + 1];
+    enum tc_conn_state s = TC_CONN_OPEN;
+    take(f, TC_CALL_GET, 2);
+    exchange(f);
+    say_text(f, "$200001\r\n");
+    for (size_t at = 0; at < sizeof big; at += 50000) {
+        say(f, big + at, sizeof big - at < 50000 ? sizeof big - at : 50000);
+        assert_int_equal(exchange(f), TC_CONN_OPEN);
+    }
+    say_text(f, "xx:9\r\n");
+    while (s == TC_CONN_OPEN)
+        s = exchange(f);
+    assert_int_equal(s, TC_CONN_PROTOCOL);
+}
+
 static void connection_that_ends_in_the_middle_of_a_large_value_leaks_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -375,9 +476,9 @@ static void array_is_refused(void **state)
     assert_refused(state, TC_CALL_DEL, "*2147483647\r\n");
 }
 
-static void too_long_a_string_is_refused_when_announced(void **state)
+static void a_string_longer_than_any_redis_has_is_refused_when_announced(void **state)
 {
-    assert_refused(state, TC_CALL_GET, "$200001\r\n");
+    assert_refused(state, TC_CALL_GET, "$536870913\r\n");
 }
 
 static void answer_that_nobody_asked_for_is_refused(void **state)
@@ -452,6 +553,10 @@ int main(void)
         TEST(values_of_any_size_arrive_whole),
         TEST(large_value_without_memory_is_dropped_and_the_rest_stays_in_step),
         TEST(value_for_an_abandoned_call_costs_no_memory),
+        TEST(too_long_a_string_is_read_past_and_the_next_answer_is_right),
+        TEST(a_small_limit_holds_to_the_byte),
+        TEST(the_longest_string_of_a_redis_costs_no_memory),
+        TEST(too_long_a_string_needs_its_crlf_too),
         TEST(connection_that_ends_in_the_middle_of_a_large_value_leaks_nothing),
         TEST(partial_writes_are_resumed),
         TEST(abandoned_command_is_never_written_on),
@@ -461,7 +566,7 @@ int main(void)
         TEST(string_for_a_set_is_refused),
         TEST(other_status_for_a_set_is_refused),
         TEST(array_is_refused),
-        TEST(too_long_a_string_is_refused_when_announced),
+        TEST(a_string_longer_than_any_redis_has_is_refused_when_announced),
         TEST(answer_that_nobody_asked_for_is_refused),
         TEST(answer_before_the_question_is_refused),
         TEST(answers_given_before_the_server_went_are_kept),

@@ -152,7 +152,7 @@ static void refused_connection_says_so_and_leaves_no_descriptor(void **state)
     assert_int_equal(error, ECONNREFUSED);
     assert_int_equal(l.fd, -1);
     for (size_t i = 0; i < TC_LINKS_MAX; i++)
-        assert_int_equal(atomic_load(&links.fd[i]), -1);
+        assert_true(atomic_load(&links.slot[i].fd) < 0);
 }
 
 static void full_table_refuses_and_forked_child_closes_all(void **state)
@@ -177,6 +177,51 @@ static void full_table_refuses_and_forked_child_closes_all(void **state)
     tc_links_close_all(&links);
     for (size_t i = 0; i < n; i++)
         assert_int_equal(fcntl(l[i].fd, F_GETFD), -1);
+    close(listener);
+}
+
+/* A forked child may have closed everything and opened files of its own, which got the same numbers. */
+static void what_took_the_number_of_a_socket_is_not_closed(void **state)
+{
+    (void)state;
+    struct sockaddr_in at;
+    int listener = listen_somewhere(&at);
+    static struct tc_links links;
+    struct tc_link l[3];
+    tc_links_init(&links);
+    for (size_t i = 0; i < TC_ARRAY_LEN(l); i++)
+        assert_int_equal(tc_link_open(&l[i], &links, (struct sockaddr *)&at, sizeof at, tc_mono_ms() + 2000), 0);
+    int other = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_true(other >= 0 && file >= 0);
+    assert_int_equal(dup2(other, l[0].fd), l[0].fd);
+    assert_int_equal(dup2(file, l[1].fd), l[1].fd);
+    tc_links_close_all(&links);
+    assert_true(fcntl(l[0].fd, F_GETFD) >= 0);
+    assert_true(fcntl(l[1].fd, F_GETFD) >= 0);
+    assert_int_equal(fcntl(l[2].fd, F_GETFD), -1);
+    tc_links_close_all(&links);
+    assert_true(fcntl(l[0].fd, F_GETFD) >= 0);
+    close(l[0].fd);
+    close(l[1].fd);
+    close(other);
+    close(file);
+    close(listener);
+}
+
+static void a_closed_link_leaves_its_place_to_the_next(void **state)
+{
+    (void)state;
+    struct sockaddr_in at;
+    int listener = listen_somewhere(&at);
+    static struct tc_links links;
+    tc_links_init(&links);
+    for (int i = 0; i < 3 * TC_LINKS_MAX; i++) {
+        struct tc_link l;
+        assert_int_equal(tc_link_open(&l, &links, (struct sockaddr *)&at, sizeof at, tc_mono_ms() + 2000), 0);
+        tc_link_close(&l);
+        close(accept(listener, NULL, NULL));
+    }
     close(listener);
 }
 
@@ -241,6 +286,8 @@ int main(void)
         cmocka_unit_test(new_socket_is_nonblocking_and_closed_on_exec),
         cmocka_unit_test(refused_connection_says_so_and_leaves_no_descriptor),
         cmocka_unit_test(full_table_refuses_and_forked_child_closes_all),
+        cmocka_unit_test(what_took_the_number_of_a_socket_is_not_closed),
+        cmocka_unit_test(a_closed_link_leaves_its_place_to_the_next),
         cmocka_unit_test(numeric_addresses_and_paths_need_no_dns),
         cmocka_unit_test(last_good_addresses_stay_when_the_name_does_not_resolve),
     };

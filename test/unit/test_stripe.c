@@ -309,6 +309,40 @@ static void entries_that_change_to_an_order_made_later_are_new_to_it(void **stat
     assert_true(close_again(&f));
 }
 
+/* Sorting is by age in touches, whose count wraps around. */
+static void an_order_made_later_begins_with_the_one_not_used_for_longest(void **state)
+{
+    enum { ENTRIES = 200 };
+    (void)state;
+    for (uint32_t start = 0; start < 2; start++) {
+        struct fixture f = { .dropped = { NULL } };
+        struct tc_entry *entries[ENTRIES];
+        open_with(&f, NULL);
+        f.s->touches = 0u - start * (ENTRIES + ENTRIES / 2);
+        for (uint64_t n = 0; n < ENTRIES; n++)
+            entries[n] = link_new(&f, n, n % 2, false, n % 3 ? 5000 : 0);
+        for (size_t n = ENTRIES; n-- > 0;) /* the other way round, whatever was touched lately */
+            tc_stripe_touch(f.s, entries[n], tt_l1_now(f.r));
+        struct tc_entry *by_age[ENTRIES];
+        size_t of_type = 0;
+        for (uint32_t age = 2 * ENTRIES; age-- > 0;)
+            for (size_t n = 1; n < ENTRIES; n += 2)
+                if (f.s->touches - entries[n]->touched_at == age)
+                    by_age[of_type++] = entries[n];
+        assert_int_equal(of_type, ENTRIES / 2);
+        struct tc_order *own = tc_stripe_order(f.s, f.r->types[1], true);
+        assert_int_equal(own->count, of_type);
+        assert_true(tc_stripe_check(f.s));
+        for (size_t i = 0; i < of_type; i++) {
+            assert_ptr_equal(tc_stripe_victim(f.s, own, NULL), by_age[i]);
+            remove_entry(&f, by_age[i]);
+        }
+        assert_int_equal(own->count, 0);
+        assert_int_equal(own->bytes, 0);
+        assert_true(close_again(&f));
+    }
+}
+
 static void a_policy_without_a_victim_stops_eviction_and_nothing_else(void **state)
 {
     (void)state;
@@ -359,6 +393,9 @@ static void the_check_sees_a_wrong_account(void **state)
     f->s->shared.count++;
     assert_false(tc_stripe_check(f->s));
     f->s->shared.count--;
+    f->s->shared.bytes++;
+    assert_false(tc_stripe_check(f->s));
+    f->s->shared.bytes--;
     assert_true(tc_stripe_check(f->s));
 }
 
@@ -375,6 +412,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_victim_is_never_among_the_most_recently_used_three_quarters, setup, teardown),
         cmocka_unit_test(a_policy_that_is_not_lazy_is_told_of_every_hit),
         cmocka_unit_test(entries_that_change_to_an_order_made_later_are_new_to_it),
+        cmocka_unit_test(an_order_made_later_begins_with_the_one_not_used_for_longest),
         cmocka_unit_test(a_policy_without_a_victim_stops_eviction_and_nothing_else),
         cmocka_unit_test_setup_teardown(expiry_takes_a_few_at_a_time_and_all_in_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(the_check_sees_a_wrong_account, setup, teardown),

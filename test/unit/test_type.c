@@ -238,6 +238,20 @@ static void a_type_without_any_tier_is_refused(void **state)
     assert_refused(&o, CACHE_E_INVALID, "flags");
 }
 
+static void a_type_of_l2_only_is_refused_where_there_is_none(void **state)
+{
+    (void)state;
+    struct cache_type_opts o = options();
+    struct tc_policy p;
+    char err[ERR] = "";
+    o.flags = CACHE_TYPE_NO_L1;
+    assert_int_equal(tc_policy_resolve(&o, &without_l2, &p, err, sizeof err), CACHE_E_INVALID);
+    assert_memory_equal(err, "flags: ", 7);
+    assert_non_null(strstr(err, "no tier is left"));
+    assert_int_equal(tc_policy_resolve(&o, &with_l2, &p, err, sizeof err), CACHE_OK);
+    assert_int_equal(cache_type_check(&o, err, sizeof err), CACHE_OK);
+}
+
 static void jitter_above_ninety_percent_is_refused(void **state)
 {
     (void)state;
@@ -505,6 +519,7 @@ int main(void)
         cmocka_unit_test(every_time_that_means_nothing_is_refused_by_name),
         cmocka_unit_test(every_unknown_flag_is_refused),
         cmocka_unit_test(a_type_without_any_tier_is_refused),
+        cmocka_unit_test(a_type_of_l2_only_is_refused_where_there_is_none),
         cmocka_unit_test(jitter_above_ninety_percent_is_refused),
         cmocka_unit_test(the_reserved_field_must_be_zero),
         cmocka_unit_test(a_ttl_table_of_another_abi_or_without_its_slot_is_refused),

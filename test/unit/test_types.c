@@ -335,6 +335,24 @@ static void a_type_that_leaves_l1_is_not_answered_from_it(void **state)
     assert_int_equal(m.tier, CACHE_TIER_L2);
 }
 
+static void a_cache_without_l2_takes_no_type_that_lives_in_l2_only(void **state)
+{
+    struct tt_cache alone;
+    struct cache_type_opts o = named("only-in-l2");
+    struct cache_type *t = NULL;
+    char err[128] = "";
+    (void)state;
+    tt_cache_prepare(&alone, false);
+    tt_cache_open(&alone);
+    o.flags = CACHE_TYPE_NO_L1;
+    assert_int_equal(cache_type_register(alone.c, &o, &t), CACHE_E_INVALID);
+    assert_null(t);
+    o.name = NULL;
+    assert_int_equal(cache_type_update(alone.type, &o, err, sizeof err), CACHE_E_INVALID);
+    assert_memory_equal(err, "flags: ", 7);
+    assert_true(tt_cache_close(&alone));
+}
+
 int main(void)
 {
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -352,6 +370,7 @@ int main(void)
         FRESH(an_update_holds_for_what_is_stored_from_then_on),
         FRESH(a_type_cannot_be_renamed),
         FRESH(a_type_that_leaves_l1_is_not_answered_from_it),
+        FRESH(a_cache_without_l2_takes_no_type_that_lives_in_l2_only),
     };
     return cmocka_run_group_tests_name("types", tests, NULL, NULL);
 }

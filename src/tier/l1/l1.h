@@ -34,7 +34,7 @@ struct tc_l1 {
     _Alignas(TC_CACHELINE) _Atomic uint64_t pool; /* not granted to any stripe */
     _Atomic uint64_t detached_bytes;
     _Atomic uint32_t next_stripe; /* where the next search for memory begins */
-    _Atomic uint32_t late; /* fills that a writer gave up waiting for, and that are not settled. Grows under a stripe's lock */
+    _Atomic uint32_t late; /* fills that a writer gave up waiting for, not settled yet. Grows under a stripe's lock */
     struct tc_l1_pins pins[TC_L1_PIN_SHARDS];
 };
 
@@ -98,9 +98,12 @@ void tc_l1_detach(struct tc_l1 *l1, struct tc_entry *e);
 void tc_l1_detach_unless_stored(struct tc_l1 *l1, struct tc_entry *e);
 
 /* Stores e (a reference of its own is taken). expected, if not NULL, must still be the key's generation: else
- * CACHE_E_TICKET and nothing changes. advance: the value is a write, not the answer to a miss: the generation moves in
- * the same critical section. p is e->type's policy. Whatever the result, unless it is CACHE_E_TICKET, the key's former
- * entry is gone. Returns also CACHE_OK, CACHE_E_TOO_LARGE (the limit or the type's quota), CACHE_E_NOMEM. */
+ * CACHE_E_TICKET and the key's entry stays (others may have been evicted for e, and it with them). advance: the value
+ * is a write, not the answer to a miss: the generation moves in the same critical section. p is e->type's policy.
+ * TC_L1_KEPT: under expected, what is there is fresh and was asked for later than e: it stays, e is not stored.
+ * Whatever the result, unless it is one of these two, the key's former entry is gone. Returns also CACHE_OK: e is
+ * stored; CACHE_E_TOO_LARGE (the limit or the type's quota), CACHE_E_NOMEM. */
+#define TC_L1_KEPT 1
 int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, const uint64_t *expected, bool advance);
 
 /* Age and hits of what is stored under a key, for TTL policies; age -1: nothing. */
@@ -114,13 +117,14 @@ void tc_l1_void(struct tc_l1 *l1, uint64_t hash); /* moves the generation only: 
 void tc_l1_clear(struct tc_l1 *l1); /* the same for every key */
 
 /* The L2 gate. fill_begin: false if the generation moved or a writer is at the gate: then nothing may be sent.
- * fill_end: TC_FILL_STANDS; TC_FILL_VOID: the generation moved meanwhile, and what was sent must go again; TC_FILL_LATE:
- * so it must, and a writer gave up waiting for it: who got that calls tc_l1_late_end() when its own invalidation is
- * kept. Until then tc_l1_late() is above 0, and L2 may hold, or be about to hold, what an invalidation said is void.
+ * fill_end: TC_FILL_STANDS; TC_FILL_VOID: the generation moved meanwhile, and what was sent must go again;
+ * TC_FILL_LATE: so it must, and a writer gave up waiting for it: who got that calls tc_l1_late_end() when its own
+ * invalidation is kept. Until then tc_l1_late() is above 0, and L2 may hold, or be about to hold, what an invalidation
+ * said is void.
  * write_begin: waits for the gate until the deadline, then moves the key's generation and drops its entry, whether it
  * got in or not; false: fills or another writer were still under way. exclusive: one such writer at a time (a value is
- * sent); the others (deletions) go together, also beside it. Whoever got true calls the matching _end. Who needs several gates
- * takes them in the order of tc_l1_gate_id and each exclusive one once. */
+ * sent); the others (deletions) go together, also beside it. Whoever got true calls the matching _end. Who needs
+ * several gates takes them in the order of tc_l1_gate_id and each exclusive one once. */
 bool tc_l1_fill_begin(struct tc_l1 *l1, uint64_t hash, uint64_t generation);
 enum tc_fill_end { TC_FILL_STANDS, TC_FILL_VOID, TC_FILL_LATE };
 enum tc_fill_end tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash, uint64_t generation);

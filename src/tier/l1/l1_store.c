@@ -10,7 +10,7 @@
 
 #define GRANT_STEP 4096 /* drawn from the pool at a time, so that small entries do not meet there each time */
 #define ATTEMPTS 6      /* other threads may take what was collected; in the end the entry is not stored */
-#define NEEDS_ROOM 1    /* put_locked: memory must be collected from other stripes */
+#define NEEDS_ROOM 2    /* put_locked: memory must be collected from other stripes */
 
 void tc_l1_free_dropped(struct tc_l1 *l1, struct tc_dropped *dropped)
 {
@@ -60,6 +60,7 @@ struct put {
     const struct tc_policy *p;
     const uint64_t *expected;
     bool advance;
+    bool evenly;       /* the type was over its quota before: every stripe is to give of it */
     bool force;        /* do not look at other stripes any more */
     struct tc_entry *old; /* what is under the key; leaves when e comes, or before */
     uint64_t missing;     /* with NEEDS_ROOM: how much */
@@ -144,10 +145,25 @@ static bool would_exceed(const struct put *put)
            (put->p->l1_quota_bytes > 0 && bytes > put->p->l1_quota_bytes);
 }
 
-/* Evicts entries of the type in this stripe, before e is among them: a policy may well name the newest. */
-static void keep_quota(struct tc_stripe *s, struct put *put, struct tc_order *order)
+/* The order has more than its stripe's part of the quota, counting e, which is to come, if it is not NULL. A single
+ * entry never is too much. */
+static bool above_share(const struct tc_l1 *l1, const struct tc_order *o, const struct tc_policy *p,
+                        const struct tc_entry *e)
 {
-    while (order->type == put->e->type && would_exceed(put)) {
+    uint64_t entries = o->count, bytes = o->bytes, n = l1->n_stripes;
+    if (e != NULL) {
+        entries++;
+        bytes += e->bytes;
+    }
+    return entries > 1 && ((p->l1_quota_entries > 0 && entries > (p->l1_quota_entries - 1) / n + 1) ||
+                           (p->l1_quota_bytes > 0 && bytes > p->l1_quota_bytes / n));
+}
+
+/* Evicts entries of the type in this stripe, before e is among them: a policy may well name the newest. */
+static void keep_quota(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct tc_order *order)
+{
+    while (order->type == put->e->type && would_exceed(put) &&
+           (!put->evenly || above_share(l1, order, put->p, put->e))) {
         struct tc_entry *victim = tc_stripe_victim(s, order, NULL);
         if (victim == NULL)
             return;
@@ -174,26 +190,20 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     tc_stripe_expire(s, now_ms, &put->dropped);
     struct cache_slice key = { tc_entry_key(e), e->key_len };
     put->old = tc_stripe_find(s, e->hash, key);
-    if (put->expected != NULL && put->old != NULL && put->old->taken_ms > e->taken_ms && now_ms < put->old->fresh_until_ms)
-        return CACHE_OK; /* of two answers under one ticket the one that was asked for later stays */
+    if (put->expected != NULL && put->old != NULL && put->old->taken_ms > e->taken_ms &&
+        now_ms < put->old->fresh_until_ms)
+        return TC_L1_KEPT;
     bool has_quota = put->p->l1_quota_bytes > 0 || put->p->l1_quota_entries > 0;
     /* The quota first: what it evicts, the old entry perhaps, changes what has to be paid for. */
-    struct tc_order *order = &s->shared;
+    struct tc_order *order = tc_stripe_order(s, e->type, false);
     if (has_quota) {
-        order = tc_stripe_order(s, e->type, false);
         if (order->type != e->type)
             order = tc_stripe_order(s, e->type, make_grant(l1, s, tc_stripe_order_bytes(l1), &put->dropped));
         put->old = tc_stripe_find(s, e->hash, key);
-        keep_quota(s, put, order);
+        keep_quota(l1, s, put, order);
     }
     int rc = make_room(l1, s, put);
-    if (rc == CACHE_OK)
-        rc = place(l1, s, put, order, now_ms);
-    if (rc != CACHE_OK) {
-        drop_old(s, put);
-        return rc;
-    }
-    return CACHE_OK;
+    return rc == CACHE_OK ? place(l1, s, put, order, now_ms) : rc;
 }
 
 /* Gives up to need bytes of s's grant back: first what lies idle, then by evicting, but not below floor. */
@@ -249,22 +259,29 @@ static struct tc_order *order_for_trimming(struct tc_l1 *l1, struct tc_stripe *s
     return tc_stripe_order(s, t, make_grant(l1, s, tc_stripe_order_bytes(l1), dropped));
 }
 
-/* Evicts entries of a type over its quota from other stripes than the one just stored in. */
-static void trim_type(struct tc_l1 *l1, struct tc_entry *keep, const struct tc_policy *p)
+static void trim_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry *keep, const struct tc_policy *p,
+                        bool to_share, struct tc_dropped *dropped)
 {
+    tc_lock_assert_held(&s->lock);
     struct cache_type *t = keep->type;
+    struct tc_order *order = order_for_trimming(l1, s, t, dropped);
+    while (order->type == t && over_quota(t, p) && (!to_share || above_share(l1, order, p, NULL))) {
+        struct tc_entry *victim = tc_stripe_victim(s, order, keep);
+        if (victim == NULL)
+            break;
+        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_quota, dropped);
+    }
+}
+
+/* Evicts entries of a type over its quota wherever they are; with to_share only from stripes with more than theirs. */
+static void trim_type(struct tc_l1 *l1, const struct tc_entry *keep, const struct tc_policy *p, bool to_share)
+{
     size_t from = atomic_fetch_add_explicit(&l1->next_stripe, 1, memory_order_relaxed);
-    for (size_t i = 0; i < l1->n_stripes && over_quota(t, p); i++) {
+    for (size_t i = 0; i < l1->n_stripes && over_quota(keep->type, p); i++) {
         struct tc_stripe *s = &l1->stripes[(from + i) % l1->n_stripes];
         struct tc_dropped dropped = { NULL };
         tc_lock_acquire(&s->lock);
-        struct tc_order *order = order_for_trimming(l1, s, t, &dropped);
-        while (order->type == t && over_quota(t, p)) {
-            struct tc_entry *victim = tc_stripe_victim(s, order, keep);
-            if (victim == NULL)
-                break;
-            tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_quota, &dropped);
-        }
+        trim_locked(l1, s, keep, p, to_share, &dropped);
         tc_lock_release(&s->lock);
         tc_l1_free_dropped(l1, &dropped);
     }
@@ -283,7 +300,7 @@ int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, c
         return CACHE_E_TOO_LARGE;
     }
     struct tc_stripe *s = tc_l1_stripe(l1, e->hash);
-    struct put put = { .e = e, .p = p, .expected = expected, .advance = advance };
+    struct put put = { .e = e, .p = p, .expected = expected, .advance = advance, .evenly = over_quota(e->type, p) };
     int rc = NEEDS_ROOM;
     for (int attempt = 0; rc == NEEDS_ROOM && attempt < ATTEMPTS; attempt++) {
         tc_lock_acquire(&s->lock);
@@ -296,9 +313,13 @@ int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, c
         bool large = e->bytes > l1->fair / 2;
         put.force = !collect(l1, s, put.missing, attempt == 0 && !large ? l1->fair : 0) || attempt + 2 >= ATTEMPTS;
     }
+    if (rc == NEEDS_ROOM)
+        return forget(l1, e, put.expected, put.advance) ? CACHE_E_TOO_LARGE : CACHE_E_TICKET;
+    if (rc == CACHE_OK && put.evenly) /* else whole stripes would lose even their newest, and others nothing */
+        trim_type(l1, e, p, true);
     if (rc == CACHE_OK && over_quota(e->type, p))
-        trim_type(l1, e, p);
-    return rc == NEEDS_ROOM ? CACHE_E_TOO_LARGE : rc;
+        trim_type(l1, e, p, false);
+    return rc;
 }
 
 static void remove_locked(struct tc_stripe *s, struct tc_l1_ref ref, tc_reason why, struct tc_dropped *dropped)

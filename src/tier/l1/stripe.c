@@ -59,11 +59,21 @@ struct tc_entry *tc_stripe_find(struct tc_stripe *s, uint64_t hash, struct cache
     return tc_index_find(&s->index, hash, key);
 }
 
-/* A policy that sorts lazily is told of a hit only if the entry was not put in front within the last quarter of the
- * stripe's entries, counted in touches: hot entries are read without being written, nor their neighbours. */
-static bool was_touched_lately(const struct tc_stripe *s, const struct tc_entry *e)
+/* Nothing has to leave before a quarter of the memory has been filled with new entries: time enough for those that are
+ * used to be sorted before those that are not. */
+static bool eviction_is_far(const struct tc_stripe *s, const struct tc_entry *e)
 {
-    return s->l1->evict.flags & CACHE_EVICT_LAZY_HITS && s->touches - e->touched_at <= s->index.count / 4;
+    const struct tc_l1 *l1 = s->l1;
+    return e->order == &s->shared && atomic_load_explicit(&l1->pool, memory_order_relaxed) > l1->limit / 4;
+}
+
+/* A policy that sorts lazily is told of a hit only if it may matter, and if the entry was not put in front within the
+ * last quarter of the stripe's entries, counted in touches: what is read often is read without being written, and so
+ * are its neighbours. */
+static bool need_not_be_told(const struct tc_stripe *s, const struct tc_entry *e)
+{
+    return s->l1->evict.flags & CACHE_EVICT_LAZY_HITS &&
+           (s->touches - e->touched_at <= s->index.count / 4 || eviction_is_far(s, e));
 }
 
 void tc_stripe_touch(struct tc_stripe *s, struct tc_entry *e, int64_t now_ms)
@@ -71,7 +81,7 @@ void tc_stripe_touch(struct tc_stripe *s, struct tc_entry *e, int64_t now_ms)
     tc_lock_assert_held(&s->lock);
     if (e->flags & TC_ENTRY_COUNTS && e->hits < UINT16_MAX)
         e->hits++;
-    if (was_touched_lately(s, e))
+    if (need_not_be_told(s, e))
         return;
     e->touched_at = ++s->touches;
     e->used_ms = now_ms;
@@ -83,20 +93,90 @@ size_t tc_stripe_order_bytes(const struct tc_l1 *l1)
     return tc_entry_heap_bytes(sizeof(struct tc_order)) + tc_entry_heap_bytes(state_bytes(l1));
 }
 
-/* Takes over the entries that the type has here from before it had a quota. Once for a type and stripe. */
+/* Entries that stand in no order are linked through the field that would name it: there is nothing to allocate. */
+static struct tc_entry *next_of(const struct tc_entry *e)
+{
+    return (struct tc_entry *)(void *)e->order;
+}
+
+static void set_next(struct tc_entry *e, struct tc_entry *next)
+{
+    e->order = (struct tc_order *)(void *)next;
+}
+
+/* Two lists, the one not touched for longest first, become one such list. */
+static struct tc_entry *merge(const struct tc_stripe *s, struct tc_entry *a, struct tc_entry *b)
+{
+    struct tc_entry *first = NULL, *last = NULL;
+    while (a != NULL && b != NULL) {
+        /* As ages: the count of touches wraps around. */
+        bool take_a = s->touches - a->touched_at >= s->touches - b->touched_at;
+        struct tc_entry *e = take_a ? a : b;
+        if (take_a)
+            a = next_of(a);
+        else
+            b = next_of(b);
+        if (last != NULL)
+            set_next(last, e);
+        else
+            first = e;
+        last = e;
+    }
+    struct tc_entry *rest = a != NULL ? a : b;
+    if (last == NULL)
+        return rest;
+    set_next(last, rest);
+    return first;
+}
+
+static void enter_order(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o)
+{
+    e->order = o;
+    o->count++;
+    o->bytes += e->bytes;
+    s->l1->evict.insert(o->state, tc_entry_node(e), e->hash, e->bytes);
+}
+
+static void leave_order(struct tc_stripe *s, struct tc_entry *e)
+{
+    s->l1->evict.remove(e->order->state, tc_entry_node(e));
+    e->order->count--;
+    e->order->bytes -= e->bytes;
+}
+
+/* Takes the type's entries out of their order: a list, the one not touched for longest first. Merge sort, where runs[i]
+ * holds 2^i entries or none. */
+static struct tc_entry *take_by_age(struct tc_stripe *s, const struct cache_type *t)
+{
+    struct tc_entry *runs[64] = { NULL }, *all = NULL;
+    for (size_t at = 0; s->index.slots != NULL && at <= s->index.mask; at++) {
+        struct tc_entry *e = s->index.slots[at].entry;
+        if (e == NULL || e->type != t)
+            continue;
+        leave_order(s, e);
+        set_next(e, NULL);
+        size_t i = 0;
+        for (; runs[i] != NULL; i++) {
+            e = merge(s, runs[i], e);
+            runs[i] = NULL;
+        }
+        runs[i] = e;
+    }
+    for (size_t i = 0; i < TC_ARRAY_LEN(runs); i++)
+        all = merge(s, runs[i], all);
+    return all;
+}
+
+/* Takes over the entries that the type has here from before it had a quota, as if each were stored again when it was
+ * last used. Once for a type and stripe: from then on entries of the type stand in no other order. */
 static void adopt(struct tc_stripe *s, struct tc_order *o)
 {
-    const struct cache_evict_ops *evict = &s->l1->evict;
-    for (size_t i = 0; s->index.slots != NULL && i <= s->index.mask; i++) {
-        struct tc_entry *e = s->index.slots[i].entry;
-        if (e == NULL || e->type != o->type)
-            continue;
-        evict->remove(e->order->state, tc_entry_node(e));
-        e->order->count--;
+    struct tc_entry *e = take_by_age(s, o->type);
+    while (e != NULL) {
+        struct tc_entry *next = next_of(e);
         memset(tc_entry_node(e), 0, e->node_bytes);
-        evict->insert(o->state, tc_entry_node(e), e->hash, e->bytes);
-        e->order = o;
-        o->count++;
+        enter_order(s, e, o);
+        e = next;
     }
 }
 
@@ -142,8 +222,7 @@ static void unreference(struct tc_l1 *l1, struct tc_entry *e, struct tc_dropped 
 static void unlink_entry(struct tc_stripe *s, struct tc_entry *e, tc_reason why, struct tc_dropped *dropped)
 {
     tc_wheel_remove(&s->wheel, e);
-    s->l1->evict.remove(e->order->state, tc_entry_node(e));
-    e->order->count--;
+    leave_order(s, e);
     tc_stripe_account(s, 0, e->bytes);
     atomic_fetch_sub_explicit(&e->type->l1_entries, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&e->type->l1_bytes, e->bytes, memory_order_relaxed);
@@ -169,13 +248,11 @@ void tc_stripe_link(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o,
     } else {
         tc_index_insert(&s->index, e);
     }
-    e->order = o;
     e->used_ms = now_ms;
     e->touched_at = ++s->touches;
     if (e->keep_until_ms != TC_NEVER_MS)
         tc_wheel_add(&s->wheel, e);
-    s->l1->evict.insert(o->state, tc_entry_node(e), e->hash, e->bytes);
-    o->count++;
+    enter_order(s, e, o);
     tc_stripe_account(s, e->bytes, 0);
     atomic_fetch_add_explicit(&e->type->l1_entries, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&e->type->l1_bytes, e->bytes, memory_order_relaxed);
@@ -218,6 +295,7 @@ bool tc_stripe_check(struct tc_stripe *s)
     size_t slots = s->index.slots != NULL ? s->index.mask + 1 : 0;
     uint64_t bytes = slots > 0 ? tc_entry_heap_bytes(slots * sizeof(struct tc_index_slot)) : 0;
     size_t entries = 0, ordered = 0, timed = 0, in_wheel = 0;
+    uint64_t entry_bytes = 0, ordered_bytes = 0;
     for (size_t i = 0; i < slots; i++) {
         struct tc_entry *e = s->index.slots[i].entry;
         if (e == NULL)
@@ -227,16 +305,18 @@ bool tc_stripe_check(struct tc_stripe *s)
             return false;
         entries++;
         timed += e->keep_until_ms != TC_NEVER_MS;
-        bytes += e->bytes;
+        entry_bytes += e->bytes;
     }
+    bytes += entry_bytes;
     for (struct tc_order *o = &s->shared; o != NULL; o = o->next) {
         ordered += o->count;
+        ordered_bytes += o->bytes;
         bytes += o != &s->shared ? tc_stripe_order_bytes(s->l1) : 0;
     }
     for (size_t level = 0; level < TC_WHEEL_LEVELS; level++)
         for (size_t at = 0; at < TC_WHEEL_SLOTS; at++)
             for (struct tc_entry *e = s->wheel.slots[level][at]; e != NULL; e = e->wheel_next)
                 in_wheel++;
-    return entries == s->index.count && entries == ordered && timed == in_wheel && bytes == tc_stripe_bytes(s) &&
-           bytes <= s->granted;
+    return entries == s->index.count && entries == ordered && entry_bytes == ordered_bytes && timed == in_wheel &&
+           bytes == tc_stripe_bytes(s) && bytes <= s->granted;
 }

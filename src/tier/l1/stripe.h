@@ -22,6 +22,7 @@ struct tc_order {
     struct tc_order *next;
     const struct cache_type *type; /* NULL: all types that have no order of their own */
     size_t count;
+    uint64_t bytes; /* of the entries */
     void *state; /* of the eviction policy */
 };
 
@@ -76,7 +77,8 @@ void tc_stripe_touch(struct tc_stripe *s, struct tc_entry *e, int64_t now_ms); /
 /* Heap bytes of an order; they count in the stripe's. */
 size_t tc_stripe_order_bytes(const struct tc_l1 *l1);
 
-/* The order for entries of that type; with own, one of its own, made if need be (the shared one without memory). */
+/* The order for entries of that type: its own, if it has one here, and always that from then on. With own it gets one
+ * if it has none, with the entries that it has in the shared one, by their age (the shared one without memory). */
 struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t, bool own);
 
 /* Takes e out and gives up L1's reference. */

@@ -32,7 +32,7 @@ struct tc_call {
     bool done;              /* P: status and results are final */
     bool leads;             /* P: it is the caller's turn to lead */
     _Atomic bool abandoned; /* set under P; a hint to L before */
-    bool found_closed;      /* with done: the server closed the connection and no byte of an answer came */
+    bool found_closed;      /* with done: it is worth another connection: nothing of it ran, or it only reads */
     int status;             /* with done */
 };
 

@@ -5,10 +5,13 @@
  *
  * Reading goes into one buffer of fixed size. Each byte is scanned once; a complete reply goes to the decoder as it
  * lies in the buffer. A string of TC_CONN_DIRECT_MIN_BYTES or more never goes through the buffer: its memory is
- * allocated when its length is known, and the rest of it received there (or through the buffer and dropped, if nobody
- * waits for it or there is no memory). All other replies are bounded by the scanner to far less than the buffer, so a
- * partial one always finds room. Answers are checked to be of the kind that the command has, and to come after it was
- * written: anything else means that requests and answers are out of step. */
+ * allocated when its length is known, and the rest of it received there. All other replies are bounded by the scanner
+ * to far less than the buffer, so a partial one always finds room. Answers are checked to be of the kind that the
+ * command has, and to come after it was written: anything else means that requests and answers are out of step.
+ *
+ * A string is received through the buffer and dropped if nobody waits for it, if there is no memory, or if it is
+ * longer than max_reply_bytes. The last is no reason to close: another process, which takes longer values, stored it,
+ * and everyone else on the connection would pay for it at each read. Only what no Redis can hold is refused. */
 #include "tier/redis/conn.h"
 
 #include <string.h>
@@ -35,9 +38,11 @@ struct tc_conn *tc_conn_new(struct tc_redis_env *env, struct tc_link link)
     c->link = link;
     c->in = in;
     c->opened_ms = tc_mono_ms();
-    struct tc_resp_limits limits = { .max_bulk_bytes = env->max_reply_bytes,
-                                     .max_total_bytes = env->max_reply_bytes + LARGEST_BUFFERED_REPLY,
-                                     .body_min_bytes = TC_CONN_DIRECT_MIN_BYTES };
+    uint64_t most = env->max_reply_bytes;
+    struct tc_resp_limits limits = { .max_bulk_bytes = TC_RESP_STRING_MAX_BYTES,
+                                     .max_total_bytes = TC_RESP_STRING_MAX_BYTES + LARGEST_BUFFERED_REPLY,
+                                     .body_min_bytes =
+                                         most < TC_CONN_DIRECT_MIN_BYTES ? most + 1 : TC_CONN_DIRECT_MIN_BYTES };
     tc_resp_init(&c->resp, &limits);
     tc_decoder_init(&c->decoder, env->host);
     return c;
@@ -90,9 +95,12 @@ static bool is_abandoned(const struct tc_call *call)
     return atomic_load_explicit(&call->abandoned, memory_order_relaxed);
 }
 
-/* What an abandoned call still has to write is never written: its caller was told that it is over and may have sent,
- * on a newer connection, what must not be overtaken. Nothing can be written behind it either; those in front of it are
- * still answered, and the connection, which drains, ends with the last of them. */
+/* No write is begun for a call that is seen to be abandoned: its caller was told that it is over and may have sent, on
+ * a newer connection, what must not be overtaken. To look and to write are two steps, though: the write that is under
+ * way while a caller gives up may still carry the rest of its command, even all of it. That one cannot be helped, and
+ * is why the caller is told that the result is not known; the leader passes the pipe's lock, under which calls are
+ * abandoned, before its next write, so there is no second one. Nothing can be written behind such a call either; those
+ * in front of it are still answered, and the connection, which drains, ends with the last of them. */
 static bool may_write(const struct tc_conn *c)
 {
     return c->unsent != NULL && !is_abandoned(c->unsent);
@@ -123,7 +131,7 @@ static bool write_some(struct tc_conn *c)
 
 void tc_conn_flush(struct tc_conn *c)
 {
-    if (c->unsent != NULL)
+    if (may_write(c))
         write_some(c);
 }
 
@@ -140,6 +148,8 @@ static enum tc_conn_state end_result(struct tc_conn *c, struct tc_call *call, co
     call->n_have++;
     if (result->kind == TC_RESULT_ERROR)
         tc_redis_count(&c->env->counters, tc_reply_counter(result->error), 1);
+    else if (result->kind == TC_RESULT_TOO_LONG) /* as foreign as a value of another type */
+        tc_redis_count(&c->env->counters, TC_REDIS_err_wrongtype, 1);
     if (call->kind == TC_CALL_SET && result->kind != TC_RESULT_OK && result->kind != TC_RESULT_ERROR)
         return out_of_step(c, "a SET was answered with a status other than OK");
     if (call->n_have < call->n_results)
@@ -154,8 +164,7 @@ static enum tc_conn_state end_result(struct tc_conn *c, struct tc_call *call, co
 static enum tc_conn_state decode_reply(struct tc_conn *c, struct tc_call *call)
 {
     struct tc_result *result = &call->results[call->n_have];
-    int discard = atomic_load_explicit(&call->abandoned, memory_order_relaxed);
-    switch (tc_decode(&c->decoder, c->in + c->in_reply, c->in_scan - c->in_reply, discard, result)) {
+    switch (tc_decode(&c->decoder, c->in + c->in_reply, c->in_scan - c->in_reply, is_abandoned(call), result)) {
     case CACHE_OK:
         return end_result(c, call, result);
     case CACHE_E_NOMEM:
@@ -168,7 +177,7 @@ static enum tc_conn_state decode_reply(struct tc_conn *c, struct tc_call *call)
 static enum tc_conn_state end_body(struct tc_conn *c, struct tc_call *call)
 {
     struct tc_result *result = &call->results[call->n_have];
-    *result = (struct tc_result){ .kind = c->body_lost ? TC_RESULT_NOMEM : TC_RESULT_BULK,
+    *result = (struct tc_result){ .kind = c->body_kind,
                                   .data = c->body,
                                   .len = c->body != NULL ? c->body_len : 0 };
     c->body = NULL;
@@ -182,11 +191,12 @@ static void begin_body(struct tc_conn *c, struct tc_call *call)
     c->in_body = true;
     c->body_len = c->resp.body_left;
     c->body = NULL;
-    c->body_lost = false;
-    if (atomic_load_explicit(&call->abandoned, memory_order_relaxed))
+    c->body_kind = c->body_len > c->env->max_reply_bytes ? TC_RESULT_TOO_LONG : TC_RESULT_BULK;
+    if (c->body_kind == TC_RESULT_TOO_LONG || is_abandoned(call))
         return;
     c->body = host->alloc(host->host, c->body_len);
-    c->body_lost = c->body == NULL;
+    if (c->body == NULL)
+        c->body_kind = TC_RESULT_NOMEM;
 }
 
 /* Moves what the buffer holds of the string to its place. */

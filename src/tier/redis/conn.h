@@ -33,17 +33,19 @@ struct tc_conn {
     size_t in_scan;  /* up to here it is scanned */
     size_t in_end;   /* up to here it is filled */
 
-    bool in_body;   /* the current reply is a string that does not go through in */
-    char *body;     /* where to; NULL: dropped */
+    bool in_body; /* the current reply is a string that does not go through in */
+    char *body;   /* where to; NULL: dropped */
     size_t body_len;
-    bool body_lost; /* there was no memory for it */
+    enum tc_result_kind body_kind; /* what it makes: BULK, TOO_LONG, or NOMEM */
 
     /* below: under the pipe's lock */
     struct tc_calls queue;  /* not yet in flight */
     struct tc_call *leader; /* NULL: nobody uses the connection */
-    bool draining;          /* a call was abandoned: no new calls, closed when the last caller has gone */
+    bool draining;          /* it is not worth going on with: no new calls, closed when the last caller has gone */
     bool answered;          /* it did useful work */
     int64_t opened_ms;
+    int64_t owed_since_ms; /* the first answer in flight is awaited since then */
+    unsigned doubts;       /* SETs in flight that nobody waits for any more: they may run at any time */
 };
 
 /* Takes over link. NULL when out of memory; link is closed then. */

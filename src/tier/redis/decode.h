@@ -17,7 +17,8 @@ enum tc_result_kind {
     TC_RESULT_NIL,
     TC_RESULT_BULK,
     TC_RESULT_ERROR,
-    TC_RESULT_NOMEM /* a string for which there was no memory; it was read and dropped */
+    TC_RESULT_NOMEM,   /* a string for which there was no memory; it was read and dropped */
+    TC_RESULT_TOO_LONG /* a string above max_reply_bytes; it was read and dropped */
 };
 
 /* data is from host->alloc(len) and belongs to whoever holds the result; NULL when len is 0. */

@@ -15,6 +15,7 @@ struct tc_redis_env {
     struct tc_links links;
     struct tc_redis_counters counters;
     _Atomic unsigned health;        /* 2 for each usable connection, 1 while connecting or about to */
+    _Atomic unsigned doubts;        /* of all connections that are open: see struct tc_conn */
     _Atomic bool proven;            /* a connection did useful work since the supervisor last looked */
     _Atomic int64_t next_report_ms; /* when the next error reply may be reported */
 };

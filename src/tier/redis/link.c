@@ -1,8 +1,9 @@
 /* Sockets: close-on-exec, non-blocking, no SIGPIPE, every wait by poll() towards an absolute deadline, so that neither
  * a storm of signals nor a server that drips bytes moves it.
  *
- * A descriptor is written into the table right after socket() and taken out right before close(): a forked child may
- * miss one, but never closes a descriptor that is not ours. */
+ * A descriptor is written into the table right after socket() and taken out right before close(), without a lock, for
+ * a forked child, which may have closed the number since and got it again for something of its own: the child closes
+ * only what is still the socket that was entered. It may miss one that was on its way in or out when it was forked. */
 #include "tier/redis/link.h"
 
 #include <errno.h>
@@ -10,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "platform/platform.h"
@@ -19,38 +21,61 @@
 #define KEEPALIVE_PROBES 3
 #define BACKLOG_RETRY_MS 5
 
+enum { FREE = -1, BEING_ENTERED = -2 };
+
 void tc_links_init(struct tc_links *t)
 {
     for (size_t i = 0; i < TC_LINKS_MAX; i++)
-        atomic_init(&t->fd[i], -1);
+        atomic_init(&t->slot[i].fd, FREE);
+}
+
+static bool is_still(struct tc_links_slot *slot, int fd)
+{
+    struct stat now;
+    return fstat(fd, &now) == 0 && now.st_dev == atomic_load(&slot->device) && now.st_ino == atomic_load(&slot->inode);
 }
 
 void tc_links_close_all(struct tc_links *t)
 {
     for (size_t i = 0; i < TC_LINKS_MAX; i++) {
-        int fd = atomic_exchange(&t->fd[i], -1);
-        if (fd >= 0)
+        int fd = atomic_exchange(&t->slot[i].fd, FREE);
+        if (fd >= 0 && is_still(&t->slot[i], fd))
             close(fd);
     }
 }
 
-static bool links_add(struct tc_links *t, int fd)
+/* 0 or an errno. */
+static int links_add(struct tc_links *t, int fd)
 {
+    struct stat identity;
+    if (fstat(fd, &identity) != 0)
+        return errno;
     for (size_t i = 0; i < TC_LINKS_MAX; i++) {
-        int free_slot = -1;
-        if (atomic_compare_exchange_strong(&t->fd[i], &free_slot, fd))
-            return true;
+        struct tc_links_slot *slot = &t->slot[i];
+        int expected = FREE;
+        if (!atomic_compare_exchange_strong(&slot->fd, &expected, BEING_ENTERED))
+            continue;
+        atomic_store(&slot->device, identity.st_dev);
+        atomic_store(&slot->inode, identity.st_ino);
+        atomic_store(&slot->fd, fd);
+        return 0;
     }
-    return false;
+    return EMFILE;
 }
 
 static void links_remove(struct tc_links *t, int fd)
 {
     for (size_t i = 0; i < TC_LINKS_MAX; i++) {
         int expected = fd;
-        if (atomic_compare_exchange_strong(&t->fd[i], &expected, -1))
+        if (atomic_compare_exchange_strong(&t->slot[i].fd, &expected, FREE))
             return;
     }
+}
+
+void tc_link_reset_on_close(struct tc_link *l)
+{
+    struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+    setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
 }
 
 void tc_link_close(struct tc_link *l)
@@ -105,14 +130,15 @@ int tc_link_open(struct tc_link *l, struct tc_links *links, const struct sockadd
     l->fd = socket(addr->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (l->fd < 0)
         return errno;
-    if (!links_add(links, l->fd)) {
+    int error = links_add(links, l->fd);
+    if (error != 0) {
         close(l->fd);
         l->fd = -1;
-        return EMFILE;
+        return error;
     }
     if (addr->sa_family != AF_UNIX)
         tune_tcp(l->fd);
-    int error = connect_within(l, addr, addr_len, until_ms);
+    error = connect_within(l, addr, addr_len, until_ms);
     if (error != 0)
         tc_link_close(l);
     return error;

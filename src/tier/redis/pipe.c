@@ -7,8 +7,14 @@
  * Who owns what: a call belongs to its caller until it is queued; then to the connection (queue or flight) until it is
  * done; then to its caller again. A caller whose deadline passes takes an unwritten call back out of the queue;
  * otherwise it marks the call abandoned and goes, and the leader frees it when its answer has come, or with the
- * connection. From then on the connection drains: it takes no new calls, those that wait on it are still served, and
- * the last of them closes it. So an answer that comes late is read as what it is, never as another's.
+ * connection: an answer that comes late is read as what it is, never as another's, and one caller's impatience costs
+ * nobody else anything.
+ *
+ * A connection drains if it owes an answer for too long, or if an abandoned call is half written, so that nothing can
+ * be written behind it: it takes no new calls, those that wait for answers are still served, the last of them closes
+ * it, and calls of which nothing was written are run on the next one. An abandoned SET may run as long as its
+ * connection is open. Until it is answered or the connection closed, by a reset that leaves nothing to be sent again,
+ * no DEL goes out on any other.
  *
  * Locking: p->lock is held for a few list operations at a time; no I/O, callback, wake-up or free of a value happens
  * under it. The leader alone uses everything of the connection that is not marked as under the lock; the lead passes
@@ -21,9 +27,12 @@
 
 #include <sched.h>
 
+#include "tier/redis/settle.h"
 #include "tiercache.h"
 
 #define BATCH_MAX 64         /* calls taken in flight at a time */
+#define OWED_MAX_MS 100      /* for so long a server may be slow: an answer later than that is a sign of worse */
+#define AWAITED_MS 1000      /* for so long a lost connection is worth waiting for */
 #define PROVEN_AFTER_MS 2000 /* a connection that lived so long counts as a success */
 #define EVENT_IS_COMING_MS 60000
 #define PATIENCE_YIELDS 20
@@ -31,7 +40,7 @@
 
 int tc_pipe_init(struct tc_pipe *p, struct tc_redis_env *env)
 {
-    *p = (struct tc_pipe){ .env = NULL, .awaited = true };
+    *p = (struct tc_pipe){ .env = NULL, .awaited = true, .awaited_until_ms = INT64_MAX }; /* cache_open() waits */
     int error = tc_lock_init(&p->lock);
     if (error != 0)
         return error;
@@ -48,6 +57,10 @@ void tc_pipe_fini(struct tc_pipe *p)
 {
     if (p->env == NULL)
         return;
+    if (p->conn != NULL)
+        for (struct tc_call *call = tc_calls_pop(&p->conn->flight); call != NULL;
+             call = tc_calls_pop(&p->conn->flight))
+            tc_call_free(call);
     tc_conn_free(p->conn);
     tc_cond_fini(&p->changed);
     tc_lock_fini(&p->lock);
@@ -61,6 +74,7 @@ static void set_conn_locked(struct tc_pipe *p, struct tc_conn *c, bool awaited)
     tc_lock_assert_held(&p->lock);
     p->conn = c;
     p->awaited = awaited;
+    p->awaited_until_ms = tc_mono_ms() + AWAITED_MS;
     atomic_store_explicit(&p->shut, c == NULL && !awaited, memory_order_relaxed);
 }
 
@@ -95,56 +109,28 @@ static struct tc_call *successor_locked(struct tc_pipe *p, struct tc_conn *c)
     return c->queue.head;
 }
 
-/* What is left to do when the lock is released. */
-struct aftermath {
-    struct tc_calls wake;      /* done was set: set their events */
-    struct tc_call *successor; /* leads was set: set its event */
-    struct tc_calls trash;     /* abandoned, and now answered or lost: free them */
-    struct tc_conn *close;     /* nobody is in it any more: free it */
-    bool detached;             /* new callers have no connection: wake the supervisor */
-    enum tc_conn_state why;    /* of detached and close */
-    const char *reason;        /* of why, if it is TC_CONN_PROTOCOL */
-};
-
-static void tell(struct tc_redis_env *env, const struct aftermath *a)
+static void add_doubt_locked(struct tc_pipe *p, struct tc_conn *c)
 {
-    switch (a->why) {
-    case TC_CONN_OPEN:
-        break;
-    case TC_CONN_TIMEOUT:
-        if (a->detached)
-            tc_redis_report(env, CACHE_LOG_WARNING, CACHE_E_TIMEOUT, "did not answer in time");
-        break;
-    case TC_CONN_CLOSED:
-        tc_redis_count(&env->counters, TC_REDIS_err_closed, 1);
-        tc_redis_report(env, CACHE_LOG_WARNING, CACHE_E_UNAVAILABLE, "closed the connection");
-        break;
-    case TC_CONN_PROTOCOL:
-        tc_redis_count(&env->counters, TC_REDIS_err_protocol, 1);
-        tc_redis_report(env, CACHE_LOG_ERROR, CACHE_E_PROTOCOL, "broke the protocol: %s", a->reason);
-        break;
-    case TC_CONN_NOMEM:
-        tc_redis_report(env, CACHE_LOG_ERROR, CACHE_E_NOMEM, "was left: no memory to read its answer");
-        break;
-    }
+    tc_lock_assert_held(&p->lock);
+    c->doubts++;
+    atomic_fetch_add(&p->env->doubts, 1);
 }
 
-static void settle(struct tc_pipe *p, struct aftermath *a)
+static void end_doubt_locked(struct tc_pipe *p, struct tc_conn *c)
 {
-    for (struct tc_call *call = tc_calls_pop(&a->wake); call != NULL; call = tc_calls_pop(&a->wake))
-        tc_event_set(&call->event);
-    if (a->successor != NULL)
-        tc_event_set(&a->successor->event);
-    for (struct tc_call *call = tc_calls_pop(&a->trash); call != NULL; call = tc_calls_pop(&a->trash))
-        tc_call_free(call);
-    tell(p->env, a);
-    tc_conn_free(a->close);
-    if (a->detached)
-        p->env->host->wake(p->env->host->host);
+    tc_lock_assert_held(&p->lock);
+    tc_assert(c->doubts > 0);
+    c->doubts--;
+    atomic_fetch_sub(&p->env->doubts, 1);
+}
+
+static bool is_abandoned_set(const struct tc_call *call)
+{
+    return call->kind == TC_CALL_SET && atomic_load_explicit(&call->abandoned, memory_order_relaxed);
 }
 
 /* call is at its end; own is the leader's, who needs no event. */
-static void finish_locked(struct tc_pipe *p, struct tc_call *call, const struct tc_call *own, struct aftermath *a)
+static void finish_locked(struct tc_pipe *p, struct tc_call *call, const struct tc_call *own, struct tc_aftermath *a)
 {
     tc_lock_assert_held(&p->lock);
     if (atomic_load_explicit(&call->abandoned, memory_order_relaxed)) {
@@ -157,20 +143,25 @@ static void finish_locked(struct tc_pipe *p, struct tc_call *call, const struct 
 }
 
 static void finish_answered_locked(struct tc_pipe *p, struct tc_conn *c, const struct tc_call *own,
-                                   struct aftermath *a)
+                                   struct tc_aftermath *a)
 {
     tc_lock_assert_held(&p->lock);
     if (c->ended.n > 0 && !c->answered) {
         c->answered = true;
         atomic_store_explicit(&p->env->proven, true, memory_order_relaxed);
     }
-    for (struct tc_call *call = tc_calls_pop(&c->ended); call != NULL; call = tc_calls_pop(&c->ended))
+    if (c->ended.n > 0)
+        c->owed_since_ms = tc_mono_ms();
+    for (struct tc_call *call = tc_calls_pop(&c->ended); call != NULL; call = tc_calls_pop(&c->ended)) {
+        if (is_abandoned_set(call))
+            end_doubt_locked(p, c);
         finish_locked(p, call, own, a);
+    }
 }
 
 /* c is gone, and with it the answers of all calls in it. */
 static void finish_lost_locked(struct tc_pipe *p, struct tc_conn *c, enum tc_conn_state why, const struct tc_call *own,
-                               struct aftermath *a)
+                               struct tc_aftermath *a)
 {
     tc_lock_assert_held(&p->lock);
     bool useful = was_useful_locked(p, c);
@@ -189,6 +180,8 @@ static void finish_lost_locked(struct tc_pipe *p, struct tc_conn *c, enum tc_con
         call->found_closed =
             why == TC_CONN_CLOSED && (call->sent == 0 || (call->kind == TC_CALL_GET && untouched));
         first = false;
+        if (call->kind == TC_CALL_SET && call->status == CACHE_E_UNKNOWN && !is_abandoned_set(call))
+            add_doubt_locked(p, c); /* until the connection is closed, on our side too */
         finish_locked(p, call, own, a);
     }
     for (struct tc_call *call = tc_calls_pop(&c->queue); call != NULL; call = tc_calls_pop(&c->queue)) {
@@ -198,8 +191,18 @@ static void finish_lost_locked(struct tc_pipe *p, struct tc_conn *c, enum tc_con
     }
 }
 
+/* An answer, or the want of one, says that c is not to be gone on with. */
+static void drain_locked(struct tc_pipe *p, struct tc_conn *c, bool awaited, struct tc_aftermath *a)
+{
+    tc_lock_assert_held(&p->lock);
+    if (!detach_locked(p, c, awaited))
+        return;
+    a->detached = true;
+    a->why = TC_CONN_TIMEOUT;
+}
+
 /* The leader leaves c, which works as far as we know. */
-static void hand_over_locked(struct tc_pipe *p, struct tc_conn *c, struct aftermath *a)
+static void hand_over_locked(struct tc_pipe *p, struct tc_conn *c, struct tc_aftermath *a)
 {
     tc_lock_assert_held(&p->lock);
     c->leader = successor_locked(p, c);
@@ -208,6 +211,8 @@ static void hand_over_locked(struct tc_pipe *p, struct tc_conn *c, struct afterm
         a->successor = c->leader;
         return;
     }
+    if (c->doubts > 0) /* nobody is there to see them resolved */
+        drain_locked(p, c, was_useful_locked(p, c), a);
     if (!c->draining)
         return;
     for (struct tc_call *call = tc_calls_pop(&c->flight); call != NULL; call = tc_calls_pop(&c->flight))
@@ -216,11 +221,13 @@ static void hand_over_locked(struct tc_pipe *p, struct tc_conn *c, struct afterm
 }
 
 /* call's deadline has passed. True: it is its caller's again, nothing of it was written. False: it was left behind. */
-static bool withdraw_locked(struct tc_pipe *p, struct tc_conn *c, struct tc_call *call, struct aftermath *a)
+static bool withdraw_locked(struct tc_pipe *p, struct tc_conn *c, struct tc_call *call, struct tc_aftermath *a)
 {
     tc_lock_assert_held(&p->lock);
     tc_redis_count(&p->env->counters, TC_REDIS_err_timeout, call->command.n_commands);
     call->status = CACHE_E_TIMEOUT;
+    if (tc_mono_ms() - c->owed_since_ms >= OWED_MAX_MS && c->flight.n > 0)
+        drain_locked(p, c, false, a);
     if (tc_calls_remove(&c->queue, call))
         return true;
     if (c->leader == call && call->sent == 0) {
@@ -228,9 +235,36 @@ static bool withdraw_locked(struct tc_pipe *p, struct tc_conn *c, struct tc_call
         return true;
     }
     atomic_store_explicit(&call->abandoned, true, memory_order_relaxed);
-    a->detached = detach_locked(p, c, false);
-    a->why = TC_CONN_TIMEOUT;
+    if (call->kind == TC_CALL_SET)
+        add_doubt_locked(p, c);
     return false;
+}
+
+/* From the leader. Abandoned calls of which nothing was written go; behind one that is half written nothing can follow:
+ * those that wait there are to try the next connection. */
+static void clear_the_way_locked(struct tc_pipe *p, struct tc_conn *c, const struct tc_call *own, struct tc_aftermath *a)
+{
+    tc_lock_assert_held(&p->lock);
+    struct tc_call *stuck;
+    while ((stuck = c->unsent) != NULL && atomic_load_explicit(&stuck->abandoned, memory_order_relaxed) &&
+           stuck->sent == 0) {
+        tc_conn_untake(c, stuck);
+        if (stuck->kind == TC_CALL_SET)
+            end_doubt_locked(p, c);
+        tc_calls_push(&a->trash, stuck);
+    }
+    if (stuck == NULL || !atomic_load_explicit(&stuck->abandoned, memory_order_relaxed))
+        return;
+    drain_locked(p, c, was_useful_locked(p, c), a);
+    for (struct tc_call *call = stuck->next; call != NULL; call = stuck->next) {
+        tc_conn_untake(c, call);
+        tc_calls_push(&c->queue, call);
+    }
+    for (struct tc_call *call = tc_calls_pop(&c->queue); call != NULL; call = tc_calls_pop(&c->queue)) {
+        call->status = CACHE_E_UNAVAILABLE;
+        call->found_closed = true;
+        finish_locked(p, call, own, a);
+    }
 }
 
 /* ---- leading ---- */
@@ -243,6 +277,8 @@ static void take_queue_locked(struct tc_pipe *p, struct tc_conn *c, int64_t unti
     if (c->unsent != NULL || c->queue.n == 0 || tc_mono_ms() >= until_ms)
         return;
     uint64_t n_commands = 0;
+    if (c->flight.n == 0)
+        c->owed_since_ms = tc_mono_ms();
     for (c->batch = 0; c->batch < BATCH_MAX && c->queue.n > 0; c->batch++) {
         struct tc_call *call = tc_calls_pop(&c->queue);
         n_commands += call->command.n_commands;
@@ -273,7 +309,7 @@ static enum tc_conn_state inspect(struct tc_conn *c)
 enum lead_end { LEAD_ON, LEAD_DONE, LEAD_LEFT };
 
 static enum lead_end conclude_locked(struct tc_pipe *p, struct tc_conn *c, struct tc_call *own, int64_t until_ms,
-                                     enum tc_conn_state state, struct aftermath *a)
+                                     enum tc_conn_state state, struct tc_aftermath *a)
 {
     tc_lock_assert_held(&p->lock);
     finish_answered_locked(p, c, own, a);
@@ -281,11 +317,13 @@ static enum lead_end conclude_locked(struct tc_pipe *p, struct tc_conn *c, struc
         finish_lost_locked(p, c, state, own, a);
         return LEAD_DONE;
     }
+    clear_the_way_locked(p, c, own, a);
     enum lead_end end = LEAD_DONE;
     if (!own->done) {
         if (state != TC_CONN_TIMEOUT && tc_mono_ms() < until_ms)
             return LEAD_ON;
         end = withdraw_locked(p, c, own, a) ? LEAD_DONE : LEAD_LEFT;
+        clear_the_way_locked(p, c, own, a);
     }
     hand_over_locked(p, c, a);
     return end;
@@ -301,7 +339,7 @@ static void take_queue(struct tc_pipe *p, struct tc_conn *c, int64_t until_ms)
 /* Sends what was queued meanwhile before it wakes those who are answered: the server works while they are woken. */
 static void answer_and_refill(struct tc_pipe *p, struct tc_conn *c, const struct tc_call *own, int64_t until_ms)
 {
-    struct aftermath a = { .why = TC_CONN_OPEN };
+    struct tc_aftermath a = { .why = TC_CONN_OPEN };
     tc_lock_acquire(&p->lock);
     finish_answered_locked(p, c, own, &a);
     bool more = c->queue.n > 0;
@@ -310,7 +348,7 @@ static void answer_and_refill(struct tc_pipe *p, struct tc_conn *c, const struct
         take_queue(p, c, until_ms);
         tc_conn_flush(c);
     }
-    settle(p, &a);
+    tc_settle(p->env, &a);
 }
 
 /* Serves everyone on c until own is at its end. False: own was left behind. */
@@ -328,11 +366,11 @@ static bool lead(struct tc_pipe *p, struct tc_conn *c, struct tc_call *own, int6
         }
         if (state == TC_CONN_OPEN)
             answer_and_refill(p, c, own, until_ms);
-        struct aftermath a = { .why = TC_CONN_OPEN };
+        struct tc_aftermath a = { .why = TC_CONN_OPEN };
         tc_lock_acquire(&p->lock);
         end = conclude_locked(p, c, own, until_ms, state, &a);
         tc_lock_release(&p->lock);
-        settle(p, &a);
+        tc_settle(p->env, &a);
     } while (end == LEAD_ON);
     return end == LEAD_DONE;
 }
@@ -360,7 +398,7 @@ static bool wait_briefly(struct tc_event *e)
 static enum turn wait_for_turn(struct tc_pipe *p, struct tc_conn *c, struct tc_call *call, int64_t until_ms)
 {
     bool set = wait_briefly(&call->event) || tc_event_wait(&call->event, until_ms - tc_mono_ms());
-    struct aftermath a = { .why = TC_CONN_OPEN };
+    struct tc_aftermath a = { .why = TC_CONN_OPEN };
     tc_lock_acquire(&p->lock);
     bool signalled = call->done || call->leads;
     enum turn turn = call->leads ? TURN_LEAD : TURN_DONE;
@@ -369,8 +407,13 @@ static enum turn wait_for_turn(struct tc_pipe *p, struct tc_conn *c, struct tc_c
     tc_lock_release(&p->lock);
     while (signalled && !set)
         set = tc_event_wait(&call->event, EVENT_IS_COMING_MS);
-    settle(p, &a);
+    tc_settle(p->env, &a);
     return turn;
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
 }
 
 /* Queues call on the connection, after waiting for one if it is awaited. NULL: call->status says why not. */
@@ -378,14 +421,18 @@ static struct tc_conn *join_locked(struct tc_pipe *p, struct tc_call *call, int6
 {
     tc_lock_assert_held(&p->lock);
     while (p->conn == NULL && p->awaited) {
-        int64_t left = until_ms - tc_mono_ms();
-        if (left <= 0) {
+        int64_t now_ms = tc_mono_ms();
+        if (now_ms >= until_ms) {
             call->status = CACHE_E_TIMEOUT;
             return NULL;
         }
-        tc_cond_wait(&p->changed, &p->lock, left);
+        if (now_ms >= p->awaited_until_ms) /* the supervisor may be looking up a name, for as long as that takes */
+            set_conn_locked(p, NULL, false);
+        else
+            tc_cond_wait(&p->changed, &p->lock, least(until_ms, p->awaited_until_ms) - now_ms);
     }
-    if (p->conn == NULL) {
+    bool overtakes = p->conn != NULL && call->kind == TC_CALL_DEL && atomic_load(&p->env->doubts) != p->conn->doubts;
+    if (p->conn == NULL || overtakes) {
         call->status = CACHE_E_UNAVAILABLE;
         return NULL;
     }

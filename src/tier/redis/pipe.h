@@ -12,6 +12,7 @@ struct tc_pipe {
     /* below: under lock, as are the calls' and the connections' fields that say so */
     struct tc_conn *conn; /* where new calls go; NULL: none is up */
     bool awaited;         /* a connection is about to come: the first, or one after a loss */
+    int64_t awaited_until_ms; /* and is waited for so long */
     bool had_one;         /* the next connection replaces a lost one */
 };
 
@@ -21,7 +22,8 @@ int tc_pipe_init(struct tc_pipe *p, struct tc_redis_env *env);
 void tc_pipe_fini(struct tc_pipe *p);
 
 /* Sends *call's commands and waits for all answers; before that, for the connection if it is awaited. Blocks until
- * until_ms (of tc_mono_ms()).
+ * until_ms (of tc_mono_ms()). A DEL is not sent while a SET that somebody gave up may still run on another connection:
+ * what was acknowledged as deleted would come back.
  * Returns CACHE_OK: the results are all there. CACHE_E_UNAVAILABLE: not one byte was written and none will be.
  * CACHE_E_UNKNOWN: it was written, at least in part. CACHE_E_NOMEM: answered, no memory for the answer.
  * CACHE_E_TIMEOUT: the deadline passed, not one byte was written and none will be.

@@ -2,7 +2,8 @@
  *
  * A value is read with GET and PTTL in one round trip, so that L1 never keeps it longer than Redis does. Writes are a
  * plain SET with PX, and DEL. Nothing here waits except in tc_pipe_run(), and nothing is locked. SET overwrites a
- * foreign value of any type that lies under our name; a GET of one is a miss, counted as wrongtype.
+ * foreign value of any type that lies under our name; a GET of one is a miss, counted as wrongtype. The same holds for
+ * a value longer than this cache takes, stored by one with a higher limit.
  *
  * A call whose connection turned out to be closed is sent a second time, on a fresh connection, if nothing of it was
  * written, or if it only reads and no byte of an answer came. A write of which one byte may have been written is never
@@ -71,14 +72,29 @@ static int run(struct tc_redis *r, struct tc_call **call, int64_t deadline_ms)
 }
 
 /* At most one a second: a server that refuses one command refuses thousands. */
+static bool may_report(struct tc_redis *r)
+{
+    int64_t now = tc_mono_ms(), next = atomic_load_explicit(&r->env.next_report_ms, memory_order_relaxed);
+    return now >= next &&
+           atomic_compare_exchange_strong_explicit(&r->env.next_report_ms, &next, now + REPORT_INTERVAL_MS,
+                                                   memory_order_relaxed, memory_order_relaxed);
+}
+
 static int refused(struct tc_redis *r, const struct tc_result *result, const char *command)
 {
     int status = tc_reply_status(result->error);
-    int64_t now = tc_mono_ms(), next = atomic_load_explicit(&r->env.next_report_ms, memory_order_relaxed);
-    if (now >= next && atomic_compare_exchange_strong_explicit(&r->env.next_report_ms, &next, now + REPORT_INTERVAL_MS,
-                                                               memory_order_relaxed, memory_order_relaxed))
+    if (may_report(r))
         tc_redis_report(&r->env, CACHE_LOG_WARNING, status, "answered %s to %s", tc_reply_name(result->error), command);
     return status;
+}
+
+/* The server is well: this must not become the reason why it is not usable. */
+static void report_too_long(struct tc_redis *r)
+{
+    if (may_report(r))
+        tc_redis_report(&r->env, CACHE_LOG_WARNING, CACHE_OK,
+                        "holds a value of more than %llu bytes, longer than this cache takes; taken as a miss",
+                        (unsigned long long)r->env.max_reply_bytes);
 }
 
 /* ---- reading ---- */
@@ -122,6 +138,9 @@ static int take_value(struct tc_redis *r, struct tc_result *result, struct cache
         return CACHE_MISS;
     case TC_RESULT_ERROR:
         return result[0].error == TC_REPLY_WRONGTYPE ? CACHE_MISS : refused(r, &result[0], "GET");
+    case TC_RESULT_TOO_LONG:
+        report_too_long(r);
+        return CACHE_MISS;
     case TC_RESULT_NOMEM:
         return CACHE_E_NOMEM;
     default:

@@ -10,7 +10,7 @@ struct tc_redis_opts {
     const char *name_space;     /* the first part of every key; [A-Za-z0-9_.-]+ */
     uint32_t connections;       /* shared pipelined connections, >= 1 */
     int64_t connect_timeout_ms; /* for connect and handshake together */
-    uint64_t max_reply_bytes;   /* a longer bulk is a protocol error: the connection is closed */
+    uint64_t max_reply_bytes;   /* a longer value is read past and taken as a miss */
 };
 
 /* Every slot of the table, with a context made by tc_redis_open. */

@@ -9,6 +9,7 @@
 
 #define TC_RESP_DEPTH_MAX 7         /* of nested arrays: as much as hiredis 0.14 takes */
 #define TC_RESP_LINE_MAX_BYTES 8192 /* of a status, error or number, without CR LF */
+#define TC_RESP_STRING_MAX_BYTES (UINT64_C(512) << 20) /* as long as Redis lets a value become */
 
 struct tc_resp_limits {
     uint64_t max_bulk_bytes;  /* of one string */
