@@ -24,6 +24,7 @@
 #define cache_backend_attach_fn TIERCACHE_NAME(cache_backend_attach_fn)
 #define cache_backend_close_fn TIERCACHE_NAME(cache_backend_close_fn)
 #define cache_backend_del_fn TIERCACHE_NAME(cache_backend_del_fn)
+#define cache_backend_detach_fn TIERCACHE_NAME(cache_backend_detach_fn)
 #define cache_backend_forked_fn TIERCACHE_NAME(cache_backend_forked_fn)
 #define cache_backend_get_fn TIERCACHE_NAME(cache_backend_get_fn)
 #define cache_backend_health_fn TIERCACHE_NAME(cache_backend_health_fn)
