@@ -49,6 +49,11 @@ void tc_call_free(struct tc_call *call);
 /* Makes it as new, with the same commands, so that it can be run again. */
 void tc_call_rewind(struct tc_call *call);
 
+static inline bool tc_call_is_abandoned(const struct tc_call *call)
+{
+    return atomic_load_explicit(&call->abandoned, memory_order_relaxed);
+}
+
 /* Whether its next answer may begin with that byte; a byte that is no RESP2 type is left to the scanner. */
 bool tc_call_expects(const struct tc_call *call, char type);
 

@@ -60,7 +60,11 @@ void tc_conn_free(struct tc_conn *c)
 {
     if (c == NULL)
         return;
-    tc_assert(c->flight.n == 0 && c->ended.n == 0 && c->queue.n == 0);
+    tc_assert(c->ended.n == 0 && c->queue.n == 0);
+    for (struct tc_call *call = tc_calls_pop(&c->flight); call != NULL; call = tc_calls_pop(&c->flight)) {
+        tc_assert(tc_call_is_abandoned(call));
+        tc_call_free(call);
+    }
     tc_link_close(&c->link);
     drop_body(c);
     tc_decoder_fini(&c->decoder);
@@ -83,17 +87,25 @@ void tc_conn_untake(struct tc_conn *c, struct tc_call *call)
     tc_calls_remove(&c->flight, call);
 }
 
+void tc_conn_add_doubt(struct tc_conn *c)
+{
+    c->doubts++;
+    atomic_fetch_add(&c->env->doubts, 1);
+}
+
+void tc_conn_end_doubt(struct tc_conn *c)
+{
+    tc_assert(c->doubts > 0);
+    c->doubts--;
+    atomic_fetch_sub(&c->env->doubts, 1);
+}
+
 bool tc_conn_in_reply(const struct tc_conn *c)
 {
     return !tc_resp_idle(&c->resp);
 }
 
 /* ---- writing ---- */
-
-static bool is_abandoned(const struct tc_call *call)
-{
-    return atomic_load_explicit(&call->abandoned, memory_order_relaxed);
-}
 
 /* No write is begun for a call that is seen to be abandoned: its caller was told that it is over and may have sent, on
  * a newer connection, what must not be overtaken. To look and to write are two steps, though: the write that is under
@@ -103,7 +115,7 @@ static bool is_abandoned(const struct tc_call *call)
  * in front of it are still answered, and the connection, which drains, ends with the last of them. */
 static bool may_write(const struct tc_conn *c)
 {
-    return c->unsent != NULL && !is_abandoned(c->unsent);
+    return c->unsent != NULL && !tc_call_is_abandoned(c->unsent);
 }
 
 /* False: the connection is gone. */
@@ -111,7 +123,7 @@ static bool write_some(struct tc_conn *c)
 {
     struct iovec iov[SEND_IOV_MAX];
     size_t n = 0;
-    for (struct tc_call *i = c->unsent; i != NULL && !is_abandoned(i) && n < SEND_IOV_MAX; i = i->next, n++)
+    for (struct tc_call *i = c->unsent; i != NULL && !tc_call_is_abandoned(i) && n < SEND_IOV_MAX; i = i->next, n++)
         iov[n] = (struct iovec){ i->command.data + i->sent, i->command.len - i->sent };
     ssize_t rc = tc_link_send(&c->link, iov, n);
     if (rc < 0)
@@ -164,7 +176,7 @@ static enum tc_conn_state end_result(struct tc_conn *c, struct tc_call *call, co
 static enum tc_conn_state decode_reply(struct tc_conn *c, struct tc_call *call)
 {
     struct tc_result *result = &call->results[call->n_have];
-    switch (tc_decode(&c->decoder, c->in + c->in_reply, c->in_scan - c->in_reply, is_abandoned(call), result)) {
+    switch (tc_decode(&c->decoder, c->in + c->in_reply, c->in_scan - c->in_reply, tc_call_is_abandoned(call), result)) {
     case CACHE_OK:
         return end_result(c, call, result);
     case CACHE_E_NOMEM:
@@ -192,7 +204,7 @@ static void begin_body(struct tc_conn *c, struct tc_call *call)
     c->body_len = c->resp.body_left;
     c->body = NULL;
     c->body_kind = c->body_len > c->env->max_reply_bytes ? TC_RESULT_TOO_LONG : TC_RESULT_BULK;
-    if (c->body_kind == TC_RESULT_TOO_LONG || is_abandoned(call))
+    if (c->body_kind == TC_RESULT_TOO_LONG || tc_call_is_abandoned(call))
         return;
     c->body = host->alloc(host->host, c->body_len);
     if (c->body == NULL)

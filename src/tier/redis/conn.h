@@ -44,13 +44,14 @@ struct tc_conn {
     bool draining;          /* it is not worth going on with: no new calls, closed when the last caller has gone */
     bool answered;          /* it did useful work */
     int64_t opened_ms;
-    int64_t owed_since_ms; /* the first answer in flight is awaited since then */
+    int64_t owed_since_ms; /* the first answer in flight is awaited since then; INT64_MAX: none is */
+    bool suspect;          /* and somebody's time has run out over it */
     unsigned doubts;       /* SETs in flight that nobody waits for any more: they may run at any time */
 };
 
 /* Takes over link. NULL when out of memory; link is closed then. */
 struct tc_conn *tc_conn_new(struct tc_redis_env *env, struct tc_link link);
-/* Closes it; no call may be left in it. c may be NULL. */
+/* Closes it and frees the abandoned calls in it; nobody may wait in it. c may be NULL. */
 void tc_conn_free(struct tc_conn *c);
 
 /* Puts call in flight: the next exchange writes it. */
@@ -61,6 +62,9 @@ void tc_conn_untake(struct tc_conn *c, struct tc_call *call);
 void tc_conn_flush(struct tc_conn *c);
 /* Writes what can be written, waits until until_ms for something to come, reads and decodes what is there. */
 enum tc_conn_state tc_conn_exchange(struct tc_conn *c, int64_t until_ms);
+/* Under the pipe's lock: a SET in flight may run at any time; it was answered, or nothing of it was written. */
+void tc_conn_add_doubt(struct tc_conn *c);
+void tc_conn_end_doubt(struct tc_conn *c);
 /* True when bytes of an answer to the first call in flight have come. */
 bool tc_conn_in_reply(const struct tc_conn *c);
 

@@ -57,10 +57,6 @@ void tc_pipe_fini(struct tc_pipe *p)
 {
     if (p->env == NULL)
         return;
-    if (p->conn != NULL)
-        for (struct tc_call *call = tc_calls_pop(&p->conn->flight); call != NULL;
-             call = tc_calls_pop(&p->conn->flight))
-            tc_call_free(call);
     tc_conn_free(p->conn);
     tc_cond_fini(&p->changed);
     tc_lock_fini(&p->lock);
@@ -104,36 +100,16 @@ static struct tc_call *successor_locked(struct tc_pipe *p, struct tc_conn *c)
 {
     tc_lock_assert_held(&p->lock);
     for (struct tc_call *i = c->flight.head; i != NULL; i = i->next)
-        if (!atomic_load_explicit(&i->abandoned, memory_order_relaxed))
+        if (!tc_call_is_abandoned(i))
             return i;
     return c->queue.head;
-}
-
-static void add_doubt_locked(struct tc_pipe *p, struct tc_conn *c)
-{
-    tc_lock_assert_held(&p->lock);
-    c->doubts++;
-    atomic_fetch_add(&p->env->doubts, 1);
-}
-
-static void end_doubt_locked(struct tc_pipe *p, struct tc_conn *c)
-{
-    tc_lock_assert_held(&p->lock);
-    tc_assert(c->doubts > 0);
-    c->doubts--;
-    atomic_fetch_sub(&p->env->doubts, 1);
-}
-
-static bool is_abandoned_set(const struct tc_call *call)
-{
-    return call->kind == TC_CALL_SET && atomic_load_explicit(&call->abandoned, memory_order_relaxed);
 }
 
 /* call is at its end; own is the leader's, who needs no event. */
 static void finish_locked(struct tc_pipe *p, struct tc_call *call, const struct tc_call *own, struct tc_aftermath *a)
 {
     tc_lock_assert_held(&p->lock);
-    if (atomic_load_explicit(&call->abandoned, memory_order_relaxed)) {
+    if (tc_call_is_abandoned(call)) {
         tc_calls_push(&a->trash, call);
         return;
     }
@@ -146,15 +122,16 @@ static void finish_answered_locked(struct tc_pipe *p, struct tc_conn *c, const s
                                    struct tc_aftermath *a)
 {
     tc_lock_assert_held(&p->lock);
-    if (c->ended.n > 0 && !c->answered) {
+    if (c->ended.n > 0) {
+        if (!c->answered)
+            atomic_store_explicit(&p->env->proven, true, memory_order_relaxed);
         c->answered = true;
-        atomic_store_explicit(&p->env->proven, true, memory_order_relaxed);
+        c->owed_since_ms = c->flight.n > 0 ? tc_mono_ms() : INT64_MAX;
+        c->suspect = false;
     }
-    if (c->ended.n > 0)
-        c->owed_since_ms = tc_mono_ms();
     for (struct tc_call *call = tc_calls_pop(&c->ended); call != NULL; call = tc_calls_pop(&c->ended)) {
-        if (is_abandoned_set(call))
-            end_doubt_locked(p, c);
+        if (call->kind == TC_CALL_SET && tc_call_is_abandoned(call))
+            tc_conn_end_doubt(c);
         finish_locked(p, call, own, a);
     }
 }
@@ -177,11 +154,10 @@ static void finish_lost_locked(struct tc_pipe *p, struct tc_conn *c, enum tc_con
         call->status = call->sent == 0 ? CACHE_E_UNAVAILABLE : CACHE_E_UNKNOWN;
         if (first && why == TC_CONN_NOMEM && call->kind == TC_CALL_GET)
             call->status = CACHE_E_NOMEM;
-        call->found_closed =
-            why == TC_CONN_CLOSED && (call->sent == 0 || (call->kind == TC_CALL_GET && untouched));
+        call->found_closed = why == TC_CONN_CLOSED && (call->sent == 0 || (call->kind == TC_CALL_GET && untouched));
         first = false;
-        if (call->kind == TC_CALL_SET && call->status == CACHE_E_UNKNOWN && !is_abandoned_set(call))
-            add_doubt_locked(p, c); /* until the connection is closed, on our side too */
+        if (call->kind == TC_CALL_SET && call->status == CACHE_E_UNKNOWN && !tc_call_is_abandoned(call))
+            tc_conn_add_doubt(c); /* until the connection is closed, on our side too */
         finish_locked(p, call, own, a);
     }
     for (struct tc_call *call = tc_calls_pop(&c->queue); call != NULL; call = tc_calls_pop(&c->queue)) {
@@ -201,6 +177,12 @@ static void drain_locked(struct tc_pipe *p, struct tc_conn *c, bool awaited, str
     a->why = TC_CONN_TIMEOUT;
 }
 
+static bool owes_too_long_locked(struct tc_pipe *p, struct tc_conn *c)
+{
+    tc_lock_assert_held(&p->lock);
+    return c->suspect && tc_mono_ms() - c->owed_since_ms >= OWED_MAX_MS;
+}
+
 /* The leader leaves c, which works as far as we know. */
 static void hand_over_locked(struct tc_pipe *p, struct tc_conn *c, struct tc_aftermath *a)
 {
@@ -213,11 +195,8 @@ static void hand_over_locked(struct tc_pipe *p, struct tc_conn *c, struct tc_aft
     }
     if (c->doubts > 0) /* nobody is there to see them resolved */
         drain_locked(p, c, was_useful_locked(p, c), a);
-    if (!c->draining)
-        return;
-    for (struct tc_call *call = tc_calls_pop(&c->flight); call != NULL; call = tc_calls_pop(&c->flight))
-        tc_calls_push(&a->trash, call);
-    a->close = c;
+    if (c->draining)
+        a->close = c;
 }
 
 /* call's deadline has passed. True: it is its caller's again, nothing of it was written. False: it was left behind. */
@@ -226,7 +205,8 @@ static bool withdraw_locked(struct tc_pipe *p, struct tc_conn *c, struct tc_call
     tc_lock_assert_held(&p->lock);
     tc_redis_count(&p->env->counters, TC_REDIS_err_timeout, call->command.n_commands);
     call->status = CACHE_E_TIMEOUT;
-    if (tc_mono_ms() - c->owed_since_ms >= OWED_MAX_MS && c->flight.n > 0)
+    c->suspect = true;
+    if (owes_too_long_locked(p, c))
         drain_locked(p, c, false, a);
     if (tc_calls_remove(&c->queue, call))
         return true;
@@ -236,7 +216,7 @@ static bool withdraw_locked(struct tc_pipe *p, struct tc_conn *c, struct tc_call
     }
     atomic_store_explicit(&call->abandoned, true, memory_order_relaxed);
     if (call->kind == TC_CALL_SET)
-        add_doubt_locked(p, c);
+        tc_conn_add_doubt(c);
     return false;
 }
 
@@ -246,14 +226,13 @@ static void clear_the_way_locked(struct tc_pipe *p, struct tc_conn *c, const str
 {
     tc_lock_assert_held(&p->lock);
     struct tc_call *stuck;
-    while ((stuck = c->unsent) != NULL && atomic_load_explicit(&stuck->abandoned, memory_order_relaxed) &&
-           stuck->sent == 0) {
+    while ((stuck = c->unsent) != NULL && tc_call_is_abandoned(stuck) && stuck->sent == 0) {
         tc_conn_untake(c, stuck);
         if (stuck->kind == TC_CALL_SET)
-            end_doubt_locked(p, c);
+            tc_conn_end_doubt(c);
         tc_calls_push(&a->trash, stuck);
     }
-    if (stuck == NULL || !atomic_load_explicit(&stuck->abandoned, memory_order_relaxed))
+    if (stuck == NULL || !tc_call_is_abandoned(stuck))
         return;
     drain_locked(p, c, was_useful_locked(p, c), a);
     for (struct tc_call *call = stuck->next; call != NULL; call = stuck->next) {
@@ -416,6 +395,19 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* Newcomers do not queue where somebody has given up and the answer has still not come. False: nothing of the kind. */
+static bool leave_hung_conn_locked(struct tc_pipe *p, struct tc_aftermath *a)
+{
+    tc_lock_assert_held(&p->lock);
+    struct tc_conn *c = p->conn;
+    if (c == NULL || !owes_too_long_locked(p, c))
+        return false;
+    drain_locked(p, c, was_useful_locked(p, c), a);
+    if (c->leader == NULL)
+        hand_over_locked(p, c, a); /* to nobody: that closes it */
+    return true;
+}
+
 /* Queues call on the connection, after waiting for one if it is awaited. NULL: call->status says why not. */
 static struct tc_conn *join_locked(struct tc_pipe *p, struct tc_call *call, int64_t until_ms)
 {
@@ -446,7 +438,13 @@ int tc_pipe_run(struct tc_pipe *p, struct tc_call **call_ref, int64_t until_ms)
     if (atomic_load_explicit(&p->shut, memory_order_relaxed))
         return CACHE_E_UNAVAILABLE;
     bool leads = false;
+    struct tc_aftermath a = { .why = TC_CONN_OPEN };
     tc_lock_acquire(&p->lock);
+    if (leave_hung_conn_locked(p, &a)) {
+        tc_lock_release(&p->lock);
+        tc_settle(p->env, &a); /* before this caller waits for the next one */
+        tc_lock_acquire(&p->lock);
+    }
     struct tc_conn *c = join_locked(p, call, until_ms);
     if (c != NULL && c->leader == NULL) {
         c->leader = call;
@@ -483,6 +481,7 @@ void tc_pipe_attach(struct tc_pipe *p, struct tc_conn *c)
     if (p->had_one)
         tc_redis_count(&p->env->counters, TC_REDIS_reconnects, 1);
     p->had_one = true;
+    c->owed_since_ms = INT64_MAX;
     set_conn_locked(p, c, false);
     atomic_fetch_add(&p->env->health, 2);
     tc_cond_broadcast(&p->changed);
