@@ -78,7 +78,7 @@ enum {
  *   CACHE_E_UNKNOWN     it was sent, no answer came: writes may or may not have run, or will still run
  *   CACHE_E_TIMEOUT     the deadline passed before anything was sent
  *   CACHE_E_REFUSED, CACHE_E_AUTH  the server answered with an error; it did not run
- *   CACHE_E_PROTOCOL, CACHE_E_TOO_LARGE, CACHE_E_NOMEM
+ *   CACHE_E_PROTOCOL, CACHE_E_TOO_LARGE (of a del: no such key can be there), CACHE_E_NOMEM
  * Any other value is taken as CACHE_E_UNKNOWN. */
 typedef int cache_backend_attach_fn(void *ctx, const struct cache_backend_host *host);
 typedef int cache_backend_get_fn(void *ctx, struct cache_slice key, int64_t deadline_ms,

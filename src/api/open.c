@@ -25,7 +25,9 @@ static int64_t host_now_ms(void *host)
 
 static void host_wake(void *host)
 {
-    tc_worker_wake(&((struct cache *)host)->worker);
+    struct cache *c = host;
+    tc_recovery_hurry(&c->recovery); /* what it refused it may take now */
+    tc_worker_wake(&c->worker);
 }
 
 static void host_report(void *host, int level, int status, const char *text)

@@ -382,6 +382,7 @@ void tc_l2_delete_many(struct cache *c, struct cache_backend_item *items, size_t
     else
         del_many_one_by_one(&c->l2, items, n, deadline_ms);
     tc_cancel_restore(cancel);
+    /* A key that is too long to be deleted is too long to be there. */
     for (size_t i = 0; i < n; i++)
-        items[i].status = write_status(items[i].status);
+        items[i].status = items[i].status == CACHE_E_TOO_LARGE ? CACHE_OK : write_status(items[i].status);
 }

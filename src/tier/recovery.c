@@ -143,7 +143,10 @@ static void fill_batch_locked(struct tc_recovery *r, struct batch *b)
 {
     tc_lock_assert_held(&r->lock);
     b->n = 0;
-    for (struct tc_recovery_item *item = r->items; item != NULL && b->n < BATCH; item = item->hh.next) {
+    struct tc_recovery_item *item = r->items;
+    for (uint64_t i = 0; i < r->passed_over && item != NULL; i++)
+        item = item->hh.next;
+    for (; item != NULL && b->n < BATCH; item = item->hh.next) {
         b->items[b->n].key = (struct cache_slice){ item->key, item->key_len };
         b->kept[b->n] = item;
         b->sequences[b->n++] = item->sequence;
@@ -170,14 +173,17 @@ static bool replay_batch(struct cache *c, int64_t deadline_ms)
     struct batch b = { .n = 0 };
     tc_lock_acquire(&r->lock);
     fill_batch_locked(r, &b);
+    if (b.n == 0) { /* the end: again from the beginning */
+        r->passed_over = 0;
+        fill_batch_locked(r, &b);
+    }
     tc_lock_release(&r->lock);
-    if (b.n == 0)
-        return false;
     tc_l2_delete_many(c, b.items, b.n, tc_l2_deadline(c, deadline_ms, false));
     tc_lock_acquire(&r->lock);
     size_t acknowledged = settle_batch_locked(r, &b);
     tc_lock_release(&r->lock);
     atomic_fetch_add_explicit(&r->replayed, acknowledged, memory_order_relaxed);
+    r->passed_over += b.n - acknowledged; /* what is refused does not keep the others waiting */
     return acknowledged == b.n;
 }
 

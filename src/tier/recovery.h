@@ -25,6 +25,7 @@ struct tc_recovery {
     _Atomic bool hurry; /* the pause is over */
     /* the worker's */
     uint64_t told; /* overflows that the application was told of */
+    uint64_t passed_over; /* items at the front that were refused; the next batch begins behind them */
     int64_t pause_ms, next_try_ms; /* between attempts that fail; 0: the last one did not */
 };
 

@@ -123,19 +123,23 @@ static bool fill_enters(struct cache *c, struct tc_value_in *in)
     return entered;
 }
 
-/* Leaves the gate. If an invalidation gave up waiting for this fill, what it queued may have been replayed before the
- * value arrived. */
+/* What an invalidation queued that gave up waiting for this value may have been replayed before the value arrived. */
+static void take_back(struct cache *c, const struct tc_value_in *in)
+{
+    tc_invalidate_later(c, in->target);
+    tc_l1_invalidate(&c->l1, in->target->ref); /* and what was read of it meanwhile */
+}
+
 static void fill_leaves(struct cache *c, struct tc_value_in *in)
 {
     enum tc_fill_end end = tc_l1_fill_end(&c->l1, in->target->ref.hash, in->generation);
     if (end == TC_FILL_STANDS)
         return;
-    if (in->status == CACHE_OK)
-        tc_invalidate_later(c, in->target);
-    tc_l1_invalidate(&c->l1, in->target->ref); /* and what was read of it meanwhile */
-    in->status = CACHE_E_TICKET;
-    if (end == TC_FILL_LATE)
+    if (end == TC_FILL_LATE) {
+        take_back(c, in);
         tc_l1_late_end(&c->l1);
+    }
+    in->status = CACHE_E_TICKET;
 }
 
 static void fill_settles(struct cache *c, struct tc_value_in *in)
@@ -221,6 +225,16 @@ static void set_settles(struct cache *c, struct tc_value_in *in)
     put_in_l1(c, in, NULL, true);
 }
 
+/* The first of in leaves its gate, and with it those behind it of the same gate. */
+static void set_leaves(struct cache *c, struct tc_value_in **in, size_t n)
+{
+    if (tc_l1_write_end(&c->l1, in[0]->target->ref.hash, true))
+        return;
+    for (size_t i = 0; i < n && in[i]->gate == in[0]->gate; i++)
+        take_back(c, in[i]);
+    tc_l1_late_end(&c->l1);
+}
+
 static void set_l2(struct cache *c, struct tc_value_in **in, size_t n, int64_t deadline_ms)
 {
     sets_enter(c, in, n, deadline_ms);
@@ -232,7 +246,7 @@ static void set_l2(struct cache *c, struct tc_value_in **in, size_t n, int64_t d
         set_settles(c, in[i]);
     for (size_t i = 0; i < n; i++)
         if (in[i]->in_gate)
-            tc_l1_write_end(&c->l1, in[i]->target->ref.hash, true);
+            set_leaves(c, in + i, n - i);
 }
 
 void tc_write_set_many(struct cache *c, struct tc_value_in **in, size_t n, int64_t deadline_ms)

@@ -193,6 +193,59 @@ static void l2_that_comes_back_is_not_kept_waiting(void **state)
     assert_true(tt_mono_ms() - began_ms < 400 + TT_SLACK_MS);
 }
 
+static int (*true_del)(void *ctx, struct cache_slice key, int64_t deadline_ms);
+
+static bool ends_with_mark(struct cache_slice key)
+{
+    return ((const char *)key.data)[key.len - 1] == 'x';
+}
+
+static void del_many_but_marked(void *ctx, struct cache_backend_item *it, size_t n, int64_t deadline_ms)
+{
+    for (size_t i = 0; i < n; i++)
+        it[i].status = ends_with_mark(it[i].key) ? CACHE_E_REFUSED : true_del(ctx, it[i].key, deadline_ms);
+}
+
+static int del_but_marked(void *ctx, struct cache_slice key, int64_t deadline_ms)
+{
+    return ends_with_mark(key) ? CACHE_E_REFUSED : true_del(ctx, key, deadline_ms);
+}
+
+static void keys_that_are_refused_do_not_keep_the_others_waiting(void **state)
+{
+    enum { REFUSED = 300, OTHERS = 10 };
+    struct cache_key k;
+    (void)state;
+    tt_cache_prepare(&b, true);
+    true_del = tt_backend_table(b.l2)->del;
+    tt_backend_table(b.l2)->del = del_but_marked;
+    tt_backend_table(b.l2)->del_many = del_many_but_marked;
+    tt_cache_open(&b);
+    tt_backend_set_health(b.l2, CACHE_BACKEND_DOWN);
+    for (uint64_t i = 0; i < REFUSED + OTHERS; i++) {
+        cache_key_u64(cache_key_init(&k, b.type), i);
+        if (i < REFUSED)
+            cache_key_str(&k, "x");
+        assert_int_equal(cache_invalidate(b.c, &k, NULL), CACHE_QUEUED);
+    }
+    tt_backend_set_health(b.l2, CACHE_BACKEND_UP);
+    tt_assert_soon(tt_cache_stats(&b).recovery_pending == REFUSED);
+    assert_true(tt_cache_close(&b));
+}
+
+/* What is too long to be deleted was never stored: it would keep L2 shut for ever. */
+static void a_key_that_is_too_long_for_l2_is_not_kept(void **state)
+{
+    struct cache_key k;
+    (void)state;
+    tt_cache_key(&b, &k);
+    tt_backend_fail(b.l2, TT_SET, 1, CACHE_E_TOO_LARGE, TT_NOT_RUN);
+    tt_backend_fail(b.l2, TT_DEL, 0, CACHE_E_TOO_LARGE, TT_NOT_RUN);
+    assert_int_equal(tt_cache_set(&b, &k, "value"), CACHE_E_TOO_LARGE);
+    assert_true(tt_cache_await_replayed(&b));
+    assert_int_equal(cache_invalidate(b.c, &k, NULL), CACHE_OK);
+}
+
 /* ---- past the bound ---- */
 
 static void assert_overflows(uint64_t n)
@@ -379,6 +432,8 @@ int main(void)
         FRESH(an_invalidation_during_the_replay_is_replayed_again, setup),
         FRESH(a_server_that_refuses_deletions_is_asked_more_and_more_rarely, setup),
         FRESH(l2_that_comes_back_is_not_kept_waiting, setup),
+        cmocka_unit_test(keys_that_are_refused_do_not_keep_the_others_waiting),
+        FRESH(a_key_that_is_too_long_for_l2_is_not_kept, setup),
         FRESH(past_the_bound_what_l2_held_is_a_miss, setup_small),
         FRESH(what_was_written_after_it_is_believed, setup_small),
         FRESH(what_never_expires_is_believed_again_when_written_after_it, setup_small),

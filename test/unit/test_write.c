@@ -315,7 +315,29 @@ static void a_set_that_got_no_turn_in_time_is_not_stored(void **state)
     tt_backend_release(b.l2, TT_SET);
     tt_call_join(&first);
     assert_int_equal(first.answer.status, CACHE_OK);
-    assert_answer(tt_cache_get(&b, &k), CACHE_OK, "first");
+    assert_true(tt_cache_await_replayed(&b)); /* again: the first came after that */
+    assert_answer(tt_cache_get(&b, &k), CACHE_MISS, NULL);
+}
+
+/* FAULTS 62, 64: the deletion was executed before the value arrived. */
+static void an_invalidation_that_could_not_wait_for_a_set_is_not_lost(void **state)
+{
+    struct tt_call set = { .verb = TT_VERB_SET, .b = &b, .k = &k, .text = "old" };
+    struct cache_call o = CACHE_CALL_INIT;
+    (void)state;
+    o.timeout_ms = SHORT_MS;
+    tt_backend_block(b.l2, TT_SET, false);
+    tt_call_start(&set);
+    assert_true(tt_backend_await_blocked(b.l2, TT_SET, 1));
+    assert_int_equal(cache_invalidate(b.c, &k, &o), CACHE_QUEUED);
+    assert_true(tt_cache_await_replayed(&b));
+    assert_int_equal(tt_cache_get(&b, &k).meta.flags, CACHE_META_L2_OUT);
+    tt_backend_release(b.l2, TT_SET);
+    tt_call_join(&set);
+    assert_int_equal(set.answer.status, CACHE_OK);
+    assert_answer(from_l1(), CACHE_MISS, NULL);
+    assert_true(tt_cache_await_replayed(&b));
+    assert_false(is_in_l2());
 }
 
 /* FAULTS 64: the deletion was executed before the fill it could not wait for; until that has cleaned up after itself
@@ -452,6 +474,7 @@ int main(void)
         FRESH(an_invalidation_that_could_not_wait_for_a_fill_is_not_lost),
         FRESH(a_set_comes_after_the_fill_that_was_on_its_way),
         FRESH(a_set_that_got_no_turn_in_time_is_not_stored),
+        FRESH(an_invalidation_that_could_not_wait_for_a_set_is_not_lost),
         FRESH(while_a_fill_that_nobody_waited_for_is_on_its_way_l2_is_not_asked),
         FRESH(a_fill_that_meets_a_write_is_refused),
         cmocka_unit_test(a_value_that_stays_out_of_l1_replaces_the_one_in_it),

@@ -117,10 +117,11 @@ void tc_l1_void(struct tc_l1 *l1, uint64_t hash); /* moves the generation only: 
 void tc_l1_clear(struct tc_l1 *l1); /* the same for every key */
 
 /* The L2 gate. fill_begin: false if the generation moved or a writer is at the gate: then nothing may be sent.
- * fill_end: TC_FILL_STANDS; TC_FILL_VOID: the generation moved meanwhile, and what was sent must go again;
- * TC_FILL_LATE: so it must, and a writer gave up waiting for it: who got that calls tc_l1_late_end() when its own
- * invalidation is kept. Until then tc_l1_late() is above 0, and L2 may hold, or be about to hold, what an invalidation
- * said is void.
+ * fill_end: TC_FILL_STANDS; TC_FILL_VOID: the generation moved meanwhile, but for no writer's sake that L2 concerns: the
+ * value is not for L1; TC_FILL_LATE: a writer gave up waiting for it, and what was sent must go again: who got that
+ * calls tc_l1_late_end() when its own invalidation is kept. Until then tc_l1_late() is above 0, and L2 may hold, or be
+ * about to hold, what an invalidation said is void. So it is with an exclusive writer that another gave up waiting for:
+ * write_end then returns false.
  * write_begin: waits for the gate until the deadline, then moves the key's generation and drops its entry, whether it
  * got in or not; false: fills or another writer were still under way. exclusive: one such writer at a time (a value is
  * sent); the others (deletions) go together, also beside it. Whoever got true calls the matching _end. Who needs
@@ -138,7 +139,7 @@ static inline uint64_t tc_l1_gate_id(const struct tc_l1 *l1, uint64_t hash)
 {
     return ((hash >> 48) & (l1->n_stripes - 1)) * TC_GATES + (hash >> 32) % TC_GATES;
 }
-void tc_l1_write_end(struct tc_l1 *l1, uint64_t hash, bool exclusive);
+bool tc_l1_write_end(struct tc_l1 *l1, uint64_t hash, bool exclusive);
 
 uint64_t tc_l1_bytes(struct tc_l1 *l1); /* in use, fixed structures included */
 bool tc_l1_check(struct tc_l1 *l1);     /* the accounts agree with what is there; for tests, nothing else running */

@@ -56,8 +56,10 @@ void tc_l1_late_end(struct tc_l1 *l1)
 static void give_up_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_gate *gate)
 {
     tc_lock_assert_held(&s->lock);
-    atomic_fetch_add_explicit(&l1->late, gate->fills - gate->late, memory_order_release);
+    uint32_t more = gate->fills - gate->late + (gate->writing && !gate->writer_late);
+    atomic_fetch_add_explicit(&l1->late, more, memory_order_release);
     gate->late = gate->fills;
+    gate->writer_late = gate->writing;
     gate->given_up = gate->generation;
 }
 
@@ -92,17 +94,19 @@ bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, i
     return entered;
 }
 
-void tc_l1_write_end(struct tc_l1 *l1, uint64_t hash, bool exclusive)
+bool tc_l1_write_end(struct tc_l1 *l1, uint64_t hash, bool exclusive)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, hash);
     tc_lock_acquire(&s->lock);
     struct tc_gate *gate = tc_stripe_gate(s, hash);
     tc_assert(gate->barrier > 0);
     gate->barrier--;
+    bool late = exclusive && gate->writer_late;
     if (exclusive)
-        gate->writing = false;
+        gate->writing = gate->writer_late = false;
     bool waited_for = gate->barrier > 0;
     tc_lock_release(&s->lock);
     if (waited_for)
         tc_cond_broadcast(&s->quiet);
+    return !late;
 }

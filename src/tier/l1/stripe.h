@@ -35,6 +35,7 @@ struct tc_gate {
     uint32_t late;     /* those of them that such a writer did not wait for */
     uint32_t barrier;  /* writers that wait for fills to end, or write */
     bool writing;      /* one of them writes */
+    bool writer_late;  /* and another gave up waiting for it */
 };
 
 struct tc_l1;

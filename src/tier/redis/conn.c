@@ -93,11 +93,14 @@ void tc_conn_add_doubt(struct tc_conn *c)
     atomic_fetch_add(&c->env->doubts, 1);
 }
 
-void tc_conn_end_doubt(struct tc_conn *c)
+bool tc_conn_end_doubt(struct tc_conn *c, const struct tc_call *call)
 {
+    if (call->kind != TC_CALL_SET || !tc_call_is_abandoned(call))
+        return false;
     tc_assert(c->doubts > 0);
     c->doubts--;
     atomic_fetch_sub(&c->env->doubts, 1);
+    return true;
 }
 
 bool tc_conn_in_reply(const struct tc_conn *c)
@@ -111,8 +114,8 @@ bool tc_conn_in_reply(const struct tc_conn *c)
  * a newer connection, what must not be overtaken. To look and to write are two steps, though: the write that is under
  * way while a caller gives up may still carry the rest of its command, even all of it. That one cannot be helped, and
  * is why the caller is told that the result is not known; the leader passes the pipe's lock, under which calls are
- * abandoned, before its next write, so there is no second one. Nothing can be written behind such a call either; those
- * in front of it are still answered, and the connection, which drains, ends with the last of them. */
+ * abandoned, before its next write, so there is no second one. Behind a call that is half written nothing can be
+ * written either: the connection drains; one of which nothing was written is taken out by the leader. */
 static bool may_write(const struct tc_conn *c)
 {
     return c->unsent != NULL && !tc_call_is_abandoned(c->unsent);

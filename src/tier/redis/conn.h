@@ -62,9 +62,10 @@ void tc_conn_untake(struct tc_conn *c, struct tc_call *call);
 void tc_conn_flush(struct tc_conn *c);
 /* Writes what can be written, waits until until_ms for something to come, reads and decodes what is there. */
 enum tc_conn_state tc_conn_exchange(struct tc_conn *c, int64_t until_ms);
-/* Under the pipe's lock: a SET in flight may run at any time; it was answered, or nothing of it was written. */
+/* Under the pipe's lock: a SET in flight may run at any time from now on; call, if it is one that was abandoned, does
+ * not any more, since it was answered or nothing of it was written: true. */
 void tc_conn_add_doubt(struct tc_conn *c);
-void tc_conn_end_doubt(struct tc_conn *c);
+bool tc_conn_end_doubt(struct tc_conn *c, const struct tc_call *call);
 /* True when bytes of an answer to the first call in flight have come. */
 bool tc_conn_in_reply(const struct tc_conn *c);
 

@@ -15,6 +15,12 @@ void tc_redis_report(struct tc_redis_env *env, int level, int status, const char
     env->host->report(env->host->host, level, status, text);
 }
 
+const void *tc_redis_this_thread(void)
+{
+    static _Thread_local char here;
+    return &here;
+}
+
 int tc_redis_health(const struct tc_redis_env *env)
 {
     unsigned h = atomic_load_explicit(&env->health, memory_order_relaxed);

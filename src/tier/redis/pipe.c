@@ -14,7 +14,7 @@
  * be written behind it: it takes no new calls, those that wait for answers are still served, the last of them closes
  * it, and calls of which nothing was written are run on the next one. An abandoned SET may run as long as its
  * connection is open. Until it is answered or the connection closed, by a reset that leaves nothing to be sent again,
- * no DEL goes out on any other.
+ * no DEL is queued on any other.
  *
  * Locking: p->lock is held for a few list operations at a time; no I/O, callback, wake-up or free of a value happens
  * under it. The leader alone uses everything of the connection that is not marked as under the lock; the lead passes
@@ -130,8 +130,7 @@ static void finish_answered_locked(struct tc_pipe *p, struct tc_conn *c, const s
         c->suspect = false;
     }
     for (struct tc_call *call = tc_calls_pop(&c->ended); call != NULL; call = tc_calls_pop(&c->ended)) {
-        if (call->kind == TC_CALL_SET && tc_call_is_abandoned(call))
-            tc_conn_end_doubt(c);
+        a->resolved |= tc_conn_end_doubt(c, call);
         finish_locked(p, call, own, a);
     }
 }
@@ -173,6 +172,8 @@ static void drain_locked(struct tc_pipe *p, struct tc_conn *c, bool awaited, str
     tc_lock_assert_held(&p->lock);
     if (!detach_locked(p, c, awaited))
         return;
+    if (awaited)
+        atomic_store_explicit(&p->env->proven, true, memory_order_relaxed);
     a->detached = true;
     a->why = TC_CONN_TIMEOUT;
 }
@@ -205,7 +206,7 @@ static bool withdraw_locked(struct tc_pipe *p, struct tc_conn *c, struct tc_call
     tc_lock_assert_held(&p->lock);
     tc_redis_count(&p->env->counters, TC_REDIS_err_timeout, call->command.n_commands);
     call->status = CACHE_E_TIMEOUT;
-    c->suspect = true;
+    c->suspect = c->owed_since_ms != INT64_MAX;
     if (owes_too_long_locked(p, c))
         drain_locked(p, c, false, a);
     if (tc_calls_remove(&c->queue, call))
@@ -228,8 +229,7 @@ static void clear_the_way_locked(struct tc_pipe *p, struct tc_conn *c, const str
     struct tc_call *stuck;
     while ((stuck = c->unsent) != NULL && tc_call_is_abandoned(stuck) && stuck->sent == 0) {
         tc_conn_untake(c, stuck);
-        if (stuck->kind == TC_CALL_SET)
-            tc_conn_end_doubt(c);
+        tc_conn_end_doubt(c, stuck);
         tc_calls_push(&a->trash, stuck);
     }
     if (stuck == NULL || !tc_call_is_abandoned(stuck))
@@ -237,6 +237,7 @@ static void clear_the_way_locked(struct tc_pipe *p, struct tc_conn *c, const str
     drain_locked(p, c, was_useful_locked(p, c), a);
     for (struct tc_call *call = stuck->next; call != NULL; call = stuck->next) {
         tc_conn_untake(c, call);
+        tc_conn_end_doubt(c, call);
         tc_calls_push(&c->queue, call);
     }
     for (struct tc_call *call = tc_calls_pop(&c->queue); call != NULL; call = tc_calls_pop(&c->queue)) {
@@ -400,11 +401,9 @@ static bool leave_hung_conn_locked(struct tc_pipe *p, struct tc_aftermath *a)
 {
     tc_lock_assert_held(&p->lock);
     struct tc_conn *c = p->conn;
-    if (c == NULL || !owes_too_long_locked(p, c))
+    if (c == NULL || c->leader == NULL || !owes_too_long_locked(p, c)) /* no leader: nobody has looked */
         return false;
     drain_locked(p, c, was_useful_locked(p, c), a);
-    if (c->leader == NULL)
-        hand_over_locked(p, c, a); /* to nobody: that closes it */
     return true;
 }
 
@@ -412,7 +411,8 @@ static bool leave_hung_conn_locked(struct tc_pipe *p, struct tc_aftermath *a)
 static struct tc_conn *join_locked(struct tc_pipe *p, struct tc_call *call, int64_t until_ms)
 {
     tc_lock_assert_held(&p->lock);
-    while (p->conn == NULL && p->awaited) {
+    bool may_wait = atomic_load_explicit(&p->env->maintainer, memory_order_relaxed) != tc_redis_this_thread();
+    while (p->conn == NULL && p->awaited && may_wait) {
         int64_t now_ms = tc_mono_ms();
         if (now_ms >= until_ms) {
             call->status = CACHE_E_TIMEOUT;
@@ -448,6 +448,7 @@ int tc_pipe_run(struct tc_pipe *p, struct tc_call **call_ref, int64_t until_ms)
     struct tc_conn *c = join_locked(p, call, until_ms);
     if (c != NULL && c->leader == NULL) {
         c->leader = call;
+        c->suspect = false;
         leads = true;
     }
     tc_lock_release(&p->lock);

@@ -371,6 +371,7 @@ static int redis_health(void *ctx)
 static int64_t redis_maintain(void *ctx)
 {
     struct tc_redis *r = ctx;
+    atomic_store_explicit(&r->env.maintainer, tc_redis_this_thread(), memory_order_relaxed);
     return tc_supervisor_run(&r->supervisor);
 }
 

@@ -51,6 +51,6 @@ void tc_settle(struct tc_redis_env *env, struct tc_aftermath *a)
         tc_event_set(&a->successor->event);
     for (struct tc_call *call = tc_calls_pop(&a->trash); call != NULL; call = tc_calls_pop(&a->trash))
         tc_call_free(call);
-    if (a->detached)
+    if (a->detached || a->resolved)
         env->host->wake(env->host->host);
 }

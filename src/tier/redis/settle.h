@@ -10,6 +10,7 @@ struct tc_aftermath {
     struct tc_calls trash;     /* abandoned, and now answered or lost: free them */
     struct tc_conn *close;     /* nobody is in it any more: free it */
     bool detached;             /* new callers have no connection: wake the supervisor */
+    bool resolved;             /* a doubt is over: what was refused for it can be tried again */
     enum tc_conn_state why;    /* of detached and close */
     const char *reason;        /* of why, if it is TC_CONN_PROTOCOL; static */
 };
