@@ -88,6 +88,27 @@ static void one_callers_impatience_costs_the_others_nothing(void **state)
     assert_true(tt_rig_close(rig));
 }
 
+/* The answer came long ago; it is only that nobody was there to read it. */
+static void an_answer_that_nobody_has_read_yet_is_not_owed(void **state)
+{
+    struct tt_rig *rig = start_with_names();
+    unsigned slow = 0;
+    char text[TT_RIG_TEXT];
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        tt_redis_fault(rig->server, &(struct tt_redis_fault){.command = "GET", .times = 1, .stall = true});
+        int64_t began_ms = tt_mono_ms();
+        assert_true(tt_rig_get(rig, "zero", 5, text) < 0);
+        slow += tt_mono_ms() - began_ms >= OWED_MS;
+        tt_redis_clear(rig->server);
+        tt_redis_release(rig->server);
+        tt_assert_soon(tt_mono_ms() - began_ms >= 2 * OWED_MS);
+        assert_true(tt_rig_recovers(rig, "one", "one"));
+    }
+    assert_true(tt_redis_seen(rig->server).connections <= 1 + slow);
+    assert_true(tt_rig_close(rig));
+}
+
 /* FAULTS 11: an answer that is owed for too long is a sign of worse. */
 static void a_server_that_owes_an_answer_for_too_long_is_left(void **state)
 {
@@ -291,6 +312,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_callers_impatience_costs_the_others_nothing),
+        cmocka_unit_test(an_answer_that_nobody_has_read_yet_is_not_owed),
         cmocka_unit_test(a_server_that_owes_an_answer_for_too_long_is_left),
         cmocka_unit_test(who_waits_behind_half_a_command_goes_on_on_the_next_connection),
         cmocka_unit_test(no_deletion_overtakes_a_set_that_is_still_unanswered),
