@@ -2,6 +2,7 @@
 #
 #   make                      the library, static and shared          make test       everything, and run it
 #   make lib examples bench   only those (bench also runs)            make fuzz       with clang, FUZZ_SECONDS each
+#   make bench-hit            hit ratios of the eviction policies, with the traces of the directory TC_TRACES
 #   make install uninstall    PREFIX LIBDIR INCLUDEDIR PKGCONFIGDIR MANDIR DESTDIR
 #   SAN=address,undefined     a sanitizer build, in a directory of its own (or SAN=thread)
 #   WERROR=1 V=1              warnings are errors; show the commands
@@ -80,15 +81,33 @@ TEST_MAIN := $(sort $(foreach d,$(TEST_DIRS),$(wildcard test/$(d)/test_*.c)) $(w
 TEST_FUZZ := $(sort $(wildcard test/fuzz/fuzz_*.c))
 TEST_HELP := $(filter-out $(TEST_MAIN),$(sort $(foreach d,fake $(TEST_DIRS),$(wildcard test/$(d)/*.c))))
 
-BENCH_MAIN := $(sort $(wildcard test/bench/*.c))
-BENCH_HELP := $(sort $(wildcard test/bench/*/*.c))
+# A peer whose package is not installed is left out of the benchmarks, which say so when they run.
+PEER_GLIB_SRC := glib_lru.c
+PEER_GLIB_PC  := glib-2.0
+PEER_TBB_SRC  := tbb_map.cc tbb_lru.cc
+PEER_TBB_PC   := tbb
+PEER_CK_SRC   := ck_table.c
+PEER_CK_PC    := ck
+PEER_URCU_SRC := urcu_table.c
+PEER_URCU_PC  := liburcu-memb liburcu-cds
+has_packages = $(shell pkg-config --exists $(1) 2> /dev/null && echo yes)
+has_cxx      = $(shell command -v $(firstword $(CXX)) 2> /dev/null)
+PEERS         := $(foreach p,GLIB CK URCU $(if $(has_cxx),TBB),$(if $(call has_packages,$(PEER_$(p)_PC)),$(p)))
+PEER_PACKAGES := $(foreach p,$(PEERS),$(PEER_$(p)_PC))
+PEER_CPPFLAGS := $(PEERS:%=-DTT_HAVE_%) $(if $(PEERS),$(shell pkg-config --cflags $(PEER_PACKAGES)))
+PEER_LIBS     := $(if $(PEERS),$(shell pkg-config --libs $(PEER_PACKAGES))) $(if $(filter TBB,$(PEERS)),-lstdc++)
+
+# bench_hit needs traces, and minutes: it has a goal of its own.
+BENCH_MAIN := $(filter-out test/bench/bench_hit.c,$(sort $(wildcard test/bench/*.c)))
+BENCH_HELP := $(sort $(wildcard test/bench/common/*.c test/bench/hit/*.c)) $(addprefix test/bench/peers/, \
+                bare_table.c hiredis_conn.c peers.c uthash_lru.c $(foreach p,$(PEERS),$(PEER_$(p)_SRC)))
 
 # Every examples/NAME.c is a program; examples/demo*.c together, or a folder's files together, are one.
 DEMO_SRC    := $(sort $(wildcard examples/demo*.c examples/demo/*.c))
 EXAMPLE_SRC := $(filter-out $(DEMO_SRC),$(sort $(wildcard examples/*.c)))
 
 # obj/ is what is installed and measured (NDEBUG), dbg/ the same sources with their assertions, for the tests.
-obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(patsubst %.cc,$(BUILD)/obj/%.o,$(1)))
 dbg = $(patsubst %.c,$(BUILD)/dbg/%.o,$(1))
 
 STATIC  := $(BUILD)/libtiercache.a
@@ -100,7 +119,7 @@ EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(EXAMPLE_SRC)) $(if $(DEMO_SRC),$(BUILD)/
 
 # ---- goals ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all lib examples tests test bench bench-programs bench-smoke fuzz fuzz-programs abi-check \
+.PHONY: all lib examples tests test bench bench-programs bench-smoke bench-hit fuzz fuzz-programs abi-check \
         install uninstall clean print-version FORCE
 
 all: lib
@@ -118,12 +137,18 @@ test: lib examples tests
 
 bench-programs: $(BENCH_PROGRAMS)
 
+# Every program runs, whatever the gates of those before it said. The rows are in PROGRAM.tsv beside the program.
 bench: bench-programs
-	$(Q)set -e; for p in $(BENCH_PROGRAMS); do printf '== %s\n' "$${p##*/}"; "$$p" $(BENCH_ARGS); done
+	$(Q)rc=0; for p in $(BENCH_PROGRAMS); do printf '== %s\n' "$${p##*/}"; "$$p" --out "$$p.tsv" $(BENCH_ARGS) || rc=1; \
+	    done; exit $$rc
 
 # A few milliseconds a measurement: shows that the programs run, not how fast anything is.
 bench-smoke: bench-programs
 	$(Q)set -e; for p in $(BENCH_PROGRAMS); do TC_BENCH_SMOKE=1 "$$p"; done
+
+TC_TRACES ?= ../shared/traces
+bench-hit: $(BUILD)/bench/bench_hit
+	$(Q)TC_TRACES='$(TC_TRACES)' '$<' $(BENCH_ARGS)
 
 print-version:
 	@echo $(VERSION)
@@ -144,6 +169,9 @@ $(BUILD)/flags.stamp: FORCE
 $(BUILD)/sources.stamp: FORCE
 	$(call write_if_changed,$(SRC) $(TEST_HELP) $(BENCH_HELP) $(DEMO_SRC) $(VERSION))
 
+$(BUILD)/peers.stamp: FORCE
+	$(call write_if_changed,$(PEER_CPPFLAGS) $(PEER_LIBS))
+
 $(BUILD)/paths.stamp: FORCE
 	$(call write_if_changed,$(PREFIX) $(LIBDIR) $(INCLUDEDIR) $(SYMBOL_PREFIX) $(VERSION))
 
@@ -151,6 +179,8 @@ $(BUILD)/paths.stamp: FORCE
 
 $(BUILD)/obj/src/%.o $(BUILD)/dbg/src/%.o: TREE_CPPFLAGS += -Isrc
 $(BUILD)/obj/test/%.o $(BUILD)/dbg/test/%.o: TREE_CPPFLAGS += -Isrc -Itest -Itest/fake -Itest/suite
+$(BUILD)/obj/test/bench/%.o: TREE_CPPFLAGS += -Itest/bench
+$(BUILD)/obj/test/bench/peers/%.o: TREE_CPPFLAGS += $(PEER_CPPFLAGS)
 $(BUILD)/obj/%: ASSERTIONS := -DNDEBUG
 $(BUILD)/dbg/%: ASSERTIONS := -UNDEBUG
 
@@ -165,6 +195,13 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags.stamp
 
 $(BUILD)/dbg/%.o: %.c $(BUILD)/flags.stamp
 	$(compile)
+
+# Some peers are C++. The same flags, so that they are optimised like everything else.
+$(BUILD)/obj/%.o: %.cc $(BUILD)/flags.stamp
+	$(call say,CXX,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CXX) $(TC_CPPFLAGS) $(TREE_CPPFLAGS) $(CPPFLAGS) -Wall -Wextra $(if $(WERROR),-Werror) $(CFLAGS) \
+	    $(filter-out -std=%,$(TC_CFLAGS)) -std=c++17 $(ASSERTIONS) -MMD -MP -c -o $@ $<
 
 # ---- the library ----------------------------------------------------------------------------------------------------
 
@@ -245,10 +282,11 @@ $(BUILD)/test/fuzz/%: $(BUILD)/dbg/test/fuzz/%.o $(if $(FUZZ_ENGINE),,$(BUILD)/d
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LINK) $(FUZZ_ENGINE) -o $@ $^ $(TC_LIBS) -lm $(LIBS)
 
+$(BUILD)/obj/test/bench/peers/peers.o: $(BUILD)/peers.stamp
 $(BUILD)/bench/%: $(BUILD)/obj/test/bench/%.o $(BUILD)/obj/support.a $(BUILD)/obj/internals.a
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(LINK) -o $@ $^ $(TC_LIBS) -lm $(LIBS)
+	$(Q)$(LINK) -o $@ $^ -Wl,--as-needed $(PEER_LIBS) $(TC_LIBS) -lm $(LIBS)
 
 fuzz-programs: $(FUZZ_PROGRAMS)
 

@@ -168,7 +168,7 @@ static void learn_sizes(struct l2 *l)
     char pattern[64];
     size_t key_len = 0;
     tt_bench_key_write(&k, 0);
-    tt_bench_value_fill(v, 0);
+    tt_bench_value_fill(v, sizeof v, 0);
     if (cache_set(l->cache, &l->keys[0], v, sizeof v, NULL) != CACHE_OK)
         tt_bench_die("cache_set failed");
     snprintf(pattern, sizeof pattern, "*%s*", k.text);
@@ -208,7 +208,7 @@ static void load_batch(struct l2 *l, uint32_t first, size_t n)
     memset(it, 0, sizeof it);
     for (size_t i = 0; i < n; i++) {
         uint32_t id = first + (uint32_t)i;
-        tt_bench_value_fill(frames[i], id);
+        tt_bench_value_fill(frames[i], TT_BENCH_VALUE_BYTES, id);
         it[i].key = &l->keys[id];
         it[i].data = frames[i];
         it[i].len = TT_BENCH_VALUE_BYTES;
@@ -254,19 +254,23 @@ static void close_subjects(struct l2 *l)
 
 static void measure_get(struct tt_bench *b, struct l2 *l, unsigned n_threads, double gate)
 {
-    struct tt_bench_result r;
-    struct tt_bench_case c = {"L2 get", n_threads, TT_BENCH_WALL, false, l->server.pid,
-                              {{"hiredis-per-thread", body_peer_get, l}, {"cache_get_copy", body_get, l}}, 2, {0}, 1};
-    tt_bench_run(b, &c, &r);
-    if (gate > 0)
+    static struct tt_bench_result r;
+    struct tt_bench_case c = {.name = "L2 get", .n_threads = n_threads, .clock = TT_BENCH_WALL, .server = l->server.pid,
+                              .subjects = {{.name = "hiredis-per-thread", .body = body_peer_get, .ctx = l},
+                                           {.name = "cache_get_copy", .body = body_get, .ctx = l}},
+                              .n_subjects = 2, .n_references = 1};
+    if (tt_bench_run(b, &c, &r) && gate > 0)
         tt_bench_gate(b, &c, &r, 1, gate);
 }
 
 static void measure_get_many(struct tt_bench *b, struct l2 *l)
 {
-    struct tt_bench_result r;
-    struct tt_bench_case c = {"L2 get of 100 keys (per key)", 1, TT_BENCH_WALL, false, l->server.pid,
-                              {{"hiredis MGET", body_peer_mget, l}, {"cache_get_many", body_get_many, l}}, 2, {0}, 1};
+    static struct tt_bench_result r;
+    struct tt_bench_case c = {.name = "L2 get of 100 keys (per key)", .n_threads = 1, .clock = TT_BENCH_WALL,
+                              .server = l->server.pid,
+                              .subjects = {{.name = "hiredis MGET", .body = body_peer_mget, .ctx = l},
+                                           {.name = "cache_get_many", .body = body_get_many, .ctx = l}},
+                              .n_subjects = 2, .n_references = 1};
     tt_bench_run(b, &c, &r);
 }
 

@@ -13,8 +13,10 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "latency.h"
+
 enum {
-    TT_BENCH_SUBJECTS_MAX = 6,
+    TT_BENCH_SUBJECTS_MAX = 16,
     TT_BENCH_REFERENCES_MAX = 2,
     TT_BENCH_ROUNDS_MAX = 32,
     TT_BENCH_QUALIFYING_MIN = 3 /* fewer qualifying rounds than this: not measured */
@@ -22,9 +24,15 @@ enum {
 
 struct tt_bench {
     bool quick;
-    FILE *rows; /* machine-readable output; NULL = none */
-    int64_t run_ns;
-    unsigned rounds_min, rounds_max;
+    const char *only; /* run the cases whose name has this in it; NULL = all */
+    FILE *rows;       /* machine-readable output; NULL = none */
+    int64_t warm_ns, run_ns; /* the first does not count */
+    int64_t case_ns; /* a case that has taken this long begins no round more */
+    unsigned rounds_max;
+    unsigned rounds_wanted; /* qualifying ones */
+    unsigned rounds_needed; /* with fewer qualifying ones there is no figure */
+    unsigned n_cases; /* that were run */
+    unsigned gates_passed, gates_failed, gates_unmeasured;
     bool failed; /* a gate failed, or a subject answered wrongly */
 };
 
@@ -33,8 +41,10 @@ struct tt_bench_worker {
     unsigned thread; /* from 0 */
     unsigned round;  /* so that each round starts elsewhere in a sequence, every subject at the same place */
     const atomic_bool *stop;
+    struct tt_latency *latency; /* this thread's own; may stay empty */
     uint64_t ops;    /* operations that gave the right answer */
     uint64_t wrong;  /* operations that did not; one is enough to fail the program */
+    uint64_t hits;   /* of ops, those that found what they looked for; only for cases that show hits */
 };
 
 static inline bool tt_bench_goes_on(const struct tt_bench_worker *w)
@@ -60,6 +70,9 @@ struct tt_bench_subject {
     const char *name;
     tt_bench_body_fn *body;
     void *ctx;
+    unsigned n_threads;     /* 0 = the case's */
+    unsigned rounds_wanted; /* qualifying ones; 0 = as the program says. Once it has them it runs no more, unless it
+                               is a reference */
 };
 
 enum tt_bench_clock {
@@ -77,6 +90,7 @@ struct tt_bench_case {
     size_t n_subjects;
     size_t references[TT_BENCH_REFERENCES_MAX]; /* subjects to compare with */
     size_t n_references;
+    bool shows_hits; /* reports hits / ops */
 };
 
 struct tt_bench_ratio {
@@ -86,15 +100,33 @@ struct tt_bench_ratio {
 
 struct tt_bench_figures {
     double ops_per_s, cpu_ns_per_op, server_ns_per_op; /* medians of the qualifying runs, else of all */
+    double hit_ratio;                                  /* likewise */
+    double p50_ns, p99_ns, p999_ns; /* of one operation, all qualifying runs together; 0 = none was timed */
     struct tt_bench_ratio against[TT_BENCH_REFERENCES_MAX];
     unsigned n_qualifying, n_all;
 };
 
-struct tt_bench_result {
-    struct tt_bench_figures of[TT_BENCH_SUBJECTS_MAX];
+struct tt_bench_one_run {
+    double ops_per_s, cpu_ns_per_op, server_ns_per_op, hit_ratio;
+    bool ran, qualifies;
 };
 
-/* Runs a case, prints its table and its rows. A wrong answer sets b->failed. */
-void tt_bench_run(struct tt_bench *b, const struct tt_bench_case *c, struct tt_bench_result *r);
+struct tt_bench_result {
+    struct tt_bench_figures of[TT_BENCH_SUBJECTS_MAX];
+    struct tt_bench_one_run runs[TT_BENCH_ROUNDS_MAX][TT_BENCH_SUBJECTS_MAX];
+    unsigned n_rounds;
+    unsigned n_disturbed; /* more of them, that ended with the first reference's run because that did not count */
+};
+
+/* Whether --only lets a case of that name run: a program asks before it makes what the case needs. */
+bool tt_bench_wants(const struct tt_bench *b, const char *name, unsigned n_threads);
+
+/* Runs a case, prints its table and its rows. A wrong answer sets b->failed. False: --only left it out. */
+bool tt_bench_run(struct tt_bench *b, const struct tt_bench_case *c, struct tt_bench_result *r);
+
+/* Speed of one subject to another, and what an operation of one costs more than one of the other in ns of CPU time;
+ * over the rounds in which both runs qualify. */
+struct tt_bench_ratio tt_bench_compare(const struct tt_bench_result *r, size_t subject, size_t reference);
+struct tt_bench_ratio tt_bench_extra_ns(const struct tt_bench_result *r, size_t subject, size_t reference);
 
 #endif

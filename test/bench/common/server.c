@@ -1,8 +1,9 @@
 /* Starting and stopping a private Redis server.
  *
  * The server dies with the program that started it (PR_SET_PDEATHSIG), also when that is killed; the directory is
- * removed by tt_bench_server_stop(), at the latest when the program exits. The server is always run through a symbolic link named redis-server in that directory:
- * the binary decides by its own name whether it is a server or a checker of dump files. */
+ * removed by tt_bench_server_stop(), at the latest when the program exits. The server is always run through a symbolic
+ * link named redis-server in that directory: the binary decides by its own name whether it is a server or a checker of
+ * dump files. */
 #include "server.h"
 
 #include <fcntl.h>

@@ -1,7 +1,8 @@
 /* Keys, values and pre-generated sequences.
  *
  * Everything is made before the clock starts, so that a timed loop contains the cache and nothing else. The Zipf draw
- * inverts the exact cumulative distribution by binary search: slow, and free of the bias of the usual approximations. */
+ * inverts the exact cumulative distribution by binary search: slow, and without the bias of the usual
+ * approximations. */
 #include "workload.h"
 
 #include <math.h>
@@ -20,23 +21,25 @@ const char *tt_bench_key_part(const struct tt_bench_key *k)
     return k->text + sizeof TT_BENCH_KEY_TYPE;
 }
 
-void tt_bench_value_fill(unsigned char out[TT_BENCH_VALUE_BYTES], uint32_t id)
+uint32_t tt_bench_key_id(const struct tt_bench_key *k)
 {
-    memcpy(out, &id, sizeof id);
-    for (size_t i = sizeof id; i < TT_BENCH_VALUE_BYTES; i++)
-        out[i] = (unsigned char)(id * 31u + i * 7u);
+    return (uint32_t)strtoul(tt_bench_key_part(k), NULL, 10);
+}
+
+void tt_bench_value_fill(unsigned char *out, size_t len, uint32_t id)
+{
+    for (size_t i = 0; i < len; i++)
+        out[i] = (unsigned char)(i * 7u + 1);
+    tt_bench_value_mark(out, len, id);
 }
 
 bool tt_bench_value_is_of(const void *data, size_t len, uint32_t id)
 {
-    unsigned char want[TT_BENCH_VALUE_BYTES];
-    tt_bench_value_fill(want, id);
-    return len == sizeof want && memcmp(data, want, sizeof want) == 0;
-}
-
-bool tt_bench_value_begins_with(const void *data, uint32_t id)
-{
-    return memcmp(data, &id, sizeof id) == 0;
+    unsigned char want[TT_BENCH_VALUE_MAX];
+    if (len > sizeof want)
+        return false;
+    tt_bench_value_fill(want, len, id);
+    return memcmp(data, want, len) == 0;
 }
 
 /* splitmix64 */
@@ -79,6 +82,13 @@ static uint32_t rank_of(const double *cum, uint32_t n_keys, double u)
     return lo;
 }
 
+static uint32_t draw(const double *cum, uint32_t n_keys, double theta, uint64_t *state)
+{
+    if (theta < 0)
+        return 0;
+    return cum != NULL ? rank_of(cum, n_keys, random_unit(state)) : (uint32_t)(random_next(state) % n_keys);
+}
+
 uint32_t *tt_bench_sequence_make(size_t n, uint32_t n_keys, double theta, uint64_t seed)
 {
     /* A prime above every n_keys in use: multiplying by it permutes the ranks modulo n_keys. */
@@ -90,10 +100,8 @@ uint32_t *tt_bench_sequence_make(size_t n, uint32_t n_keys, double theta, uint64
         free(cum);
         return NULL;
     }
-    for (size_t i = 0; i < n; i++) {
-        uint32_t rank = cum != NULL ? rank_of(cum, n_keys, random_unit(&seed)) : (uint32_t)(random_next(&seed) % n_keys);
-        ids[i] = (uint32_t)(rank * scatter % n_keys);
-    }
+    for (size_t i = 0; i < n; i++)
+        ids[i] = (uint32_t)((draw(cum, n_keys, theta, &seed) + 1) * scatter % n_keys);
     free(cum);
     return ids;
 }

@@ -5,8 +5,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define TT_BENCH_VALUE_BYTES 64
+#define TT_BENCH_VALUE_MAX 1024
 #define TT_BENCH_KEY_TYPE "user" /* the keys read user:0000..., 16 to 24 bytes */
 
 struct tt_bench_key {
@@ -14,17 +16,32 @@ struct tt_bench_key {
     char text[31]; /* NUL-terminated */
 };
 
-/* The key of id: the same bytes that tiercache makes of a type named TT_BENCH_KEY_TYPE and the part tt_bench_key_part(k). */
+/* The key of id: the same bytes that tiercache makes of a type named TT_BENCH_KEY_TYPE and the part
+ * tt_bench_key_part(k). */
 void tt_bench_key_write(struct tt_bench_key *k, uint32_t id);
 const char *tt_bench_key_part(const struct tt_bench_key *k);
+uint32_t tt_bench_key_id(const struct tt_bench_key *k);
 
-/* The value of id. Its first four bytes are the id, which is what the timed loops compare. */
-void tt_bench_value_fill(unsigned char out[TT_BENCH_VALUE_BYTES], uint32_t id);
+/* The value of id, of 8 bytes or more: the id, a pattern, the id's complement. The timed loops compare its beginning,
+ * and make a value of another one by writing its two ends. */
+void tt_bench_value_fill(unsigned char *out, size_t len, uint32_t id);
 bool tt_bench_value_is_of(const void *data, size_t len, uint32_t id); /* all bytes */
-bool tt_bench_value_begins_with(const void *data, uint32_t id);       /* the first four */
 
-/* n ids below n_keys, drawn by a Zipf law of exponent theta (0: uniform); the popular ids lie scattered.
- * The same seed gives the same sequence. NULL when out of memory; free() it. */
+static inline bool tt_bench_value_begins_with(const void *data, uint32_t id)
+{
+    return memcmp(data, &id, sizeof id) == 0;
+}
+
+static inline void tt_bench_value_mark(unsigned char *value, size_t len, uint32_t id)
+{
+    uint32_t end = ~id;
+    memcpy(value, &id, sizeof id);
+    memcpy(value + len - sizeof end, &end, sizeof end);
+}
+
+/* n ids below n_keys, drawn by a Zipf law of exponent theta (0: uniform; TT_BENCH_HOT: the most popular id, always);
+ * the popular ids lie scattered. The same seed gives the same sequence. NULL when out of memory; free() it. */
+#define TT_BENCH_HOT (-1.0)
 uint32_t *tt_bench_sequence_make(size_t n, uint32_t n_keys, double theta, uint64_t seed);
 
 #endif

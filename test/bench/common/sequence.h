@@ -1,0 +1,25 @@
+/* The operations of each thread, made beforehand: which keys, in the order of use, as every subject wants them. */
+#ifndef TT_BENCH_SEQUENCE_H
+#define TT_BENCH_SEQUENCE_H
+
+#include "tiercache.h"
+#include "workload.h"
+
+enum { TT_THREADS_MAX = 4 };
+
+struct tt_sequence {
+    size_t n; /* of each thread */
+    uint32_t n_keys;
+    double theta;       /* as of tt_bench_sequence_make() */
+    unsigned n_threads; /* that have theirs */
+    uint32_t *ids[TT_THREADS_MAX];
+    struct tt_bench_key *keys[TT_THREADS_MAX];  /* of ids; TT_BENCH_AHEAD more than n, as all that follow */
+    struct cache_key *prebuilt[TT_THREADS_MAX]; /* of ids, for tiercache */
+};
+
+/* Makes what n_threads threads need and is not there yet. Before the first call s is zeroed but for n, n_keys and
+ * theta. Ends the program when out of memory. */
+void tt_sequence_need(struct tt_sequence *s, const struct cache_type *t, unsigned n_threads);
+void tt_sequence_free(struct tt_sequence *s);
+
+#endif
