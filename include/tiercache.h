@@ -289,8 +289,8 @@ TIERCACHE_API int cache_type_check(const struct cache_type_opts *o, char *err, s
 TIERCACHE_API int cache_type_register(struct cache *c, const struct cache_type_opts *o, struct cache_type **out);
 
 /* Replaces the policy of t while it is in use. o->name may be NULL or t's name. Entries already stored keep their
- * TTL; quotas hold from the next store on. On failure the old policy stays and err names the field. Does not block.
- * Returns CACHE_OK, CACHE_E_ABI, CACHE_E_NOMEM. */
+ * TTL; quotas hold from the next store on, a new max_stale_ms at once. On failure the old policy stays and err names
+ * the field. Does not block. Returns CACHE_OK, CACHE_E_ABI, CACHE_E_NOMEM. */
 TIERCACHE_API int cache_type_update(struct cache_type *t, const struct cache_type_opts *o, char *err, size_t err_cap);
 
 /* Finds a registered type. Does not block. Returns CACHE_OK, CACHE_E_NOT_FOUND. */

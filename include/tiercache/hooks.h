@@ -148,16 +148,29 @@ struct cache_ttl_ops {
 
 /* The order in which entries of one stripe leave L1. Each entry carries node_bytes for the policy's own use, each
  * order (a stripe's entries, or those of one type with a quota in a stripe) state_bytes; both start as zeros and are
- * 8-byte aligned. Orders are independent of each other.
- * Locking: in this version every slot is called with the stripe's lock held, whatever the flags: it must not block,
- * allocate, or call the cache. Unknown flags are refused. */
+ * 8-byte aligned. A node that was removed may be inserted again, into another order, as it is. Orders are independent
+ * of each other. Nodes do not move while they are inserted.
+ * Locking: every slot is called with the stripe's lock held (when the cache is closed, with nobody else there), except
+ * hit() where the flags say otherwise: it must not block or call the cache, and allocate only through env. Unknown
+ * flags are refused. */
 enum {
-    CACHE_EVICT_LOCKED_HITS = 1u << 0, /* hit() needs that lock. Set it unless hit() only does relaxed atomic loads and
-                                          stores on the node: a later version may call hit() without the lock, from any
-                                          thread, also at once with the other slots, where this is not set */
-    CACHE_EVICT_LAZY_HITS = 1u << 1 /* hit() is left out for entries inserted or hit within the last quarter of the
-                                       stripe's entries, and, in orders of no one type, while more than a quarter
-                                       of l1_bytes was never used: cheaper, and enough for an order by recency */
+    CACHE_EVICT_LOCKED_HITS = 1u << 0, /* hit() needs the stripe's lock: each hit then waits for it. Without this flag
+                                          hit() is called with no lock and a state of NULL, from any thread, also at
+                                          once with the other slots and with itself on the same node: it may only do
+                                          relaxed atomic loads and stores on the node. It may come a moment after
+                                          remove() */
+    CACHE_EVICT_STAMPED_HITS = 1u << 1 /* hit() is not called. The node begins with a uint8_t that a hit sets to the
+                                          present stamp (1 to 255; see tick), with no lock, unless it is that already.
+                                          The policy sets it to 0 when it likes, in insert() at least, and reads it as a
+                                          relaxed atomic.
+                                          Not together with CACHE_EVICT_LOCKED_HITS */
+};
+
+/* What an order gets when it begins; valid until end(). Memory counts in the cache's l1_bytes. */
+struct cache_evict_env {
+    void *ctx;
+    void *(*alloc)(void *ctx, size_t n);        /* NULL when out of memory, or when L1 has no room for it now */
+    void (*free)(void *ctx, void *p, size_t n); /* n as asked for; p not NULL */
 };
 
 struct cache_evict_ops {
@@ -166,11 +179,22 @@ struct cache_evict_ops {
     const char *name;
     size_t state_bytes; /* at most 4,096 */
     size_t node_bytes;  /* at most 256 */
+    void (*begin)(void *state, const struct cache_evict_env *env); /* optional: before any other slot */
+    void (*end)(void *state);                /* optional: the last call; every node has been removed */
     void (*insert)(void *state, void *node, uint64_t hash, size_t bytes); /* required */
-    void (*hit)(void *state, void *node);                                 /* required */
+    void (*hit)(void *state, void *node);    /* required, except with CACHE_EVICT_STAMPED_HITS */
     void (*remove)(void *state, void *node); /* required; it was inserted and not removed */
-    void *(*victim)(void *state);            /* required; a node to evict next, still inserted; NULL = empty */
+    void *(*victim)(void *state);            /* required; a node to evict next, still inserted; NULL = empty. May be
+                                                called again without the node having been removed */
+    void (*tick)(void *state, uint8_t stamp); /* optional: the stamp that hits set from now on. It goes round from 255
+                                                to 1, a step after some 64th of the entries was stored or some 16th was
+                                                hit. Not called in a stripe without quotas while more than a quarter of
+                                                l1_bytes was never used: until then hits are not told */
 };
+
+/* A policy that the library brings, for cache_opts.evict: "lru" (the default), "lru-exact", "sieve", "s3-fifo", "lfu",
+ * "w-tinylfu". Static; needs no cache. Does not block. Returns NULL if there is none of that name; name may be NULL. */
+TIERCACHE_API const struct cache_evict_ops *cache_evict_policy(const char *name);
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,7 @@
 #include "api/options.h"
 #include "api/values.h"
 #include "tier/batch.h"
+#include "tier/hit.h"
 
 /* ---- get ---- */
 
@@ -14,17 +15,18 @@ int cache_get(struct cache *c, const struct cache_key *k, const struct cache_cal
     if (v == NULL)
         return CACHE_E_INVALID;
     memset(v, 0, sizeof *v);
-    int rc = tc_cache_enter_key(c, k, &t);
+    struct tc_reader *me;
+    int rc = tc_cache_enter_key_as(c, k, &t, &me);
     if (rc != CACHE_OK)
         return rc;
     rc = tc_options_call(o, &call);
     if (rc == CACHE_OK) {
         struct tc_read_opts opts = { call.flags, call.timeout_ms, call.ticket };
         struct tc_outcome out;
-        tc_read(c, &t, &opts, &out);
+        tc_read(c, me, &t, &opts, &out);
         rc = tc_values_give(c, &out, v);
     }
-    tc_cache_leave(c);
+    tc_cache_leave_as(c, me);
     return rc;
 }
 
@@ -38,38 +40,52 @@ static int copy_out(struct cache *c, struct tc_outcome *out, void *buf, size_t c
     if (rc == CACHE_OK && e->len > cap)
         rc = CACHE_E_BUFFER;
     else if (rc == CACHE_OK && e->len > 0)
-        memcpy(buf, e->data, e->len);
+        memcpy(buf, tc_entry_data(e), e->len);
     if (m != NULL && rc != CACHE_ABSENT) {
-        struct tc_l1_copied fields = tc_values_fields(e);
-        tc_values_meta(c, &fields, out->tier, out->flags, m);
+        struct tc_l1_copied fields = tc_l1_fields(e);
+        tc_values_meta(tc_clock_coarse_ms(&c->clock), &fields, out->tier, out->flags, m);
     }
     tc_l1_release(&c->l1, e);
     return rc;
 }
 
-static int get_copy(struct cache *c, const struct tc_target *t, void *buf, size_t cap, struct cache_meta *m)
+/* Whatever tc_hit_copy() left alone. */
+static __attribute__((noinline)) int get_copy(struct cache *c, const struct cache_key *k, void *buf, size_t cap,
+                                              struct cache_meta *m)
 {
+    struct tc_target t;
+    struct tc_reader *me;
     struct tc_outcome out;
     struct tc_l1_copied copied;
-    if (tc_read_copy(c, t, buf, cap, &copied, &out)) {
-        if (out.status == CACHE_OK && m != NULL)
-            tc_values_meta(c, &copied, CACHE_TIER_L1, 0, m);
-        return out.status;
-    }
-    return copy_out(c, &out, buf, cap, m);
+    int rc = tc_cache_enter_key_as(c, k, &t, &me);
+    if (rc != CACHE_OK)
+        return rc;
+    rc = tc_read_copy(c, me, &t, buf, cap, &copied, &out);
+    if (rc == TC_READ_PINNED)
+        rc = copy_out(c, &out, buf, cap, m);
+    else if (rc == CACHE_OK && m != NULL)
+        tc_values_meta(tc_clock_coarse_ms(&c->clock), &copied, CACHE_TIER_L1, 0, m);
+    tc_cache_leave_as(c, me);
+    return rc;
+}
+
+static __attribute__((noinline)) int get_copy_with_meta(struct cache *c, const struct cache_key *k, void *buf,
+                                                        size_t cap, struct cache_meta *m)
+{
+    struct tc_l1_copied copied;
+    if (!tc_hit_copy(c, k, buf, cap, &copied))
+        return get_copy(c, k, buf, cap, m);
+    tc_values_meta(copied.now_ms, &copied, CACHE_TIER_L1, 0, m);
+    return CACHE_OK;
 }
 
 int cache_get_copy(struct cache *c, const struct cache_key *k, void *buf, size_t cap, struct cache_meta *m)
 {
-    struct tc_target t;
     if (buf == NULL && cap > 0)
         return CACHE_E_INVALID;
-    int rc = tc_cache_enter_key(c, k, &t);
-    if (rc != CACHE_OK)
-        return rc;
-    rc = get_copy(c, &t, buf, cap, m);
-    tc_cache_leave(c);
-    return rc;
+    if (m != NULL)
+        return get_copy_with_meta(c, k, buf, cap, m);
+    return tc_hit_copy(c, k, buf, cap, NULL) ? CACHE_OK : get_copy(c, k, buf, cap, NULL);
 }
 
 /* ---- set ---- */

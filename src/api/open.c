@@ -83,8 +83,6 @@ static int open_parts(struct cache *c, const struct cache_opts *o, char *err, si
         return tc_options_refuse(err, err_cap, CACHE_E_SYSTEM, "the system gives no entropy or memory");
     c->id |= 1; /* 0 means none in tickets */
     int rc = tc_l1_init(&c->l1, o->l1_bytes, o->l1_stripes, o->evict, &c->alloc, &c->clock);
-    if (rc == CACHE_E_INVALID)
-        return tc_options_refuse(err, err_cap, rc, "evict: state_bytes: in all stripes more than half of l1_bytes");
     if (rc == CACHE_OK)
         rc = tc_flights_init(&c->flights, &c->alloc);
     if (rc != CACHE_OK)
@@ -228,17 +226,10 @@ int cache_open(const struct cache_opts *o, struct cache **out, char *err, size_t
 
 /* ---- closing ---- */
 
-static int64_t calls_under_way(struct cache *c)
-{
-    int64_t n = 0;
-    for (size_t i = 0; i < TC_CALL_SHARDS; i++)
-        n += atomic_load(&c->calls[i].n);
-    return n;
-}
-
 static bool is_quiet(struct cache *c)
 {
-    return calls_under_way(c) == 0 && tc_l1_pin_count(&c->l1) == 0;
+    tc_readers_settle(&c->l1.readers); /* see tc_cache_enter_as() */
+    return tc_readers_calls(&c->l1.readers) == 0 && tc_l1_pin_count(&c->l1) == 0;
 }
 
 static bool is_replayed(struct cache *c)

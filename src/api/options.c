@@ -96,13 +96,15 @@ static int check_numbers(const struct cache_opts *o, char *err, size_t err_cap)
     return CACHE_OK;
 }
 
-#define EVICT_FLAGS ((uint32_t)(CACHE_EVICT_LOCKED_HITS | CACHE_EVICT_LAZY_HITS))
+#define EVICT_FLAGS ((uint32_t)(CACHE_EVICT_LOCKED_HITS | CACHE_EVICT_STAMPED_HITS))
 #define BACKEND_CAPABILITIES ((uint32_t)(CACHE_BACKEND_CAP_SHARED | CACHE_BACKEND_CAP_TTL))
 
 static bool evict_is_good(const struct cache_evict_ops *e)
 {
-    return e->abi == CACHE_HOOKS_ABI && (e->flags & ~EVICT_FLAGS) == 0 && e->name != NULL && e->insert != NULL &&
-           e->hit != NULL && e->remove != NULL && e->victim != NULL;
+    bool stamped = e->flags & CACHE_EVICT_STAMPED_HITS, locked = e->flags & CACHE_EVICT_LOCKED_HITS;
+    return e->abi == CACHE_HOOKS_ABI && (e->flags & ~EVICT_FLAGS) == 0 && !(stamped && locked) && e->name != NULL &&
+           e->insert != NULL && (e->hit != NULL || stamped) && (e->node_bytes > 0 || !stamped) && e->remove != NULL &&
+           e->victim != NULL;
 }
 
 static bool backend_is_good(const struct cache_backend_ops *b)

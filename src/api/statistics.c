@@ -84,6 +84,8 @@ static void gather(struct cache *c, const struct cache_type *t, struct cache_sta
     }
     for (size_t i = 0; i < n; i++)
         tc_stats_sum(sets[i], s);
+    for (size_t id = t != NULL ? t->id : 0; id < TC_READER_COUNTS; id += t != NULL ? TC_READER_COUNTS : 1)
+        s->l1_hits += tc_readers_counted(&c->l1.readers, id);
     tc_stats_latencies(sets, n, s);
     add_l1(c, t, s);
 }

@@ -45,6 +45,9 @@ static int register_locked(struct cache *c, const char *name, const struct tc_po
     int rc = tc_type_open(c, &c->alloc, &c->encoder, name, count, p, &t);
     if (rc != CACHE_OK)
         return rc;
+    tc_l1_know(&c->l1, t);
+    if (t->id < TC_READER_COUNTS && !c->l1.locked_hits)
+        tc_type_make_simple(t);
     t->next = c->types.first;
     c->types.first = t;
     c->types.by_id[count] = t;

@@ -3,20 +3,13 @@
 
 #include <string.h>
 
-struct tc_l1_copied tc_values_fields(const struct tc_entry *e)
-{
-    return (struct tc_l1_copied){ e->flags, e->len, e->made_ms, e->taken_ms, e->fresh_until_ms };
-}
-
 static int64_t not_negative(int64_t ms)
 {
     return ms > 0 ? ms : 0;
 }
 
-void tc_values_meta(struct cache *c, const struct tc_l1_copied *e, uint32_t tier, uint32_t flags,
-                    struct cache_meta *m)
+void tc_values_meta(int64_t now_ms, const struct tc_l1_copied *e, uint32_t tier, uint32_t flags, struct cache_meta *m)
 {
-    int64_t now_ms = tc_clock_coarse_ms(&c->clock);
     memset(m, 0, sizeof *m);
     m->len = e->len;
     m->tier = tier;
@@ -35,13 +28,13 @@ int tc_values_give(struct cache *c, struct tc_outcome *out, struct cache_value *
     v->meta.flags = out->flags;
     if (out->entry == NULL)
         return out->status;
-    struct tc_l1_copied fields = tc_values_fields(out->entry);
-    tc_values_meta(c, &fields, out->tier, out->flags, &v->meta);
+    struct tc_l1_copied fields = tc_l1_fields(out->entry);
+    tc_values_meta(tc_clock_coarse_ms(&c->clock), &fields, out->tier, out->flags, &v->meta);
     if (out->status != CACHE_OK) {
         tc_l1_release(&c->l1, out->entry);
         return out->status;
     }
-    v->data = out->entry->data;
+    v->data = tc_entry_data(out->entry);
     v->len = out->entry->len;
     v->pin = out->entry;
     v->reserved[0] = (uint64_t)(uintptr_t)c;

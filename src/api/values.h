@@ -6,8 +6,6 @@
 
 /* Fills v from an outcome, whose pin passes to it with CACHE_OK and is released otherwise. Returns the status. */
 int tc_values_give(struct cache *c, struct tc_outcome *out, struct cache_value *v);
-void tc_values_meta(struct cache *c, const struct tc_l1_copied *e, uint32_t tier, uint32_t flags,
-                    struct cache_meta *m);
-struct tc_l1_copied tc_values_fields(const struct tc_entry *e);
+void tc_values_meta(int64_t now_ms, const struct tc_l1_copied *e, uint32_t tier, uint32_t flags, struct cache_meta *m);
 
 #endif

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "platform/platform.h"
-
 static void *default_alloc(void *ctx, size_t n)
 {
     (void)ctx;
@@ -41,14 +39,12 @@ void tc_free(const struct tc_alloc *a, void *p, size_t n)
         a->ops.free(a->ctx, p, n > 0 ? n : 1);
 }
 
-/* Room to reach the next line, and the address that the allocator gave in the word before it. */
-#define LINE_EXTRA (TC_CACHELINE + sizeof(void *))
-
+/* The address that the allocator gave is in the word before the line. */
 void *tc_alloc_lines(const struct tc_alloc *a, size_t n)
 {
-    if (n > SIZE_MAX - LINE_EXTRA)
+    if (n > SIZE_MAX - TC_ALLOC_LINES_EXTRA)
         return NULL;
-    char *base = tc_alloc_zeroed(a, n + LINE_EXTRA);
+    char *base = tc_alloc_zeroed(a, n + TC_ALLOC_LINES_EXTRA);
     if (base == NULL)
         return NULL;
     char *p = base + sizeof(void *);
@@ -63,7 +59,7 @@ void tc_free_lines(const struct tc_alloc *a, void *p, size_t n)
         return;
     void *base;
     memcpy(&base, (char *)p - sizeof base, sizeof base);
-    tc_free(a, base, n + LINE_EXTRA);
+    tc_free(a, base, n + TC_ALLOC_LINES_EXTRA);
 }
 
 char *tc_strdup(const struct tc_alloc *a, const char *s)

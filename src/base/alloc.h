@@ -2,6 +2,7 @@
 #ifndef TC_BASE_ALLOC_H
 #define TC_BASE_ALLOC_H
 
+#include "platform/platform.h"
 #include "tiercache/hooks.h"
 
 struct tc_alloc {
@@ -14,7 +15,9 @@ extern const struct tc_alloc tc_alloc_default; /* malloc and free */
 void *tc_alloc(const struct tc_alloc *a, size_t n);           /* NULL when out of memory; n 0 is taken as 1 */
 void *tc_alloc_zeroed(const struct tc_alloc *a, size_t n);    /* the same, zeroed */
 void tc_free(const struct tc_alloc *a, void *p, size_t n);    /* n as allocated; p may be NULL */
-/* Zeroed memory that begins on a cache line. The same n goes to tc_free_lines; p may be NULL there. */
+/* Zeroed memory that begins on a cache line; it takes TC_ALLOC_LINES_EXTRA more. The same n goes to tc_free_lines; p
+ * may be NULL there. */
+#define TC_ALLOC_LINES_EXTRA (TC_CACHELINE + sizeof(void *))
 void *tc_alloc_lines(const struct tc_alloc *a, size_t n);
 void tc_free_lines(const struct tc_alloc *a, void *p, size_t n);
 char *tc_strdup(const struct tc_alloc *a, const char *s);     /* NULL when out of memory */

@@ -7,8 +7,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define MARK UINT64_C(0x7469657263616368)
-
 int tc_fork_guard_init(struct tc_fork_guard *g)
 {
     g->page = NULL;
@@ -22,7 +20,7 @@ int tc_fork_guard_init(struct tc_fork_guard *g)
         return 0;
     }
     g->page = p;
-    *g->page = MARK;
+    *g->page = TC_FORK_GUARD_MARK;
     return 0;
 }
 
@@ -33,7 +31,7 @@ void tc_fork_guard_fini(struct tc_fork_guard *g)
     g->page = NULL;
 }
 
-bool tc_fork_guard_is_child(const struct tc_fork_guard *g)
+bool tc_fork_guard_is_other_process(const struct tc_fork_guard *g)
 {
-    return g->page != NULL ? *g->page != MARK : g->pid != getpid();
+    return g->pid != getpid();
 }

@@ -35,6 +35,15 @@ void tc_lock_acquire(struct tc_lock *l)
     l->held = true;
 }
 
+bool tc_lock_try(struct tc_lock *l)
+{
+    if (pthread_mutex_trylock(&l->mutex) != 0)
+        return false;
+    l->holder = pthread_self();
+    l->held = true;
+    return true;
+}
+
 void tc_lock_release(struct tc_lock *l)
 {
     tc_lock_assert_held(l);

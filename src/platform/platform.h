@@ -37,6 +37,10 @@ static inline void tc_lock_acquire(struct tc_lock *l)
 {
     pthread_mutex_lock(&l->mutex);
 }
+static inline bool tc_lock_try(struct tc_lock *l)
+{
+    return pthread_mutex_trylock(&l->mutex) == 0;
+}
 static inline void tc_lock_release(struct tc_lock *l)
 {
     pthread_mutex_unlock(&l->mutex);
@@ -44,6 +48,7 @@ static inline void tc_lock_release(struct tc_lock *l)
 #define tc_lock_assert_held(l) ((void)(l))
 #else
 void tc_lock_acquire(struct tc_lock *l);
+bool tc_lock_try(struct tc_lock *l); /* false: somebody has it */
 void tc_lock_release(struct tc_lock *l);
 bool tc_lock_is_mine(struct tc_lock *l);
 #define tc_lock_assert_held(l) tc_assert(tc_lock_is_mine(l))
@@ -88,6 +93,13 @@ void tc_cancel_restore(int state);
 /* A small number that tells threads apart well enough to spread counters; constant within a thread. */
 unsigned tc_thread_slot(void);
 
+/* ---- barrier.c ---- */
+/* Asks for the asymmetric barrier. False: this system has none. */
+bool tc_barrier_init(void);
+/* A full barrier in every thread of this process that runs: it pairs with a mere compiler barrier there. A few
+ * microseconds, and the other processors are interrupted. False: it did not happen. */
+bool tc_barrier_heavy(void);
+
 /* ---- random.c ---- */
 /* Fills p from getrandom(). 0 or an errno. */
 int tc_random_bytes(void *p, size_t n);
@@ -99,6 +111,11 @@ struct tc_fork_guard {
 };
 int tc_fork_guard_init(struct tc_fork_guard *g); /* 0 or an errno */
 void tc_fork_guard_fini(struct tc_fork_guard *g);
-bool tc_fork_guard_is_child(const struct tc_fork_guard *g);
+#define TC_FORK_GUARD_MARK UINT64_C(0x7469657263616368)
+bool tc_fork_guard_is_other_process(const struct tc_fork_guard *g);
+static inline bool tc_fork_guard_is_child(const struct tc_fork_guard *g)
+{
+    return g->page != NULL ? *g->page != TC_FORK_GUARD_MARK : tc_fork_guard_is_other_process(g);
+}
 
 #endif

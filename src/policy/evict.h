@@ -7,6 +7,14 @@
 #define TC_EVICT_NODE_MAX 256
 #define TC_EVICT_STATE_MAX 4096
 
-extern const struct cache_evict_ops tc_evict_lru;
+extern const struct cache_evict_ops tc_evict_lru;       /* the default */
+extern const struct cache_evict_ops tc_evict_lru_exact; /* "lru-exact" */
+extern const struct cache_evict_ops tc_evict_sieve;     /* "sieve" */
+extern const struct cache_evict_ops tc_evict_s3fifo;    /* "s3-fifo" */
+extern const struct cache_evict_ops tc_evict_lfu;       /* "lfu" */
+extern const struct cache_evict_ops tc_evict_wtinylfu;  /* "w-tinylfu" */
+
+/* The table of that name; NULL: there is none. */
+const struct cache_evict_ops *tc_evict_find(const char *name);
 
 #endif

@@ -7,15 +7,8 @@
 
 #include <string.h>
 
-#define KEY_MAGIC UINT64_C(0x74636b6579303031)
-
 _Static_assert(sizeof(struct tc_key) == sizeof(struct cache_key), "the public struct is this one's shell");
 _Static_assert(_Alignof(struct tc_key) <= _Alignof(struct cache_key), "and aligned for it");
-
-bool tc_key_is_valid(const struct tc_key *k)
-{
-    return k != NULL && k->magic == KEY_MAGIC;
-}
 
 static void free_heap(struct tc_key *k)
 {
@@ -123,7 +116,7 @@ static void take_result(struct tc_key *k, int rc)
 
 void tc_key_init(struct tc_key *k, const struct cache_type *t)
 {
-    k->magic = KEY_MAGIC;
+    k->magic = TC_KEY_MAGIC;
     k->type = t;
     k->heap = NULL;
     k->len = k->cap = k->parts = 0;

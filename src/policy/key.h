@@ -23,7 +23,13 @@ void tc_key_init(struct tc_key *k, const struct cache_type *t);
 void tc_key_part(struct tc_key *k, const void *p, size_t n); /* does nothing once status is set */
 int tc_key_append(struct tc_key *k, const void *p, size_t n);
 void tc_key_fini(struct tc_key *k);
-bool tc_key_is_valid(const struct tc_key *k);
+
+#define TC_KEY_MAGIC UINT64_C(0x74636b6579303031)
+
+static inline bool tc_key_is_valid(const struct tc_key *k)
+{
+    return k != NULL && k->magic == TC_KEY_MAGIC;
+}
 
 static inline const unsigned char *tc_key_data(const struct tc_key *k)
 {

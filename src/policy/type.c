@@ -144,6 +144,13 @@ bool tc_type_is_valid(const struct cache_type *t)
     return t != NULL && t->magic == TYPE_MAGIC;
 }
 
+void tc_type_make_simple(struct cache_type *t)
+{
+    t->simple = true;
+    if (!(tc_type_flags(t) & CACHE_TYPE_NO_L1))
+        atomic_store_explicit(&t->plain_for, t->cache, memory_order_relaxed);
+}
+
 void tc_type_policy(const struct cache_type *t, struct tc_policy *out)
 {
     uint64_t words[TC_POLICY_WORDS], before, after;
@@ -158,13 +165,6 @@ void tc_type_policy(const struct cache_type *t, struct tc_policy *out)
     memcpy(out, words, sizeof *out);
 }
 
-uint64_t tc_type_flags(const struct cache_type *t)
-{
-    /* Acquire: who sees that the type uses L2 sees since when. */
-    return atomic_load_explicit(&t->words[offsetof(struct tc_policy, flags) / sizeof(uint64_t)],
-                                memory_order_acquire);
-}
-
 int64_t tc_type_l2_since(const struct cache_type *t)
 {
     return atomic_load_explicit(&t->l2_since_ms, memory_order_relaxed);
@@ -177,6 +177,9 @@ static void set_policy_locked(struct cache_type *t, const struct tc_policy *p, i
     /* One more than now: what was written in this very millisecond may be from before. */
     if (tc_type_flags(t) & ~p->flags & CACHE_TYPE_NO_L2)
         atomic_store_explicit(&t->l2_since_ms, now_ms + 1, memory_order_relaxed);
+    atomic_store_explicit(&t->max_stale_ms, p->max_stale_ms, memory_order_relaxed);
+    atomic_store_explicit(&t->plain_for, t->simple && !(p->flags & CACHE_TYPE_NO_L1) ? t->cache : NULL,
+                          memory_order_relaxed);
     memcpy(words, p, sizeof *p);
     uint64_t sequence = atomic_load_explicit(&t->sequence, memory_order_relaxed);
     atomic_store_explicit(&t->sequence, sequence + 1, memory_order_relaxed);

@@ -59,6 +59,10 @@ struct cache_type {
     _Atomic uint64_t sequence;  /* odd while a writer is at it */
     _Atomic uint64_t words[TC_POLICY_WORDS];
 
+    bool simple; /* set before it is published: neither its number nor the cache's eviction policy asks for more than
+                    what a hit does as a rule */
+    _Atomic(struct cache *) plain_for; /* its cache, if besides its policy uses L1; else NULL */
+    _Atomic int64_t max_stale_ms; /* the policy's, for those who ask for nothing else */
     _Atomic int64_t l2_since_ms; /* monotonic: when it last came to use L2 after a time without; else INT64_MIN */
     _Atomic uint64_t jitter_state;
     _Atomic uint64_t l1_entries, l1_bytes; /* in use, all stripes */
@@ -72,7 +76,22 @@ void tc_type_close(struct cache_type *t); /* t may be NULL */
 bool tc_type_is_valid(const struct cache_type *t);
 
 void tc_type_policy(const struct cache_type *t, struct tc_policy *out); /* a consistent copy */
-uint64_t tc_type_flags(const struct cache_type *t);                     /* CACHE_TYPE_*, one load */
+/* CACHE_TYPE_*, one load. Acquire: who sees that the type uses L2 sees since when. */
+static inline uint64_t tc_type_flags(const struct cache_type *t)
+{
+    return atomic_load_explicit(&t->words[offsetof(struct tc_policy, flags) / sizeof(uint64_t)], memory_order_acquire);
+}
+/* Whether a hit in c of an entry of that type is the plain case (tier/hit.h). c may be NULL: false. */
+static inline bool tc_type_is_plain_for(const struct cache_type *t, const struct cache *c)
+{
+    return c != NULL && atomic_load_explicit(&t->plain_for, memory_order_relaxed) == c;
+}
+/* Says so, before the type is published. */
+void tc_type_make_simple(struct cache_type *t);
+static inline int64_t tc_type_max_stale_ms(const struct cache_type *t)
+{
+    return atomic_load_explicit(&t->max_stale_ms, memory_order_relaxed);
+}
 /* now_ms on the cache's monotonic clock. */
 void tc_type_set_policy(struct cache_type *t, const struct tc_policy *p, int64_t now_ms);
 /* What lies in L2 from before that moment missed the invalidations of a time in which the type did not use it. */

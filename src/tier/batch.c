@@ -12,15 +12,34 @@ struct pending {
     struct tc_l1_found found;
 };
 
+/* How many look-ups are under way at once: enough to hide the waiting for memory, few enough for all to be there yet. */
+#define AHEAD 16
+
+static void fetch_ahead(struct cache *c, struct tc_reader *me, const struct tc_batch_get *items, size_t n)
+{
+    size_t ahead = n < AHEAD ? n : AHEAD;
+    for (size_t i = 0; i < ahead; i++)
+        tc_l1_prefetch(&c->l1, items[i].target.ref.hash);
+    if (me == NULL)
+        return;
+    tc_reader_enter(&c->l1.readers, me);
+    for (size_t i = 0; i < ahead; i++)
+        tc_l1_prefetch_entry(&c->l1, items[i].target.ref.hash);
+    tc_reader_leave(me);
+}
+
 /* L1 for all; those that L2 is to be asked for go to reads and waiting. Returns how many. */
 static size_t look_in_l1(struct cache *c, struct tc_batch_get *items, size_t n, uint32_t flags,
                          struct tc_l2_read *reads, struct pending *waiting)
 {
     size_t n_reads = 0;
+    struct tc_reader *me = tc_reader_self(&c->l1.readers);
     for (size_t i = 0; i < n; i++) {
         struct tc_l1_found found;
         struct tc_batch_get *it = &items[i];
-        if (it->out.status != CACHE_MISS || tc_read_l1(c, &it->target, &found, &it->out))
+        if (i % AHEAD == 0)
+            fetch_ahead(c, me, it, n - i);
+        if (it->out.status != CACHE_MISS || tc_read_l1(c, me, &it->target, &found, &it->out))
             continue;
         if (tc_cache_uses_l2(c, it->target.type) && !(flags & CACHE_CALL_L1_ONLY)) {
             reads[n_reads] = (struct tc_l2_read){ &it->target, CACHE_E_UNKNOWN, NULL, false };

@@ -2,28 +2,36 @@
  * */
 #include "tier/cache.h"
 
-static struct tc_call_count *my_calls(struct cache *c)
-{
-    return &c->calls[tc_thread_slot() % TC_CALL_SHARDS];
-}
-
-int tc_cache_enter(struct cache *c)
+int tc_cache_enter_as(struct cache *c, struct tc_reader **me)
 {
     if (c == NULL || c->magic != TC_CACHE_MAGIC)
         return CACHE_E_INVALID;
     if (tc_fork_guard_is_child(&c->fork))
         return CACHE_E_FORKED;
-    /* Sequentially consistent, as in cache_close(): either that sees this call, or this call sees closing. */
-    atomic_fetch_add(&my_calls(c)->n, 1);
-    if (!atomic_load(&c->closing))
+    *me = tc_reader_self(&c->l1.readers);
+    tc_readers_add_calls(&c->l1.readers, *me, 1);
+    /* Against the barrier in cache_close(): either that sees this call, or this call sees closing. */
+    tc_readers_fence(&c->l1.readers);
+    if (!atomic_load_explicit(&c->closing, memory_order_relaxed))
         return CACHE_OK;
-    tc_cache_leave(c);
+    tc_cache_leave_as(c, *me);
     return CACHE_E_CLOSED;
+}
+
+int tc_cache_enter(struct cache *c)
+{
+    struct tc_reader *me;
+    return tc_cache_enter_as(c, &me);
+}
+
+void tc_cache_leave_as(struct cache *c, struct tc_reader *me)
+{
+    tc_readers_add_calls(&c->l1.readers, me, -1);
 }
 
 void tc_cache_leave(struct cache *c)
 {
-    atomic_fetch_sub_explicit(&my_calls(c)->n, 1, memory_order_release);
+    tc_cache_leave_as(c, tc_reader_self(&c->l1.readers));
 }
 
 int tc_cache_target(struct cache *c, const struct cache_key *key, struct tc_target *t)
@@ -41,7 +49,7 @@ int tc_cache_target(struct cache *c, const struct cache_key *key, struct tc_targ
     return CACHE_OK;
 }
 
-int tc_cache_enter_key(struct cache *c, const struct cache_key *k, struct tc_target *t)
+int tc_cache_enter_key_as(struct cache *c, const struct cache_key *k, struct tc_target *t, struct tc_reader **me)
 {
     if (c == NULL || c->magic != TC_CACHE_MAGIC)
         return CACHE_E_INVALID;
@@ -49,12 +57,18 @@ int tc_cache_enter_key(struct cache *c, const struct cache_key *k, struct tc_tar
     int key_rc = tc_cache_target(c, k, t);
     if (key_rc == CACHE_OK)
         tc_l1_prefetch(&c->l1, t->ref.hash);
-    int rc = tc_cache_enter(c);
+    int rc = tc_cache_enter_as(c, me);
     if (rc != CACHE_OK)
         return rc;
     if (key_rc != CACHE_OK)
-        tc_cache_leave(c);
+        tc_cache_leave_as(c, *me);
     return key_rc;
+}
+
+int tc_cache_enter_key(struct cache *c, const struct cache_key *k, struct tc_target *t)
+{
+    struct tc_reader *me;
+    return tc_cache_enter_key_as(c, k, t, &me);
 }
 
 int64_t tc_cache_deadline(struct cache *c, int64_t timeout_ms)

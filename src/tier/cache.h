@@ -1,8 +1,8 @@
 /* struct cache: one cache and the parts it is made of. The parts know their own headers; this is where they meet.
  *
  * Lock order (docs/threading.md): flight bucket -> stripe; types -> a new type's update_lock. Every other lock is a leaf:
- * recovery, worker, report, flight graph, and those of the Redis backend. No lock is held while a callback of the
- * application or a backend slot runs, except the allocator, the clock and the eviction policy. */
+ * limbo, records of readers, recovery, worker, report, flight graph, and those of the Redis backend. No lock is held
+ * while a callback of the application or a backend slot runs, except the allocator, the clock and the eviction policy. */
 #ifndef TC_TIER_CACHE_H
 #define TC_TIER_CACHE_H
 
@@ -15,13 +15,6 @@
 #include "tier/l2.h"
 #include "tier/recovery.h"
 #include "tier/worker.h"
-
-#define TC_CALL_SHARDS 16
-
-/* Calls under way, counted where threads do not meet; cache_close() adds them up. */
-struct tc_call_count {
-    _Alignas(TC_CACHELINE) _Atomic int64_t n;
-};
 
 struct tc_types {
     struct tc_lock lock;       /* serialises registration */
@@ -56,7 +49,6 @@ struct cache {
     bool recovery_ready, types_ready; /* their locks are made */
     _Atomic bool closing;
     atomic_flag closer; /* a thread is inside cache_close() */
-    struct tc_call_count calls[TC_CALL_SHARDS];
 };
 
 #define TC_CACHE_MAGIC UINT64_C(0x7463636163686531)
@@ -65,6 +57,9 @@ struct cache {
  * (then leave is not called). */
 int tc_cache_enter(struct cache *c);
 void tc_cache_leave(struct cache *c);
+/* The same, and *me is the calling thread's record (NULL: it got none). */
+int tc_cache_enter_as(struct cache *c, struct tc_reader **me);
+void tc_cache_leave_as(struct cache *c, struct tc_reader *me);
 
 /* The same with a key, which must be of this cache; *ref names it in L1. */
 struct tc_target {
@@ -72,6 +67,7 @@ struct tc_target {
     struct tc_l1_ref ref;
 };
 int tc_cache_enter_key(struct cache *c, const struct cache_key *k, struct tc_target *t);
+int tc_cache_enter_key_as(struct cache *c, const struct cache_key *k, struct tc_target *t, struct tc_reader **me);
 int tc_cache_target(struct cache *c, const struct cache_key *k, struct tc_target *t); /* inside a call */
 
 /* Absolute deadline of a call with that timeout_ms (0 = the cache's default; negative is refused by the api layer). */
@@ -80,6 +76,15 @@ int64_t tc_cache_deadline(struct cache *c, int64_t timeout_ms);
 static inline void tc_cache_count(struct cache_type *t, enum tc_counter which)
 {
     tc_stats_add(&t->stats, which, 1);
+}
+
+/* A hit in L1: where the calling thread counts alone, as far as there is room for that. */
+static inline void tc_cache_count_hit(struct tc_reader *me, struct cache_type *t)
+{
+    if (__builtin_expect(me != NULL && t->id < TC_READER_COUNTS, 1))
+        tc_reader_count(&me->counts[t->id], 1);
+    else
+        tc_cache_count(t, TC_COUNT_l1_hits);
 }
 
 /* True if entries of that type go to L2. */

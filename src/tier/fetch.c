@@ -15,6 +15,7 @@ struct cache_load {
     uint64_t magic;
     struct cache *cache;
     const struct tc_target *target;
+    const struct tc_policy *policy;
     int64_t deadline_ms;
     struct tc_entry *reply; /* a reference, or NULL */
     int64_t ttl_ms;         /* the loader's wish */
@@ -39,8 +40,7 @@ struct run {
 static struct tc_entry *new_reply(struct cache_load *ld, size_t len)
 {
     struct cache *c = ld->cache;
-    struct tc_entry *e = tc_entry_open(&c->alloc, c->l1.node_bytes, ld->target->type, ld->target->ref.hash,
-                                       ld->target->ref.key, len);
+    struct tc_entry *e = tc_write_entry(c, ld->target, ld->policy, len);
     if (e == NULL)
         return NULL;
     if (ld->reply != NULL)
@@ -83,7 +83,7 @@ int tc_load_absent(struct cache_load *ld)
     struct tc_entry *e = new_reply(ld, 0);
     if (e == NULL)
         return CACHE_E_NOMEM;
-    e->flags = TC_ENTRY_ABSENT;
+    e->flags |= TC_ENTRY_ABSENT;
     return CACHE_OK;
 }
 
@@ -127,7 +127,7 @@ static void unwound(void *arg)
     end_flight(r, CACHE_E_LOAD, NULL, CACHE_TIER_NONE);
     if (r->load.reply != NULL)
         tc_l1_drop(&c->l1, r->load.reply);
-    tc_read_stale(c, &r->found, false, NULL);
+    tc_read_stale(c, r->target->type, &r->found, false, NULL);
     tc_cache_leave(c);
 }
 
@@ -159,7 +159,7 @@ static int load(struct run *r, struct tc_entry **e)
 {
     struct cache *c = r->cache;
     struct cache_type *type = r->target->type;
-    r->load = (struct cache_load){ LOAD_MAGIC, c, r->target, r->opts->deadline_ms, NULL, 0 };
+    r->load = (struct cache_load){ LOAD_MAGIC, c, r->target, &r->policy, r->opts->deadline_ms, NULL, 0 };
     tc_cache_count(type, TC_COUNT_loads);
     int64_t began_ns = tc_mono_ns();
     int rc = call_loader(r);
@@ -174,6 +174,7 @@ static int load(struct run *r, struct tc_entry **e)
     *e = r->load.reply;
     struct tc_value_in in = { .target = r->target, .policy = r->policy, .entry = *e, .generation = r->generation };
     tc_write_lifetime(c, &in, r->load.ttl_ms, took_ns / 1000);
+    *e = in.entry;
     if (in.ttl.ttl_ms != CACHE_TTL_NONE) {
         tc_write_fill(c, &in, r->opts->deadline_ms);
         if (in.status == CACHE_E_TICKET)
@@ -295,13 +296,13 @@ static bool spare_origin(struct run *r, struct tc_outcome *out)
         return false;
     tc_cache_count(r->target->type, TC_COUNT_l2_skipped);
     out->flags |= CACHE_META_L2_OUT;
-    return tc_read_stale(c, &r->found, true, out);
+    return tc_read_stale(c, r->target->type, &r->found, true, out);
 }
 
 void tc_fetch(struct cache *c, const struct tc_target *t, const struct tc_fetch_opts *o, struct tc_outcome *out)
 {
     struct run r = { .cache = c, .target = t, .opts = o };
-    if (tc_read_l1(c, t, &r.found, out) || spare_origin(&r, out))
+    if (tc_read_l1(c, tc_reader_self(&c->l1.readers), t, &r.found, out) || spare_origin(&r, out))
         return;
     tc_type_policy(t->type, &r.policy);
     r.generation = r.found.generation;
@@ -309,6 +310,6 @@ void tc_fetch(struct cache *c, const struct tc_target *t, const struct tc_fetch_
         ;
     out->flags |= r.flags;
     bool want_stale = out->status < 0 && out->status != CACHE_E_DEADLOCK && !(o->flags & CACHE_FETCH_NO_STALE);
-    if (!tc_read_stale(c, &r.found, want_stale, out))
+    if (!tc_read_stale(c, t->type, &r.found, want_stale, out))
         tc_cache_count(t->type, TC_COUNT_l1_misses);
 }

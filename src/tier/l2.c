@@ -194,8 +194,9 @@ static void set_lifetime(struct cache *c, struct tc_l2_read *r, int64_t left_ms,
     r->keep_in_l1 = ttl.l1_ttl_ms != CACHE_TTL_NONE && !(p.flags & CACHE_TYPE_NO_L1);
     int64_t life_ms = r->keep_in_l1 ? ttl.l1_ttl_ms : left_ms;
     if (life_ms != CACHE_TTL_FOREVER) {
-        e->fresh_until_ms = tc_deadline(now_ms, life_ms > 0 ? life_ms : 0);
-        e->keep_until_ms = tc_deadline(e->fresh_until_ms, p.max_stale_ms);
+        struct tc_entry_more *more = tc_entry_more(e);
+        more->fresh_until_ms = tc_deadline(now_ms, life_ms > 0 ? life_ms : 0);
+        more->keep_until_ms = tc_deadline(more->fresh_until_ms, p.max_stale_ms);
     }
 }
 
@@ -228,9 +229,10 @@ static void take_value(struct cache *c, struct tc_l2_read *r, struct cache_backe
         tc_cache_count(type, TC_COUNT_l2_failed);
         return;
     }
-    r->entry->flags = f.flags & TC_FRAME_ABSENT ? TC_ENTRY_ABSENT : 0;
-    r->entry->made_ms = made_ms;
-    r->entry->taken_ms = asked_ms;
+    if (f.flags & TC_FRAME_ABSENT)
+        r->entry->flags |= TC_ENTRY_ABSENT;
+    tc_entry_more(r->entry)->made_ms = made_ms;
+    tc_entry_more(r->entry)->taken_ms = asked_ms;
     /* What is left was true at some moment after it was asked for: counted from then, L1 cannot outlive L2. */
     set_lifetime(c, r, f.ttl_ms == CACHE_TTL_FOREVER && value->ttl_ms > 0 ? f.ttl_ms : value->ttl_ms, asked_ms);
     r->status = CACHE_OK;
@@ -296,7 +298,7 @@ static bool make_frame(struct cache *c, struct tc_l2_write *w)
 {
     struct tc_entry *e = w->entry;
     struct tc_frame f = { e->flags & TC_ENTRY_ABSENT ? TC_FRAME_ABSENT : 0, tc_clock_wall_ms(&c->clock), w->ttl_ms,
-                          w->target->ref.key, { e->data, e->len } };
+                          w->target->ref.key, { tc_entry_data(e), e->len } };
     w->frame_len = tc_frame_size(&f);
     w->frame = w->frame_len > 0 ? tc_alloc(&c->alloc, w->frame_len) : NULL;
     if (w->frame != NULL)

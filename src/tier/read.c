@@ -1,56 +1,59 @@
 /* Reading through both tiers: L1, then L2, whose hit is kept in L1; and when L2 cannot say, what L1 still holds past
- * its TTL, within the type's stale window. The generation is read in the same critical section as the miss, before L2
- * is asked: what comes back is kept only if the key was not invalidated meanwhile. */
+ * its TTL, within the type's stale window. The generation is read before the look-up, and so before L2 is asked: what
+ * comes back is kept only if the key was not invalidated meanwhile. */
 #include "policy/ticket.h"
 #include "tier/verbs.h"
 
-#define SAMPLE_EVERY 1024
-
-/* One call in SAMPLE_EVERY of a thread is timed: its beginning, or 0. */
-static int64_t sample_begins(void)
+/* When the look-up begins, if it is to be timed should it be a hit; else 0. */
+static inline int64_t sample_begins(struct tc_reader *me, const struct cache_type *t)
 {
-    static _Thread_local unsigned calls;
-    return ++calls % SAMPLE_EVERY == 0 ? tc_mono_ns() : 0;
+    if (me == NULL)
+        return 0;
+    uint64_t hits = t->id < TC_READER_COUNTS ? atomic_load_explicit(&me->counts[t->id], memory_order_relaxed)
+                                             : me->others++;
+    return (hits + 1) % TC_SAMPLE_EVERY == 0 ? tc_mono_ns() : 0;
 }
 
-static void count_hit(struct cache_type *t, int64_t began_ns)
+static inline void count_hit(struct tc_reader *me, struct cache_type *t, int64_t began_ns)
 {
-    tc_cache_count(t, TC_COUNT_l1_hits);
+    tc_cache_count_hit(me, t);
     if (began_ns > 0)
         tc_histogram_record(&t->stats.latencies[TC_LATENCY_l1_hit], tc_mono_ns() - began_ns);
 }
 
-static void look_up(struct cache *c, const struct tc_target *t, struct tc_l1_found *found)
+static void look_up(struct cache *c, struct tc_reader *me, const struct tc_target *t, struct tc_l1_found *found)
 {
     if (tc_type_flags(t->type) & CACHE_TYPE_NO_L1)
         *found = (struct tc_l1_found){ NULL, false, tc_l1_generation(&c->l1, t->ref.hash) };
     else
-        tc_l1_get(&c->l1, t->ref, tc_clock_coarse_ms(&c->clock), found);
+        tc_l1_get_as(&c->l1, me, t->ref, tc_clock_coarse_ms(&c->clock), found);
 }
 
-static void answer(struct tc_outcome *out, struct tc_entry *e, uint32_t tier, uint32_t flags)
+static void answer(struct tc_outcome *out, struct cache_type *t, struct tc_entry *e, uint32_t tier, uint32_t flags)
 {
     out->status = e->flags & TC_ENTRY_ABSENT ? CACHE_ABSENT : CACHE_OK;
     out->entry = e;
     out->tier = tier;
     out->flags |= flags;
     if (out->status == CACHE_ABSENT)
-        tc_cache_count(e->type, TC_COUNT_l1_absent);
+        tc_cache_count(t, TC_COUNT_l1_absent);
 }
 
-bool tc_read_l1(struct cache *c, const struct tc_target *t, struct tc_l1_found *found, struct tc_outcome *out)
+bool tc_read_l1(struct cache *c, struct tc_reader *me, const struct tc_target *t, struct tc_l1_found *found,
+                struct tc_outcome *out)
 {
-    int64_t began_ns = sample_begins();
+    int64_t began_ns = sample_begins(me, t->type);
     *out = (struct tc_outcome){ CACHE_MISS, NULL, CACHE_TIER_NONE, 0 };
-    look_up(c, t, found);
+    look_up(c, me, t, found);
     if (found->entry == NULL || !found->fresh)
         return false;
-    count_hit(t->type, began_ns);
-    answer(out, found->entry, CACHE_TIER_L1, 0);
+    count_hit(me, t->type, began_ns);
+    answer(out, t->type, found->entry, CACHE_TIER_L1, 0);
     return true;
 }
 
-bool tc_read_stale(struct cache *c, struct tc_l1_found *found, bool allowed, struct tc_outcome *out)
+bool tc_read_stale(struct cache *c, struct cache_type *t, struct tc_l1_found *found, bool allowed,
+                   struct tc_outcome *out)
 {
     struct tc_entry *e = found->entry;
     found->entry = NULL;
@@ -60,9 +63,9 @@ bool tc_read_stale(struct cache *c, struct tc_l1_found *found, bool allowed, str
         tc_l1_release(&c->l1, e);
         return false;
     }
-    tc_cache_count(e->type, TC_COUNT_l1_hits);
-    tc_cache_count(e->type, TC_COUNT_l1_stale);
-    answer(out, e, CACHE_TIER_L1, CACHE_META_STALE);
+    tc_cache_count(t, TC_COUNT_l1_hits);
+    tc_cache_count(t, TC_COUNT_l1_stale);
+    answer(out, t, e, CACHE_TIER_L1, CACHE_META_STALE);
     return true;
 }
 
@@ -72,12 +75,13 @@ void tc_read_settle(struct cache *c, struct tc_l2_read *r, uint64_t generation, 
     if (r->status == CACHE_OK) {
         struct tc_entry *e = r->entry;
         struct tc_policy p;
-        tc_type_policy(e->type, &p);
+        struct cache_type *t = r->target->type;
+        tc_type_policy(t, &p);
         if (!r->keep_in_l1 || tc_l1_put(&c->l1, e, &p, &generation, false) != CACHE_OK)
             tc_l1_detach(&c->l1, e);
         tc_l1_pin(&c->l1, e);
         tc_l1_drop(&c->l1, e);
-        answer(out, e, CACHE_TIER_L2, 0);
+        answer(out, t, e, CACHE_TIER_L2, 0);
     } else if (r->status != CACHE_MISS) {
         out->flags |= CACHE_META_L2_OUT;
         if (r->status == CACHE_E_NOMEM)
@@ -97,7 +101,7 @@ void tc_read_finish(struct cache *c, const struct tc_target *t, struct tc_l1_fou
                     struct cache_ticket *ticket, struct tc_outcome *out)
 {
     bool want_stale = out->entry == NULL && out->flags & CACHE_META_L2_OUT && !(flags & CACHE_CALL_NO_STALE);
-    if (tc_read_stale(c, found, want_stale, out))
+    if (tc_read_stale(c, t->type, found, want_stale, out))
         return;
     tc_cache_count(t->type, TC_COUNT_l1_misses);
     if (out->status == CACHE_MISS)
@@ -121,38 +125,37 @@ static void read_on(struct cache *c, const struct tc_target *t, const struct tc_
     tc_read_finish(c, t, found, o->flags, o->ticket, out);
 }
 
-void tc_read(struct cache *c, const struct tc_target *t, const struct tc_read_opts *o, struct tc_outcome *out)
+void tc_read(struct cache *c, struct tc_reader *me, const struct tc_target *t, const struct tc_read_opts *o,
+             struct tc_outcome *out)
 {
     struct tc_l1_found found;
     if (o->ticket != NULL)
         tc_ticket_clear(o->ticket);
-    if (!tc_read_l1(c, t, &found, out))
+    if (!tc_read_l1(c, me, t, &found, out))
         read_on(c, t, o, &found, out);
 }
 
-bool tc_read_copy(struct cache *c, const struct tc_target *t, void *buf, size_t cap, struct tc_l1_copied *copied,
-                  struct tc_outcome *out)
+int tc_read_copy(struct cache *c, struct tc_reader *me, const struct tc_target *t, void *buf, size_t cap,
+                 struct tc_l1_copied *copied, struct tc_outcome *out)
 {
     struct tc_l1_found found;
-    int64_t began_ns = sample_begins();
-    *out = (struct tc_outcome){ CACHE_MISS, NULL, CACHE_TIER_NONE, 0 };
+    int64_t began_ns = sample_begins(me, t->type);
     if (tc_type_flags(t->type) & CACHE_TYPE_NO_L1) {
-        look_up(c, t, &found);
-    } else if (tc_l1_get_copy(&c->l1, t->ref, tc_clock_coarse_ms(&c->clock), buf, cap, copied, &found)) {
-        count_hit(t->type, began_ns);
-        out->status = CACHE_OK;
-        if (copied->flags & TC_ENTRY_ABSENT) {
-            tc_cache_count(t->type, TC_COUNT_l1_absent);
-            out->status = CACHE_ABSENT;
-        }
-        return true;
+        look_up(c, me, t, &found);
+    } else if (tc_l1_get_copy_as(&c->l1, me, t->ref, tc_clock_coarse_ms(&c->clock), buf, cap, copied, &found)) {
+        count_hit(me, t->type, began_ns);
+        if (!(copied->flags & TC_ENTRY_ABSENT))
+            return CACHE_OK;
+        tc_cache_count(t->type, TC_COUNT_l1_absent);
+        return CACHE_ABSENT;
     }
+    *out = (struct tc_outcome){ CACHE_MISS, NULL, CACHE_TIER_NONE, 0 };
     if (found.entry != NULL && found.fresh) {
-        count_hit(t->type, began_ns);
-        answer(out, found.entry, CACHE_TIER_L1, 0);
+        count_hit(me, t->type, began_ns);
+        answer(out, t->type, found.entry, CACHE_TIER_L1, 0);
     } else {
         struct tc_read_opts o = { 0, 0, NULL };
         read_on(c, t, &o, &found, out);
     }
-    return false;
+    return TC_READ_PINNED;
 }

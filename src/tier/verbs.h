@@ -13,24 +13,30 @@ struct tc_outcome {
 };
 
 /* ---- read.c ---- */
+#define TC_SAMPLE_EVERY 1024 /* one hit of so many of a thread and type is timed */
 struct tc_read_opts {
     uint32_t flags;     /* CACHE_CALL_* */
     int64_t timeout_ms; /* as in struct cache_call: a hit in L1 reads no exact clock */
     struct cache_ticket *ticket; /* may be NULL */
 };
-void tc_read(struct cache *c, const struct tc_target *t, const struct tc_read_opts *o, struct tc_outcome *out);
+/* me: the calling thread's record, or NULL. */
+void tc_read(struct cache *c, struct tc_reader *me, const struct tc_target *t, const struct tc_read_opts *o,
+             struct tc_outcome *out);
 
-/* The same for a copy. True: L1 answered, out->status says what; a value was copied and copied tells of it. Otherwise
- * the outcome is as tc_read's, to be copied from. */
-bool tc_read_copy(struct cache *c, const struct tc_target *t, void *buf, size_t cap, struct tc_l1_copied *copied,
-                  struct tc_outcome *out);
+/* The same for a copy. CACHE_OK: L1 answered, the value was copied, *copied tells of it. CACHE_ABSENT: L1 answered.
+ * TC_READ_PINNED: *out is as tc_read's, to be copied from. */
+#define TC_READ_PINNED 1000
+int tc_read_copy(struct cache *c, struct tc_reader *me, const struct tc_target *t, void *buf, size_t cap,
+                 struct tc_l1_copied *copied, struct tc_outcome *out);
 
 /* The steps of it that other verbs share. tc_read_l1: true if L1 answered; else found says what stale entry is there
  * (pinned) and which generation the key has. */
-bool tc_read_l1(struct cache *c, const struct tc_target *t, struct tc_l1_found *found, struct tc_outcome *out);
+bool tc_read_l1(struct cache *c, struct tc_reader *me, const struct tc_target *t, struct tc_l1_found *found,
+                struct tc_outcome *out);
 void tc_read_settle(struct cache *c, struct tc_l2_read *r, uint64_t generation, struct tc_outcome *out);
 /* Answers with the stale entry and takes its pin: true; or drops it: false. */
-bool tc_read_stale(struct cache *c, struct tc_l1_found *found, bool allowed, struct tc_outcome *out);
+bool tc_read_stale(struct cache *c, struct cache_type *t, struct tc_l1_found *found, bool allowed,
+                   struct tc_outcome *out);
 /* After both tiers were asked: the stale entry if L2 failed, else the miss and its ticket (may be NULL). */
 void tc_read_finish(struct cache *c, const struct tc_target *t, struct tc_l1_found *found, uint32_t flags,
                     struct cache_ticket *ticket, struct tc_outcome *out);
@@ -71,7 +77,11 @@ struct tc_value_in {
 void tc_write_prepare(struct cache *c, const struct tc_target *t, struct cache_slice data, bool absent,
                       int64_t wished_ms, struct tc_value_in *in);
 
-/* Decides the lifetimes of in->entry from in->policy and sets them. load_us -1: not from a loader. */
+/* An entry for a value that is made here, of that policy's kind; NULL when out of memory. */
+struct tc_entry *tc_write_entry(struct cache *c, const struct tc_target *t, const struct tc_policy *p, size_t len);
+
+/* Decides the lifetimes of in->entry from in->policy and sets them; it may be another entry then. load_us -1: not
+ * from a loader. */
 void tc_write_lifetime(struct cache *c, struct tc_value_in *in, int64_t wished_ms, int64_t load_us);
 /* Stores values that answer a miss, in one round trip; in->status: CACHE_OK, CACHE_QUEUED (L2 did not take it),
  * CACHE_E_UNKNOWN, CACHE_E_TICKET, CACHE_E_TOO_LARGE, CACHE_E_NOMEM. */

@@ -10,6 +10,25 @@
 #include "policy/ttl.h"
 #include "tier/verbs.h"
 
+#define SHORT_LIFE_MS 86400000
+
+/* The kind of entry was chosen before its life was known. Without memory for the other kind it lives as long as this one
+ * can say; where that is nothing, it was of the other kind from the start. */
+static void set_life(struct cache *c, struct tc_value_in *in, int64_t now_ms, int64_t life_ms)
+{
+    struct tc_entry *e = in->entry;
+    if (!(e->flags & TC_ENTRY_MORE) && !tc_entry_can_say(now_ms, life_ms)) {
+        struct tc_entry *wide = tc_entry_widen(&c->alloc, c->l1.node_bytes, in->target->type, e);
+        if (wide != NULL) {
+            tc_l1_drop(&c->l1, e);
+            in->entry = e = wide;
+        } else {
+            life_ms = SHORT_LIFE_MS;
+        }
+    }
+    tc_entry_set_life(e, now_ms, life_ms, in->policy.max_stale_ms);
+}
+
 void tc_write_lifetime(struct cache *c, struct tc_value_in *in, int64_t wished_ms, int64_t load_us)
 {
     struct tc_entry *e = in->entry;
@@ -28,14 +47,18 @@ void tc_write_lifetime(struct cache *c, struct tc_value_in *in, int64_t wished_m
     in->ttl = tc_ttl_decide(&in->policy, &ask, ticks);
     if (in->policy.flags & CACHE_TYPE_NO_L1)
         in->ttl.l1_ttl_ms = CACHE_TTL_NONE;
-    e->made_ms = e->taken_ms = now_ms;
     if (in->policy.decide != NULL)
         e->flags |= TC_ENTRY_COUNTS;
     int64_t life_ms = in->ttl.l1_ttl_ms != CACHE_TTL_NONE ? in->ttl.l1_ttl_ms : in->ttl.ttl_ms;
-    if (life_ms > 0) {
-        e->fresh_until_ms = tc_deadline(now_ms, life_ms);
-        e->keep_until_ms = tc_deadline(e->fresh_until_ms, in->policy.max_stale_ms);
-    }
+    set_life(c, in, now_ms, life_ms > 0 ? life_ms : -1);
+}
+
+struct tc_entry *tc_write_entry(struct cache *c, const struct tc_target *t, const struct tc_policy *p, size_t len)
+{
+    /* Hits are counted in the larger kind; after some years of a machine's life it is the one that can tell the time. */
+    return p->decide != NULL || !tc_entry_can_say(tc_clock_coarse_ms(&c->clock) + SHORT_LIFE_MS, SHORT_LIFE_MS)
+               ? tc_entry_open(&c->alloc, c->l1.node_bytes, t->type, t->ref.hash, t->ref.key, len)
+               : tc_entry_open_small(&c->alloc, c->l1.node_bytes, t->type, t->ref.hash, t->ref.key, len);
 }
 
 void tc_write_prepare(struct cache *c, const struct tc_target *t, struct cache_slice data, bool absent,
@@ -47,12 +70,13 @@ void tc_write_prepare(struct cache *c, const struct tc_target *t, struct cache_s
     if (data.len > c->max_value_bytes)
         return;
     in->status = CACHE_E_NOMEM;
-    in->entry = tc_entry_open(&c->alloc, c->l1.node_bytes, t->type, t->ref.hash, t->ref.key, data.len);
+    in->entry = tc_write_entry(c, t, &in->policy, data.len);
     if (in->entry == NULL)
         return;
     if (data.len > 0)
         memcpy(tc_entry_room(in->entry), data.data, data.len);
-    in->entry->flags = absent ? TC_ENTRY_ABSENT : 0;
+    if (absent)
+        in->entry->flags |= TC_ENTRY_ABSENT;
     tc_write_lifetime(c, in, wished_ms, -1);
     in->status = CACHE_OK;
 }

@@ -82,13 +82,13 @@ static int copy_value(struct memory *m, const struct tc_entry *e, int64_t now_ms
 {
     out->data = NULL;
     out->len = e->len;
-    out->ttl_ms = e->fresh_until_ms == TC_NEVER_MS ? CACHE_TTL_FOREVER : e->fresh_until_ms - now_ms;
+    out->ttl_ms = tc_entry_fresh_until_ms(e) == TC_NEVER_MS ? CACHE_TTL_FOREVER : tc_entry_fresh_until_ms(e) - now_ms;
     if (e->len == 0)
         return CACHE_OK;
     out->data = m->host->alloc(m->host->host, e->len);
     if (out->data == NULL)
         return CACHE_E_NOMEM;
-    memcpy(out->data, e->data, e->len);
+    memcpy(out->data, tc_entry_data(e), e->len);
     return CACHE_OK;
 }
 
@@ -119,7 +119,7 @@ static int memory_set(void *ctx, struct cache_slice key, struct cache_slice data
     if (data.len > 0)
         memcpy(tc_entry_room(e), data.data, data.len);
     if (ttl_ms != CACHE_TTL_FOREVER)
-        e->fresh_until_ms = e->keep_until_ms = tc_deadline(tc_clock_now_ms(&m->clock), ttl_ms);
+        tc_entry_more(e)->fresh_until_ms = tc_entry_more(e)->keep_until_ms = tc_deadline(tc_clock_now_ms(&m->clock), ttl_ms);
     int rc = tc_l1_put(&m->l1, e, &m->policy, NULL, true);
     tc_l1_drop(&m->l1, e);
     return rc;

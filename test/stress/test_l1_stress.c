@@ -87,15 +87,15 @@ static void read_one(struct worker *w)
         return;
     }
     atomic_fetch_add(f.fresh ? &w->s->hits : &w->s->stale_seen, 1);
-    check_value(w, f.entry->data, f.entry->len, number, least);
+    check_value(w, tc_entry_data(f.entry), f.entry->len, number, least);
     size_t i = tt_random(&w->seed) % PINS;
     if (w->pinned[i] != NULL) { /* one is kept for a while, and is what it was at its end */
-        check_value(w, w->pinned[i]->data, w->pinned[i]->len, w->pinned_number[i], w->pinned_version[i]);
+        check_value(w, tc_entry_data(w->pinned[i]), w->pinned[i]->len, w->pinned_number[i], w->pinned_version[i]);
         tc_l1_release(&w->s->r->l1, w->pinned[i]);
     }
     w->pinned[i] = f.entry;
     w->pinned_number[i] = number;
-    tt_l1_is_value(f.entry->data, f.entry->len, number, &w->pinned_version[i]);
+    tt_l1_is_value(tc_entry_data(f.entry), f.entry->len, number, &w->pinned_version[i]);
 }
 
 static void copy_one(struct worker *w)
@@ -109,7 +109,7 @@ static void copy_one(struct worker *w)
         check_value(w, buf, copied.len, number, least);
         atomic_fetch_add(&w->s->copied, 1);
     } else if (f.entry != NULL) {
-        check_value(w, f.entry->data, f.entry->len, number, least);
+        check_value(w, tc_entry_data(f.entry), f.entry->len, number, least);
         tc_l1_release(&w->s->r->l1, f.entry);
     }
 }

@@ -36,7 +36,7 @@ static void assert_version(struct tt_l1 *r, struct tt_l1_key k, uint64_t version
     uint64_t told;
     assert_non_null(f.entry);
     assert_true(f.fresh);
-    assert_true(tt_l1_is_value(f.entry->data, f.entry->len, k.number, &told));
+    assert_true(tt_l1_is_value(tc_entry_data(f.entry), f.entry->len, k.number, &told));
     assert_int_equal(told, version);
     tc_l1_release(&r->l1, f.entry);
 }
@@ -63,7 +63,7 @@ static void what_was_put_is_found_byte_for_byte(void **state)
         tt_l1_fill(expected, len, k.number, 9);
         assert_non_null(f.entry);
         assert_int_equal(f.entry->len, len);
-        assert_memory_equal(f.entry->data, expected, len);
+        assert_memory_equal(tc_entry_data(f.entry), expected, len);
         tc_l1_release(&r->l1, f.entry);
     }
     assert_true(tc_l1_check(&r->l1));
@@ -86,7 +86,7 @@ static void keys_of_any_length_and_bytes_are_found(void **state)
         tc_l1_get(&r->l1, (struct tc_l1_ref){ 42, { key, len } }, tt_l1_now(r), &f);
         assert_int_equal(f.entry != NULL, len % 7 == 0);
         if (f.entry != NULL) {
-            assert_int_equal(*f.entry->data, (unsigned char)len);
+            assert_int_equal(*tc_entry_data(f.entry), (unsigned char)len);
             tc_l1_release(&r->l1, f.entry);
         }
     }
@@ -131,7 +131,7 @@ static void a_value_in_a_frame_is_found_and_its_frame_freed(void **state)
     struct tc_l1_ref ref = tt_l1_ref(&k);
     struct tc_entry *e = tc_entry_adopt(&r->alloc, r->l1.node_bytes, r->types[0], k.hash, ref.key, frame, 500,
                                         (struct cache_slice){ frame + 100, 300 });
-    uint64_t before = tc_l1_bytes(&r->l1), counted = e->bytes;
+    uint64_t before = tc_l1_bytes(&r->l1), counted = tc_l1_entry_bytes(&r->l1, e);
     assert_int_equal(tc_l1_put(&r->l1, e, &r->policies[0], NULL, true), CACHE_OK);
     assert_true(tc_l1_bytes(&r->l1) >= before + counted && counted > 500);
     tc_l1_drop(&r->l1, e);
@@ -267,7 +267,7 @@ static void a_large_value_is_either_copied_or_pinned(void **state)
     if (tc_l1_get_copy(&r->l1, tt_l1_ref(&k), tt_l1_now(r), buf, LARGE, &copied, &f)) {
         assert_true(tt_l1_is_value(buf, LARGE, 1, NULL));
     } else {
-        assert_true(tt_l1_is_value(f.entry->data, LARGE, 1, NULL));
+        assert_true(tt_l1_is_value(tc_entry_data(f.entry), LARGE, 1, NULL));
         tc_l1_release(&r->l1, f.entry);
     }
     free(buf);
@@ -305,10 +305,10 @@ static void assert_pinned_value_outlives(struct tt_l1 *r, void (*drop)(struct tt
     assert_int_equal(tc_l1_pin_count(&r->l1), 2);
     assert_int_equal(tt_l1_detached_bytes(r), 0);
     drop(r, k);
-    assert_memory_equal(f.entry->data, expected, sizeof expected);
+    assert_memory_equal(tc_entry_data(f.entry), expected, sizeof expected);
     assert_true(tt_l1_detached_bytes(r) >= sizeof expected);
     tc_l1_release(&r->l1, second.entry);
-    assert_memory_equal(f.entry->data, expected, sizeof expected);
+    assert_memory_equal(tc_entry_data(f.entry), expected, sizeof expected);
     assert_true(tt_l1_detached_bytes(r) >= sizeof expected);
     tc_l1_release(&r->l1, f.entry);
     assert_int_equal(tc_l1_pin_count(&r->l1), 0);
@@ -371,7 +371,7 @@ static void a_held_value_that_was_never_stored_can_be_told(void **state)
     struct tc_entry *e = tt_l1_entry(r, tt_l1_key(r, 1), &(struct tt_l1_put){ .len = 100 });
     tc_l1_detach_unless_stored(&r->l1, e);
     tc_l1_detach_unless_stored(&r->l1, e); /* told once */
-    assert_int_equal(tt_l1_detached_bytes(r), e->bytes);
+    assert_int_equal(tt_l1_detached_bytes(r), tc_l1_entry_bytes(&r->l1, e));
     tc_l1_hold(e);
     tc_l1_pin(&r->l1, e);
     tc_l1_drop(&r->l1, e);

@@ -124,7 +124,7 @@ static void the_types_accounts_are_those_of_their_entries(void **state)
     for (uint64_t i = 0; i < 400; i++) {
         struct tt_l1_put p = { .type = i % TT_L1_TYPES, .len = i % 91 };
         struct tc_entry *e = tt_l1_entry(r, tt_l1_key(r, i), &p);
-        bytes[p.type] += e->bytes;
+        bytes[p.type] += tc_l1_entry_bytes(&r->l1, e);
         entries[p.type]++;
         assert_int_equal(tc_l1_put(&r->l1, e, &r->policies[p.type], NULL, false), CACHE_OK);
         tc_l1_drop(&r->l1, e);
@@ -378,7 +378,7 @@ static void ten_thousand_pins_cost_their_own_memory_and_no_more(void **state)
         assert_int_equal(tt_l1_put(r, k, LEN), CACHE_OK);
         pinned[n] = tt_l1_get(r, k).entry;
         assert_non_null(pinned[n]);
-        pinned_bytes += pinned[n]->bytes;
+        pinned_bytes += tc_l1_entry_bytes(&r->l1, pinned[n]);
     }
     for (uint64_t n = 0; n < PINS; n++) { /* and churn on top of them */
         assert_int_equal(tt_l1_put(r, tt_l1_key(r, PINS + n), LEN), CACHE_OK);
@@ -390,7 +390,7 @@ static void ten_thousand_pins_cost_their_own_memory_and_no_more(void **state)
     assert_true(tt_alloc_counts(&r->counting).live_bytes <= LIMIT + pinned_bytes);
     assert_accounts(r);
     for (uint64_t n = 0; n < PINS; n++) {
-        assert_true(tt_l1_is_value(pinned[n]->data, pinned[n]->len, n, NULL));
+        assert_true(tt_l1_is_value(tc_entry_data(pinned[n]), pinned[n]->len, n, NULL));
         tc_l1_release(&r->l1, pinned[n]);
     }
     free(pinned);
@@ -413,7 +413,7 @@ static void of_two_answers_under_one_ticket_the_one_asked_for_later_stays(void *
     tt_clock_advance(&r->time, 985);
     assert_int_equal(tc_l1_put(&r->l1, earlier, &r->policies[0], &generation, false), TC_L1_KEPT);
     struct tc_l1_found f = tt_l1_get(r, k);
-    assert_true(f.fresh && tt_l1_is_value(f.entry->data, f.entry->len, k.number, &version));
+    assert_true(f.fresh && tt_l1_is_value(tc_entry_data(f.entry), f.entry->len, k.number, &version));
     assert_int_equal(version, 2);
     tc_l1_release(&r->l1, f.entry);
     assert_int_equal(tt_l1_count(r, TC_COUNT_l1_sets), 1);

@@ -245,6 +245,7 @@ static void a_bit_that_is_not_known_is_refused_in_a_table(void **state)
         tt_cache_prepare(&b, false);
         b.opts.evict = &evict;
         evict.flags = UINT32_C(1) << bit;
+        evict.hit = evict.remove; /* some, where the flags want one */
         assert_int_equal(tt_cache_try_open(&b), bit < 2 ? CACHE_OK : CACHE_E_ABI);
         assert_memory_equal(b.err, "evict: ", bit < 2 ? 0 : 7);
         assert_true(bit < 2 ? tt_cache_close(&b) : tt_cache_fini(&b));
@@ -260,7 +261,7 @@ static void a_policy_whose_state_is_too_large_is_named(void **state)
     } cases[] = {
         { 4097, 8, CACHE_E_ABI, "evict: state_bytes" },
         { 8, 257, CACHE_E_ABI, "evict: node_bytes" },
-        { 4096, 8, CACHE_E_INVALID, "evict: state_bytes" }, /* allowed, but not in so little memory */
+        { 4096, 256, CACHE_OK, "" },
     };
     (void)state;
     for (size_t i = 0; i < TC_ARRAY_LEN(cases); i++) {
@@ -273,7 +274,7 @@ static void a_policy_whose_state_is_too_large_is_named(void **state)
         b.opts.l1_stripes = 4;
         assert_int_equal(tt_cache_try_open(&b), cases[i].status);
         assert_memory_equal(b.err, cases[i].says, strlen(cases[i].says));
-        assert_true(tt_cache_fini(&b));
+        assert_true(cases[i].status == CACHE_OK ? tt_cache_close(&b) : tt_cache_fini(&b));
     }
 }
 

@@ -305,6 +305,17 @@ static void assert_abi(const struct cache_opts *o, const char *table)
         }                                                           \
     } while (0)
 
+static const struct cache_evict_ops evict_good = {
+    .abi = CACHE_HOOKS_ABI,
+    .name = "own",
+    .state_bytes = 8,
+    .node_bytes = 8,
+    .insert = some_insert,
+    .hit = some_hit,
+    .remove = some_hit,
+    .victim = some_victim,
+};
+
 static void a_table_of_another_abi_or_without_a_slot_is_refused_by_name(void **state)
 {
     static const struct cache_alloc_ops alloc_good = { CACHE_HOOKS_ABI, some_alloc, some_free };
@@ -312,8 +323,6 @@ static void a_table_of_another_abi_or_without_a_slot_is_refused_by_name(void **s
     static const struct cache_event_ops events_good = { CACHE_HOOKS_ABI, some_event };
     static const struct cache_stats_sink_ops sink_good = { CACHE_HOOKS_ABI, some_stat };
     static const struct cache_key_encoder_ops encoder_good = { CACHE_HOOKS_ABI, some_begin, some_part };
-    static const struct cache_evict_ops evict_good = { CACHE_HOOKS_ABI, 0, "own", 8, 8, some_insert, some_hit, some_hit,
-                                                       some_victim };
     (void)state;
     ASSERT_TABLE(struct cache_alloc_ops, alloc, alloc_good, 2, offsetof(struct cache_alloc_ops, alloc),
                  offsetof(struct cache_alloc_ops, free));
@@ -336,6 +345,47 @@ static void a_table_of_another_abi_or_without_a_slot_is_refused_by_name(void **s
     evict.state_bytes = 8;
     evict.node_bytes = 257;
     assert_abi(&o, "evict");
+}
+
+/* Who keeps stamps is not called at hits and has the byte for them; who is called either needs the lock or does not. */
+static void an_eviction_policy_says_how_it_learns_of_hits_in_one_way(void **state)
+{
+    static const struct {
+        uint32_t flags;
+        bool hit;
+        size_t node_bytes;
+        bool good;
+    } cases[] = {
+        { 0, true, 8, true },
+        { 0, true, 0, true },
+        { 0, false, 8, false },
+        { CACHE_EVICT_LOCKED_HITS, true, 8, true },
+        { CACHE_EVICT_LOCKED_HITS, true, 0, true },
+        { CACHE_EVICT_LOCKED_HITS, false, 8, false },
+        { CACHE_EVICT_STAMPED_HITS, true, 8, true },
+        { CACHE_EVICT_STAMPED_HITS, false, 8, true },
+        { CACHE_EVICT_STAMPED_HITS, false, 1, true },
+        { CACHE_EVICT_STAMPED_HITS, false, 0, false },
+        { CACHE_EVICT_STAMPED_HITS, true, 0, false },
+        { CACHE_EVICT_STAMPED_HITS | CACHE_EVICT_LOCKED_HITS, true, 8, false },
+        { CACHE_EVICT_STAMPED_HITS | CACHE_EVICT_LOCKED_HITS, false, 8, false },
+        { 1u << 2, true, 8, false },
+        { CACHE_EVICT_STAMPED_HITS | 1u << 31, true, 8, false },
+    };
+    (void)state;
+    for (size_t i = 0; i < TC_ARRAY_LEN(cases); i++) {
+        struct cache_opts o = CACHE_OPTS_INIT;
+        struct cache_evict_ops evict = evict_good;
+        char err[128] = "";
+        evict.flags = cases[i].flags;
+        evict.hit = cases[i].hit ? some_hit : NULL;
+        evict.node_bytes = cases[i].node_bytes;
+        o.evict = &evict;
+        if (cases[i].good)
+            assert_int_equal(tc_options_complete(&o, err, sizeof err), CACHE_OK);
+        else
+            assert_abi(&o, "evict");
+    }
 }
 
 static void a_backend_without_a_required_slot_is_refused_and_stays_the_callers(void **state)
@@ -410,6 +460,7 @@ int main(void)
         cmocka_unit_test(what_contradicts_itself_is_refused),
         cmocka_unit_test(a_url_that_is_none_is_refused_by_its_name),
         cmocka_unit_test(a_table_of_another_abi_or_without_a_slot_is_refused_by_name),
+        cmocka_unit_test(an_eviction_policy_says_how_it_learns_of_hits_in_one_way),
         cmocka_unit_test(a_backend_without_a_required_slot_is_refused_and_stays_the_callers),
         cmocka_unit_test(the_size_says_what_the_caller_knew),
     };

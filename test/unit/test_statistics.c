@@ -429,7 +429,7 @@ static void pins_and_queued_invalidations_are_gauges(void **state)
 static void pins_are_never_fewer_than_none(void **state)
 {
     (void)state;
-    _Atomic int64_t *place = &b.c->l1.pins[0].n;
+    _Atomic int64_t *place = &b.c->l1.readers.crowd_pins;
     int64_t before = atomic_fetch_sub(place, 1);
     uint64_t pins = tt_cache_stats(&b).l1_pins;
     atomic_fetch_add(place, 1);

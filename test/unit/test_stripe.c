@@ -24,15 +24,25 @@ static void open_with(struct fixture *f, const struct cache_evict_ops *evict)
 {
     f->r = tt_l1_new(LIMIT, 1, evict);
     assert_non_null(f->r);
+    for (size_t i = 0; i < TT_L1_TYPES; i++)
+        tc_l1_know(&f->r->l1, f->r->types[i]); /* tc_l1_put() does not come in between */
     f->s = tc_l1_stripe(&f->r->l1, 0);
     tc_lock_acquire(&f->s->lock);
     atomic_store(&f->s->granted, atomic_exchange(&f->r->l1.pool, 0)); /* all memory is its own */
 }
 
+/* As every caller does it: without the lock. */
+static void give_up(struct fixture *f)
+{
+    tc_lock_release(&f->s->lock);
+    tc_l1_give_up(&f->r->l1, &f->dropped);
+    tc_lock_acquire(&f->s->lock);
+}
+
 static bool close_again(struct fixture *f)
 {
     tc_lock_release(&f->s->lock);
-    tc_l1_free_dropped(&f->r->l1, &f->dropped);
+    tc_l1_give_up(&f->r->l1, &f->dropped);
     return tt_l1_free(f->r);
 }
 
@@ -59,8 +69,12 @@ static struct tc_entry *link_new(struct fixture *f, uint64_t number, size_t type
     struct tc_entry *e = tt_l1_entry(f->r, tt_l1_key(f->r, number), &p);
     uint64_t grown_bytes = 0;
     bool failed;
-    struct tc_entry *instead = tc_index_make_room(&f->s->index, &f->r->alloc, e->hash, &grown_bytes, &failed);
+    struct tc_table *before;
+    struct tc_entry *instead =
+        tc_index_make_room(&f->s->index, &f->r->alloc, e->hash, false, &grown_bytes, &before, &failed);
     assert_false(failed);
+    if (before != NULL) /* nobody reads */
+        tc_index_free_table(before, &f->r->alloc);
     tc_stripe_account(f->s, grown_bytes, 0);
     struct tc_order *o = tc_stripe_order(f->s, f->r->types[type], own_order);
     tc_stripe_link(f->s, e, o, tt_l1_now(f->r), instead, TC_COUNT_l1_evicted_probe, &f->dropped);
@@ -72,6 +86,23 @@ static struct tc_entry *find(struct fixture *f, uint64_t number)
 {
     struct tt_l1_key k = tt_l1_key(f->r, number);
     return tc_stripe_find(f->s, k.hash, tt_l1_ref(&k).key);
+}
+
+/* A hit, as a look-up does it. */
+static void touch(struct fixture *f, struct tc_entry *e)
+{
+    struct tc_l1 *l1 = &f->r->l1;
+    struct cache_slice key = { tc_entry_key(e), e->key_len };
+    tc_lock_release(&f->s->lock);
+    tc_l1_touch(l1, f->s, tc_reader_self(&l1->readers), e);
+    if (l1->locked_hits)
+        tc_l1_tell_hit(f->s, (struct tc_l1_ref){ e->hash, key });
+    tc_lock_acquire(&f->s->lock);
+}
+
+static void *node_of(struct fixture *f, struct tc_entry *e)
+{
+    return tc_entry_node(e, f->r->l1.node_bytes);
 }
 
 static void remove_entry(struct fixture *f, struct tc_entry *e)
@@ -87,7 +118,7 @@ static void what_is_linked_is_everywhere_and_what_is_removed_nowhere(void **stat
     for (uint64_t n = 0; n < 300; n++) {
         struct tc_entry *e = link_new(f, n, n % 2, n % 2, n % 3 ? 5000 : 0);
         assert_ptr_equal(find(f, n), e);
-        assert_int_equal(e->refs, 1);
+        assert_int_equal(e->refs, TC_ENTRY_IN_L1 + 1);
     }
     assert_true(tc_stripe_check(f->s));
     assert_int_equal(tt_l1_type_entries(f->r, 0), 150);
@@ -125,14 +156,21 @@ static void who_is_pinned_is_not_freed_but_told_as_detached(void **state)
     struct tc_entry *e = link_new(f, 1, 0, false, 0), *free_one = link_new(f, 2, 0, false, 0);
     tc_l1_pin(&f->r->l1, e);
     remove_entry(f, e);
+    assert_false(tc_entry_is_in_l1(e));
+    give_up(f);
     assert_null(f->dropped.first);
-    assert_true(e->detached);
-    assert_int_equal(tt_l1_detached_bytes(f->r), e->bytes);
+    assert_true(e->refs & TC_ENTRY_DETACHED);
+    assert_int_equal(e->refs & TC_ENTRY_REFS, 1);
+    assert_int_equal(tt_l1_detached_bytes(f->r), tc_l1_entry_bytes(&f->r->l1, e));
+    size_t live = tt_alloc_counts(&f->r->counting).live_blocks;
     remove_entry(f, free_one);
     assert_ptr_equal(f->dropped.first, free_one);
-    assert_int_equal(tt_l1_detached_bytes(f->r), e->bytes);
+    give_up(f);
+    assert_int_equal(tt_alloc_counts(&f->r->counting).live_blocks, live - 1);
+    assert_int_equal(tt_l1_detached_bytes(f->r), tc_l1_entry_bytes(&f->r->l1, e));
     tc_l1_release(&f->r->l1, e);
     assert_int_equal(tt_l1_detached_bytes(f->r), 0);
+    assert_int_equal(tt_alloc_counts(&f->r->counting).live_blocks, live - 2);
 }
 
 /* ---- orders ---- */
@@ -196,8 +234,8 @@ static void of_all_orders_the_oldest_in_time_leaves(void **state)
 
 /* ---- which hits count ---- */
 
-/* Hits of entries that were touched within the last quarter of the stripe's entries are left out: the victim was used
- * longer ago than all but that quarter. */
+/* Hits are told apart by steps of a part of the entries only: yet the victim was used longer ago than all but a quarter
+ * of them. */
 static void a_victim_is_never_among_the_most_recently_used_three_quarters(void **state)
 {
     struct fixture *f = *state;
@@ -210,7 +248,7 @@ static void a_victim_is_never_among_the_most_recently_used_three_quarters(void *
     }
     for (int step = 0; step < STEPS; step++) {
         size_t n = tt_random(&seed) % (tt_random(&seed) % 2 ? ENTRIES : 20);
-        tc_stripe_touch(f->s, entries[n], tt_l1_now(f->r));
+        touch(f, entries[n]);
         used_at[n] = ++clock;
         if (tt_random(&seed) % 8 > 0)
             continue;
@@ -223,7 +261,7 @@ static void a_victim_is_never_among_the_most_recently_used_three_quarters(void *
         assert_true(older <= ENTRIES / 4 + 1);
         if (step % 2 == 0) { /* and it leaves, and another comes */
             remove_entry(f, victim);
-            tc_l1_free_dropped(&f->r->l1, &f->dropped);
+            give_up(f);
             entries[v] = link_new(f, 1000 + (uint64_t)step, 0, false, 0);
             used_at[v] = ++clock;
         }
@@ -232,16 +270,19 @@ static void a_victim_is_never_among_the_most_recently_used_three_quarters(void *
 }
 
 struct told {
+    _Atomic uint8_t stamp; /* L1's, if hits are stamped */
     unsigned hits;
+    void *state; /* of the order that it was last inserted into */
 };
 
 static void told_insert(void *state, void *node, uint64_t hash, size_t bytes)
 {
     struct told *t = node;
-    (void)state;
     (void)hash;
     assert_true(bytes > 0);
-    assert_int_equal(t->hits, 0); /* a node starts as zeros */
+    assert_true(t->state != NULL || (t->stamp == 0 && t->hits == 0)); /* a node starts as zeros */
+    t->hits = 0;
+    t->state = state;
 }
 
 static void told_hit(void *state, void *node)
@@ -262,72 +303,96 @@ static void *told_victim(void *state)
     return NULL;
 }
 
-static void a_policy_that_is_not_lazy_is_told_of_every_hit(void **state)
+static const struct cache_evict_ops told_ops = {
+    .abi = CACHE_HOOKS_ABI,
+    .flags = CACHE_EVICT_LOCKED_HITS,
+    .name = "told",
+    .state_bytes = 8,
+    .node_bytes = sizeof(struct told),
+    .insert = told_insert,
+    .hit = told_hit,
+    .remove = told_remove,
+    .victim = told_victim,
+};
+
+static void a_policy_without_stamps_is_told_of_every_hit(void **state)
 {
     (void)state;
-    struct cache_evict_ops ops = {
-        .abi = CACHE_HOOKS_ABI, .flags = CACHE_EVICT_LOCKED_HITS, .name = "told", .state_bytes = 8,
-        .node_bytes = sizeof(struct told), .insert = told_insert, .hit = told_hit, .remove = told_remove,
-        .victim = told_victim,
-    };
-    for (int lazy = 0; lazy < 2; lazy++) {
-        struct fixture f = { .dropped = { NULL } };
-        ops.flags = CACHE_EVICT_LOCKED_HITS | (lazy ? CACHE_EVICT_LAZY_HITS : 0);
+    struct cache_evict_ops ops = told_ops;
+    for (int locked = 0; locked < 2; locked++) {
+        struct fixture f = { .dropped = { .first = NULL } };
+        ops.flags = locked ? CACHE_EVICT_LOCKED_HITS : 0;
         open_with(&f, &ops);
         struct tc_entry *e = NULL;
         for (uint64_t n = 0; n < 100; n++)
             e = link_new(&f, n, 0, false, 0);
         for (int i = 0; i < 50; i++)
-            tc_stripe_touch(f.s, e, tt_l1_now(f.r)); /* the newest: near the front anyway */
-        assert_int_equal(((struct told *)tc_entry_node(e))->hits, lazy ? 0 : 50);
-        tc_stripe_touch(f.s, find(&f, 0), tt_l1_now(f.r)); /* the oldest */
-        assert_int_equal(((struct told *)tc_entry_node(find(&f, 0)))->hits, 1);
+            touch(&f, e); /* the newest: near the front anyway */
+        assert_int_equal(((struct told *)node_of(&f, e))->hits, 50);
+        touch(&f, find(&f, 0)); /* the oldest */
+        assert_int_equal(((struct told *)node_of(&f, find(&f, 0)))->hits, 1);
         assert_true(close_again(&f));
     }
+}
+
+static void a_policy_with_stamps_is_told_of_none_and_finds_its_stamp(void **state)
+{
+    (void)state;
+    struct cache_evict_ops ops = told_ops;
+    struct fixture f = { .dropped = { .first = NULL } };
+    ops.flags = CACHE_EVICT_STAMPED_HITS;
+    open_with(&f, &ops);
+    struct tc_entry *e = NULL;
+    for (uint64_t n = 0; n < 100; n++)
+        e = link_new(&f, n, 0, false, 0);
+    assert_int_equal(((struct told *)node_of(&f, e))->stamp, 0);
+    for (int i = 0; i < 50; i++) {
+        touch(&f, e);
+        assert_int_equal(((struct told *)node_of(&f, e))->stamp, f.s->index.stamp);
+    }
+    assert_int_not_equal(f.s->index.stamp, 0);
+    assert_int_equal(((struct told *)node_of(&f, e))->hits, 0);
+    assert_int_equal(((struct told *)node_of(&f, find(&f, 0)))->stamp, 0);
+    assert_true(close_again(&f));
 }
 
 static void entries_that_change_to_an_order_made_later_are_new_to_it(void **state)
 {
     (void)state;
-    const struct cache_evict_ops ops = {
-        .abi = CACHE_HOOKS_ABI, .flags = CACHE_EVICT_LOCKED_HITS, .name = "told", .state_bytes = 8,
-        .node_bytes = sizeof(struct told), .insert = told_insert, .hit = told_hit, .remove = told_remove,
-        .victim = told_victim,
-    };
-    struct fixture f = { .dropped = { NULL } };
-    open_with(&f, &ops);
+    struct fixture f = { .dropped = { .first = NULL } };
+    open_with(&f, &told_ops);
     for (uint64_t n = 0; n < 20; n++)
-        tc_stripe_touch(f.s, link_new(&f, n, n % 2, false, 0), tt_l1_now(f.r));
+        touch(&f, link_new(&f, n, n % 2, false, 0));
     struct tc_order *own = tc_stripe_order(f.s, f.r->types[1], true);
     assert_int_equal(own->count, 10);
     for (uint64_t n = 0; n < 20; n++) {
-        struct tc_entry *e = find(&f, n);
-        assert_int_equal(e->order == own, n % 2);
-        assert_int_equal(((struct told *)tc_entry_node(e))->hits, n % 2 ? 0 : 1);
+        struct told *t = node_of(&f, find(&f, n));
+        assert_int_equal(t->state == own->state, n % 2);
+        assert_int_equal(t->hits, n % 2 ? 0 : 1);
     }
     assert_true(tc_stripe_check(f.s));
     assert_true(close_again(&f));
 }
 
-/* Sorting is by age in touches, whose count wraps around. */
+/* Sorting is by age in uses, whose count wraps around. */
 static void an_order_made_later_begins_with_the_one_not_used_for_longest(void **state)
 {
     enum { ENTRIES = 200 };
     (void)state;
     for (uint32_t start = 0; start < 2; start++) {
-        struct fixture f = { .dropped = { NULL } };
+        struct fixture f = { .dropped = { .first = NULL } };
         struct tc_entry *entries[ENTRIES];
         open_with(&f, NULL);
-        f.s->touches = 0u - start * (ENTRIES + ENTRIES / 2);
+        f.s->uses = 0u - start * (ENTRIES + ENTRIES / 2);
         for (uint64_t n = 0; n < ENTRIES; n++)
             entries[n] = link_new(&f, n, n % 2, false, n % 3 ? 5000 : 0);
         for (size_t n = ENTRIES; n-- > 0;) /* the other way round, whatever was touched lately */
-            tc_stripe_touch(f.s, entries[n], tt_l1_now(f.r));
+            touch(&f, entries[n]);
         struct tc_entry *by_age[ENTRIES];
         size_t of_type = 0;
         for (uint32_t age = 2 * ENTRIES; age-- > 0;)
             for (size_t n = 1; n < ENTRIES; n += 2)
-                if (f.s->touches - entries[n]->touched_at == age)
+                if (f.s->uses - entries[n]->used_at == age)
                     by_age[of_type++] = entries[n];
         assert_int_equal(of_type, ENTRIES / 2);
         struct tc_order *own = tc_stripe_order(f.s, f.r->types[1], true);
@@ -343,15 +408,28 @@ static void an_order_made_later_begins_with_the_one_not_used_for_longest(void **
     }
 }
 
+/* A thread tells its last hits to a large stripe when some have come together. */
+static void hits_that_were_not_told_yet_are_not_taken_for_the_oldest(void **state)
+{
+    enum { ENTRIES = 3005 };
+    struct fixture *f = *state;
+    struct tc_entry *entries[ENTRIES];
+    for (uint64_t n = 0; n < ENTRIES; n++)
+        entries[n] = link_new(f, n, n % 2, false, 0);
+    for (size_t n = 0; n < ENTRIES; n++)
+        touch(f, entries[n]);
+    struct tc_order *own = tc_stripe_order(f->s, f->r->types[1], true);
+    for (size_t n = 1; n < ENTRIES; n += 2) {
+        assert_ptr_equal(tc_stripe_victim(f->s, own, NULL), entries[n]);
+        remove_entry(f, entries[n]);
+    }
+    assert_null(tc_stripe_victim(f->s, own, NULL));
+}
+
 static void a_policy_without_a_victim_stops_eviction_and_nothing_else(void **state)
 {
     (void)state;
-    const struct cache_evict_ops ops = {
-        .abi = CACHE_HOOKS_ABI, .flags = CACHE_EVICT_LOCKED_HITS, .name = "told", .state_bytes = 8,
-        .node_bytes = sizeof(struct told), .insert = told_insert, .hit = told_hit, .remove = told_remove,
-        .victim = told_victim,
-    };
-    struct tt_l1 *r = tt_l1_new(LIMIT, 2, &ops);
+    struct tt_l1 *r = tt_l1_new(LIMIT, 2, &told_ops);
     size_t stored = 0;
     for (uint64_t n = 0; n < 5000; n++)
         stored += tt_l1_put(r, tt_l1_key(r, n), 500) == CACHE_OK;
@@ -372,7 +450,7 @@ static void expiry_takes_a_few_at_a_time_and_all_in_the_end(void **state)
     while (tt_l1_type_entries(f->r, 0) > 0) {
         uint64_t before = tt_l1_type_entries(f->r, 0);
         tc_stripe_expire(f->s, tt_l1_now(f->r), &f->dropped);
-        tc_l1_free_dropped(&f->r->l1, &f->dropped);
+        give_up(f);
         assert_in_range(before - tt_l1_type_entries(f->r, 0), 0, 64);
         assert_true(++calls < 500);
     }
@@ -410,9 +488,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(of_one_order_its_own_oldest_leaves, setup, teardown),
         cmocka_unit_test_setup_teardown(of_all_orders_the_oldest_in_time_leaves, setup, teardown),
         cmocka_unit_test_setup_teardown(a_victim_is_never_among_the_most_recently_used_three_quarters, setup, teardown),
-        cmocka_unit_test(a_policy_that_is_not_lazy_is_told_of_every_hit),
+        cmocka_unit_test(a_policy_without_stamps_is_told_of_every_hit),
+        cmocka_unit_test(a_policy_with_stamps_is_told_of_none_and_finds_its_stamp),
         cmocka_unit_test(entries_that_change_to_an_order_made_later_are_new_to_it),
         cmocka_unit_test(an_order_made_later_begins_with_the_one_not_used_for_longest),
+        cmocka_unit_test_setup_teardown(hits_that_were_not_told_yet_are_not_taken_for_the_oldest, setup, teardown),
         cmocka_unit_test(a_policy_without_a_victim_stops_eviction_and_nothing_else),
         cmocka_unit_test_setup_teardown(expiry_takes_a_few_at_a_time_and_all_in_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(the_check_sees_a_wrong_account, setup, teardown),

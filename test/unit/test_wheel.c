@@ -1,5 +1,6 @@
-/* The timer wheel against a naive list, on a clock that the test moves: nothing comes early, nothing is kept back, and
- * the work is bounded by what was added, never by how much time passed or how much lies in it. */
+/* Codes of moments against the moments themselves: nothing comes early, nothing is kept back for longer than is said,
+ * over four levels, years and the turns' ends. Then in L1: what has expired is reclaimed by the stores of others, a
+ * bounded number at a time, and nothing else is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,316 +12,455 @@
 
 #include "tier/l1/wheel.h"
 #include "tt_util.h"
+#include "unit/tt_l1.h"
 
+#define TICK_MS ((int64_t)TC_WHEEL_TICK_MS)
 #define SECOND_MS INT64_C(1000)
 #define HOUR_MS (3600 * SECOND_MS)
 #define DAY_MS (24 * HOUR_MS)
 #define YEAR_MS (365 * DAY_MS)
-/* What one turn of the top level reaches. */
-#define TURN_MS ((int64_t)TC_WHEEL_TICK_MS << 6 * TC_WHEEL_LEVELS)
+#define SLOTS INT64_C(16384)   /* of a turn */
+#define HALF_TURN_MS (SLOTS / 2 * TICK_MS) /* on the lowest level */
 
-enum { ENTRIES = 2000 };
+enum { LEVELS = 4, PAIRS = 200000, LIMIT = 4 << 20 };
+
+static int64_t slot_ms(unsigned level)
+{
+    return TICK_MS << 6 * level;
+}
+
+/* The latest that a moment is told which lay that far ahead, as wheel.h says. */
+static int64_t late_ms(int64_t ahead_ms)
+{
+    return ahead_ms / 31 + 2 * TICK_MS;
+}
+
+static int64_t random_below(uint64_t *seed, int64_t most_ms)
+{
+    return (int64_t)(tt_random(seed) % (uint64_t)most_ms);
+}
+
+/* Of every magnitude alike: milliseconds as often as years. */
+static int64_t random_span(uint64_t *seed, int64_t most_ms)
+{
+    return random_below(seed, most_ms) >> tt_random(seed) % 37;
+}
+
+/* Now and then close to where a level's turn ends. */
+static int64_t random_now(uint64_t *seed)
+{
+    int64_t turn_ms = SLOTS * slot_ms((unsigned)(tt_random(seed) % LEVELS));
+    int64_t end_ms = turn_ms * random_below(seed, 20), away_ms = random_span(seed, turn_ms);
+    return tt_random(seed) % 2 ? end_ms + away_ms : end_ms > away_ms ? end_ms - away_ms : 0;
+}
+
+/* ---- codes ---- */
+
+static void only_never_has_the_code_of_never(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed();
+    for (int i = 0; i < PAIRS; i++) {
+        int64_t now_ms = random_now(&seed);
+        assert_int_equal(tc_wheel_code(TC_NEVER_MS, now_ms), 0);
+        assert_false(tc_wheel_is_due(0, now_ms));
+        assert_int_not_equal(tc_wheel_code(now_ms + random_span(&seed, 10 * YEAR_MS), now_ms), 0);
+    }
+    for (int64_t slot = 0; slot < 3 * SLOTS; slot++)
+        assert_int_not_equal(tc_wheel_code(slot * TICK_MS, (slot - slot % 4000) * TICK_MS), 0);
+    assert_int_not_equal(tc_wheel_code(TC_NEVER_MS - 1, 0), 0);
+}
+
+static void assert_told_in_time(uint64_t *seed, int64_t now_ms, int64_t ahead_ms)
+{
+    int64_t due_ms = now_ms + ahead_ms;
+    uint16_t code = tc_wheel_code(due_ms, now_ms);
+    if (ahead_ms > 0) {
+        assert_false(tc_wheel_is_due(code, now_ms));
+        assert_false(tc_wheel_is_due(code, due_ms - 1));
+        assert_false(tc_wheel_is_due(code, now_ms + random_below(seed, ahead_ms)));
+    }
+    assert_true(tc_wheel_is_due(code, due_ms + late_ms(ahead_ms)));
+}
+
+static void a_moment_is_told_in_time_and_never_early(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed();
+    for (int i = 0; i < PAIRS; i++)
+        assert_told_in_time(&seed, random_now(&seed), random_span(&seed, 2 * YEAR_MS));
+}
+
+static void so_it_is_at_the_ends_of_every_level(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed();
+    for (unsigned level = 0; level < LEVELS; level++)
+        for (int64_t quarter = 0; quarter <= 8; quarter++)
+            for (int64_t now = -3; now <= 3; now++)
+                for (int64_t ahead = -3; ahead <= 3; ahead++) {
+                    int64_t now_ms = SLOTS * slot_ms(level) + quarter * SLOTS / 4 * slot_ms(level) + now;
+                    int64_t ahead_ms = SLOTS / 4 * slot_ms(level) + ahead * slot_ms(level) + now;
+                    if (ahead_ms < 2 * YEAR_MS)
+                        assert_told_in_time(&seed, now_ms, ahead_ms);
+                    assert_told_in_time(&seed, now_ms, level * slot_ms(level) + 3 + ahead);
+                }
+}
+
+static void the_first_262_seconds_are_told_to_two_ticks(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed();
+    for (int i = 0; i < PAIRS; i++) {
+        int64_t now_ms = random_now(&seed), ahead_ms = random_below(&seed, (SLOTS / 4 - 2) * TICK_MS);
+        uint16_t code = tc_wheel_code(now_ms + ahead_ms, now_ms);
+        assert_true(tc_wheel_is_due(code, now_ms + ahead_ms + 2 * TICK_MS));
+    }
+}
+
+static void what_is_due_stays_so_for_as_long_as_codes_are_trusted_and_twice_as_long_as_it_lay_ahead(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed();
+    for (int i = 0; i < PAIRS; i++) {
+        int64_t now_ms = random_now(&seed), ahead_ms = random_span(&seed, 2 * YEAR_MS);
+        int64_t from_ms = ahead_ms + late_ms(ahead_ms), to_ms = ahead_ms + TC_WHEEL_TRUST_MS;
+        if (to_ms < 3 * ahead_ms - ahead_ms / 16)
+            to_ms = 3 * ahead_ms - ahead_ms / 16;
+        uint16_t code = tc_wheel_code(now_ms + ahead_ms, now_ms);
+        assert_true(tc_wheel_is_due(code, now_ms + from_ms + random_below(&seed, to_ms - from_ms)));
+    }
+}
+
+static void what_is_over_already_is_due_at_the_next_tick(void **state)
+{
+    (void)state;
+    static const int64_t ago_ms[] = { 0, 1, 63, 64, SECOND_MS, 60 * SECOND_MS, HALF_TURN_MS / 2,
+                                      HALF_TURN_MS + TICK_MS, HOUR_MS, 5 * HOUR_MS, DAY_MS, 3 * YEAR_MS };
+    uint64_t seed = tt_seed();
+    for (int i = 0; i < 1000; i++) {
+        int64_t now_ms = random_now(&seed);
+        for (size_t a = 0; a < TC_ARRAY_LEN(ago_ms); a++) {
+            uint16_t code = tc_wheel_code(now_ms - ago_ms[a], now_ms);
+            if (!tc_wheel_is_due(code, now_ms + 2 * TICK_MS))
+                fail_msg("over since %lld ms, and not due", (long long)ago_ms[a]);
+        }
+    }
+}
+
+/* Codes anew whenever it is told to be due, as a stripe does; returns how often that was before its time had come. */
+static unsigned times_told_early(int64_t due_ms, int64_t now_ms)
+{
+    unsigned early = 0;
+    uint16_t code = tc_wheel_code(due_ms, now_ms);
+    for (;;) {
+        int64_t step_ms = (due_ms - now_ms) / 8;
+        now_ms += step_ms < TICK_MS ? TICK_MS : step_ms > slot_ms(LEVELS - 1) ? slot_ms(LEVELS - 1) : step_ms;
+        assert_true(now_ms < due_ms + late_ms(2 * YEAR_MS)); /* it did not miss it */
+        if (!tc_wheel_is_due(code, now_ms))
+            continue;
+        if (now_ms >= due_ms)
+            return early;
+        early++;
+        code = tc_wheel_code(due_ms, now_ms);
+        assert_false(tc_wheel_is_due(code, now_ms)); /* else it would be looked at all the time */
+    }
+}
+
+static void what_is_years_ahead_is_coded_anew_until_it_comes(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed();
+    for (int64_t years = 0; years <= 40; years++) {
+        int64_t now_ms = random_now(&seed);
+        assert_in_range(times_told_early(now_ms + years * YEAR_MS, now_ms), years > 2 ? 1 : 0, years / 2);
+    }
+}
+
+static void the_end_of_time_but_one_is_told_early_and_waited_for(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed();
+    int64_t now_ms = random_now(&seed);
+    for (int i = 0; i < 100; i++) {
+        uint16_t code = tc_wheel_code(TC_NEVER_MS - 1, now_ms);
+        assert_false(tc_wheel_is_due(code, now_ms + 2 * YEAR_MS));
+        assert_true(tc_wheel_is_due(code, now_ms + 3 * YEAR_MS));
+        now_ms += 3 * YEAR_MS;
+    }
+}
+
+/* ---- in L1 ---- */
 
 struct fixture {
-    struct tc_wheel wheel;
-    struct tc_entry entries[ENTRIES];
-    bool is_in[ENTRIES]; /* the naive list */
-    size_t n_in;
-    int64_t now_ms;
-    uint64_t steps; /* taken, all together */
+    struct tt_l1 *r;
+    struct tc_stripe *s; /* the only one */
+    uint64_t next; /* key for a store of something else */
 };
+
+#define OTHERS UINT64_C(1000000)
 
 static int setup(void **state)
 {
     struct fixture *f = tt_xcalloc(sizeof *f);
-    f->now_ms = 1000000;
-    tc_wheel_init(&f->wheel, f->now_ms);
+    f->r = tt_l1_new(LIMIT, 1, NULL);
+    assert_non_null(f->r);
+    f->s = tc_l1_stripe(&f->r->l1, 0);
+    f->next = OTHERS;
     *state = f;
     return 0;
 }
 
 static int teardown(void **state)
 {
-    free(*state);
-    return 0;
+    struct fixture *f = *state;
+    bool clean = tt_l1_free(f->r);
+    free(f);
+    return clean ? 0 : -1;
 }
 
-static void add(struct fixture *f, size_t i, int64_t at_ms)
+static void put_for(struct fixture *f, uint64_t number, int64_t ttl_ms, int64_t stale_ms)
 {
-    memset(&f->entries[i], 0, sizeof f->entries[i]);
-    f->entries[i].keep_until_ms = at_ms;
-    tc_wheel_add(&f->wheel, &f->entries[i]);
-    f->is_in[i] = true;
-    f->n_in++;
+    struct tt_l1_put p = { .len = 50, .ttl_ms = ttl_ms, .stale_ms = stale_ms, .advance = true };
+    assert_int_equal(tt_l1_put_with(f->r, tt_l1_key(f->r, number), &p), CACHE_OK);
 }
 
-/* Its tick has passed whole. */
-static bool is_due(const struct fixture *f, size_t i)
+static uint64_t expired(struct fixture *f)
 {
-    return f->entries[i].keep_until_ms / TC_WHEEL_TICK_MS < f->now_ms / TC_WHEEL_TICK_MS;
+    return tt_l1_count(f->r, TC_COUNT_l1_expired);
 }
 
-/* Takes out one that is due; false: none within the steps. */
-static bool take_one(struct fixture *f, unsigned most_steps)
+/* As many stores as the hand needs for one round; of one key, which takes no more room after the first. */
+static void go_round(struct fixture *f)
 {
-    unsigned steps = most_steps;
-    struct tc_entry *e = tc_wheel_due(&f->wheel, f->now_ms, &steps);
-    assert_true(steps <= most_steps);
-    f->steps += most_steps - steps;
-    if (e == NULL)
-        return false;
-    assert_true(steps < most_steps); /* it was not for nothing */
-    size_t i = (size_t)(e - f->entries);
-    assert_true(i < ENTRIES && f->is_in[i]);
-    assert_true(is_due(f, i));
-    assert_true(e->keep_until_ms < f->now_ms);
-    assert_null(e->wheel_link);
-    assert_null(e->wheel_next);
-    f->is_in[i] = false;
-    f->n_in--;
-    return true;
+    for (size_t n = f->s->index.n / TC_WHEEL_BUCKETS + 1; n > 0; n--)
+        assert_int_equal(tt_l1_put(f->r, tt_l1_key(f->r, OTHERS - 1), 10), CACHE_OK);
 }
 
-static void take_all(struct fixture *f)
+static void what_expired_is_reclaimed_by_stores_of_other_keys(void **state)
 {
-    while (take_one(f, 1000000))
-        ;
-    for (size_t i = 0; i < ENTRIES; i++)
-        assert_true(!f->is_in[i] || !is_due(f, i));
+    struct fixture *f = *state;
+    for (uint64_t i = 0; i < 500; i++)
+        put_for(f, i, SECOND_MS, 0);
+    for (uint64_t i = 500; i < 700; i++)
+        put_for(f, i, i % 2 ? 0 : HOUR_MS, 0);
+    go_round(f);
+    assert_int_equal(expired(f), 0);
+    uint64_t before = tc_stripe_bytes(f->s);
+    tt_clock_advance(&f->r->time, SECOND_MS + 2 * TICK_MS);
+    go_round(f);
+    assert_int_equal(expired(f), 500);
+    assert_int_equal(tt_l1_type_entries(f->r, 0), 201);
+    assert_true(tc_stripe_bytes(f->s) <= before - 500 * 50);
+    assert_true(tc_l1_check(&f->r->l1));
+    for (uint64_t i = 500; i < 700; i++)
+        assert_true(tt_l1_has(f->r, tt_l1_key(f->r, i)));
 }
 
-static void assert_slots_agree_with_their_bits(const struct fixture *f)
+static void stores_that_fill_a_cache_reclaim_as_they_go(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t i = 0; i < 20000; i++) {
+        put_for(f, f->next++, 200, 0);
+        tt_clock_advance(&f->r->time, 1);
+        /* 200 live, some told late, and those that the hand has not come by. */
+        assert_true(tt_l1_type_entries(f->r, 0) <= 200 + 128 + f->s->index.n / TC_WHEEL_BUCKETS);
+    }
+    assert_int_equal(tt_l1_count(f->r, TC_COUNT_l1_evicted_bytes), 0);
+    assert_int_equal(expired(f) + tt_l1_type_entries(f->r, 0), 20000);
+}
+
+static void a_store_reclaims_a_bounded_number_and_in_the_end_all(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t i = 0; i < 3000; i++)
+        put_for(f, i, SECOND_MS, 0);
+    tt_clock_advance(&f->r->time, 60 * SECOND_MS);
+    uint64_t before = 0, most = 0;
+    for (size_t n = f->s->index.n / TC_WHEEL_BUCKETS + 1; n > 0; n--) {
+        put_for(f, OTHERS, 0, 0);
+        most = expired(f) - before > most ? expired(f) - before : most;
+        before = expired(f);
+    }
+    assert_int_equal(before, 3000);
+    assert_in_range(most, TC_INDEX_LANES, TC_WHEEL_BUCKETS * TC_INDEX_LANES);
+}
+
+static void what_is_replaced_has_its_successors_time(void **state)
+{
+    struct fixture *f = *state;
+    static const int64_t ttls_ms[][2] = { { SECOND_MS, HOUR_MS }, { HOUR_MS, SECOND_MS }, { SECOND_MS, 0 },
+                                          { 0, SECOND_MS }, { SECOND_MS, SECOND_MS + 500 } };
+    for (uint64_t i = 0; i < TC_ARRAY_LEN(ttls_ms); i++) {
+        put_for(f, i, ttls_ms[i][0], 0);
+        put_for(f, i, ttls_ms[i][1], 0);
+    }
+    tt_clock_advance(&f->r->time, SECOND_MS + 2 * TICK_MS);
+    go_round(f);
+    assert_int_equal(expired(f), 2);
+    assert_true(tt_l1_has(f->r, tt_l1_key(f->r, 0)));
+    assert_true(tt_l1_has(f->r, tt_l1_key(f->r, 2)));
+    assert_true(tt_l1_has(f->r, tt_l1_key(f->r, 4)));
+    tt_clock_advance(&f->r->time, 500);
+    go_round(f);
+    assert_int_equal(expired(f), 3);
+}
+
+static void set_max_stale(struct cache_type *t, int64_t max_stale_ms)
+{
+    struct tc_policy p;
+    tc_type_policy(t, &p);
+    p.max_stale_ms = max_stale_ms;
+    tc_type_set_policy(t, &p, 0);
+}
+
+/* Without more: it is kept for as long as its type says at that time. */
+static void put_small(struct fixture *f, uint64_t number, int64_t life_ms)
+{
+    struct tt_l1_key k = tt_l1_key(f->r, number);
+    struct tc_l1_ref ref = tt_l1_ref(&k);
+    tc_l1_know(&f->r->l1, f->r->types[0]);
+    struct tc_entry *e =
+        tc_entry_open_small(&f->r->alloc, f->r->l1.node_bytes, f->r->types[0], k.hash, ref.key, 16);
+    tt_l1_fill(tc_entry_room(e), 16, number, 1);
+    tc_entry_set_life(e, tt_l1_now(f->r), life_ms, 0);
+    assert_int_equal(tc_l1_put(&f->r->l1, e, &f->r->policies[0], NULL, true), CACHE_OK);
+    tc_l1_drop(&f->r->l1, e);
+}
+
+static size_t due_codes(struct fixture *f)
 {
     size_t n = 0;
-    for (unsigned level = 0; level < TC_WHEEL_LEVELS; level++)
-        for (unsigned at = 0; at < TC_WHEEL_SLOTS; at++) {
-            const struct tc_entry *e = f->wheel.slots[level][at];
-            assert_int_equal(f->wheel.used[level] >> at & 1, e != NULL);
-            for (; e != NULL; e = e->wheel_next, n++)
-                assert_ptr_equal(*e->wheel_link, e);
-        }
-    assert_int_equal(n, f->n_in);
+    for (size_t i = 0; i < tc_index_lanes(&f->s->index); i++)
+        n += tc_wheel_is_due(tc_index_code(tc_index_lane(&f->s->index, i)), tt_l1_now(f->r));
+    return n;
 }
 
-static void an_entry_comes_when_its_tick_has_passed_and_not_before(void **state)
+static void what_comes_up_before_its_time_stays_and_is_coded_anew(void **state)
 {
     struct fixture *f = *state;
-    const int64_t ahead[] = { 0, 1, 63, 64, 65, 4095, 4096, 4097, 64 * 4096, 64 * 4096 + 1, HOUR_MS, 5 * HOUR_MS,
-                              DAY_MS, TURN_MS - 1, TURN_MS, TURN_MS + 1, 30 * DAY_MS, YEAR_MS, 10 * YEAR_MS };
-    for (size_t i = 0; i < TC_ARRAY_LEN(ahead); i++) {
-        int64_t at_ms = f->now_ms + ahead[i];
-        add(f, i, at_ms);
-        f->now_ms = at_ms;
-        assert_false(take_one(f, 1000000));
-        f->now_ms = at_ms / TC_WHEEL_TICK_MS * TC_WHEEL_TICK_MS + TC_WHEEL_TICK_MS - 1;
-        assert_false(take_one(f, 1000000));
-        f->now_ms++;
-        assert_true(take_one(f, 1000000));
-        assert_slots_agree_with_their_bits(f);
+    for (uint64_t i = 0; i < 100; i++)
+        put_small(f, i, SECOND_MS);
+    set_max_stale(f->r->types[0], 100 * SECOND_MS);
+    tt_clock_advance(&f->r->time, 2 * SECOND_MS);
+    assert_int_equal(due_codes(f), 100);
+    go_round(f);
+    assert_int_equal(expired(f), 0);
+    assert_int_equal(due_codes(f), 0);
+    assert_int_equal(tt_l1_type_entries(f->r, 0), 101);
+    tt_clock_advance(&f->r->time, 99 * SECOND_MS - 1);
+    go_round(f);
+    assert_int_equal(expired(f), 0);
+    tt_clock_advance(&f->r->time, 2 * TICK_MS + 1);
+    go_round(f);
+    assert_int_equal(expired(f), 100);
+    assert_true(tc_l1_check(&f->r->l1));
+}
+
+static void a_window_that_was_made_shorter_ends_at_its_old_time_and_nothing_answers_until_then(void **state)
+{
+    struct fixture *f = *state;
+    set_max_stale(f->r->types[0], 100 * SECOND_MS);
+    put_small(f, 1, SECOND_MS);
+    set_max_stale(f->r->types[0], 0);
+    tt_clock_advance(&f->r->time, 2 * SECOND_MS);
+    struct tc_l1_found found = tt_l1_get(f->r, tt_l1_key(f->r, 1));
+    assert_null(found.entry);
+    tt_clock_advance(&f->r->time, 100 * SECOND_MS);
+    go_round(f);
+    assert_int_equal(expired(f), 1);
+}
+
+static void a_stale_window_counts_and_years_do_not_frighten(void **state)
+{
+    struct fixture *f = *state;
+    put_for(f, 1, SECOND_MS, 10 * SECOND_MS);
+    put_for(f, 2, 5 * YEAR_MS, 0);
+    tt_clock_advance(&f->r->time, 10 * SECOND_MS);
+    go_round(f);
+    assert_int_equal(expired(f), 0);
+    tt_clock_advance(&f->r->time, SECOND_MS + 2 * TICK_MS);
+    go_round(f);
+    assert_int_equal(expired(f), 1);
+    for (int year = 0; year < 4; year++) {
+        tt_clock_advance(&f->r->time, YEAR_MS);
+        go_round(f);
+        assert_true(tt_l1_has(f->r, tt_l1_key(f->r, 2)));
     }
+    tt_clock_advance(&f->r->time, YEAR_MS + late_ms(2 * YEAR_MS));
+    go_round(f);
+    assert_int_equal(expired(f), 2);
 }
 
-static void what_is_over_already_comes_at_the_next_tick(void **state)
-{
-    struct fixture *f = *state;
-    add(f, 0, f->now_ms - 5 * HOUR_MS);
-    add(f, 1, 0);
-    add(f, 2, -1);
-    add(f, 3, INT64_MIN);
-    f->now_ms += TC_WHEEL_TICK_MS;
-    take_all(f);
-    assert_int_equal(f->n_in, 0);
-}
-
-static void the_end_of_time_can_be_waited_for(void **state)
-{
-    struct fixture *f = *state;
-    add(f, 0, TC_NEVER_MS - 1);
-    f->now_ms += 100 * YEAR_MS;
-    take_all(f);
-    assert_int_equal(f->n_in, 1);
-    assert_slots_agree_with_their_bits(f);
-}
-
-static int64_t random_span(uint64_t *seed, int64_t most_ms)
-{
-    /* Of every magnitude alike: milliseconds as often as years. */
-    return (int64_t)((uint64_t)most_ms * (tt_random(seed) % 1024 + 1) / 1024) >> tt_random(seed) % 38;
-}
-
-static void run_model(struct fixture *f, int64_t longest_ms, int64_t longest_jump_ms, int rounds)
-{
-    uint64_t seed = tt_seed();
-    uint64_t added = 0;
-    int64_t start_ms = f->now_ms;
-    for (int round = 0; round < rounds; round++) {
-        for (size_t n = tt_random(&seed) % 40; n > 0; n--) {
-            size_t i = tt_random(&seed) % ENTRIES;
-            if (f->is_in[i])
-                continue;
-            add(f, i, f->now_ms + random_span(&seed, longest_ms));
-            added++;
-        }
-        for (size_t n = tt_random(&seed) % 10; n > 0; n--) {
-            size_t i = tt_random(&seed) % ENTRIES;
-            tc_wheel_remove(&f->wheel, &f->entries[i]); /* of one that is not in it: nothing happens */
-            f->n_in -= f->is_in[i];
-            f->is_in[i] = false;
-        }
-        f->now_ms += random_span(&seed, longest_jump_ms);
-        take_all(f);
-        if (round % 16 == 0)
-            assert_slots_agree_with_their_bits(f);
-    }
-    f->now_ms += 2 * longest_ms;
-    take_all(f);
-    assert_int_equal(f->n_in, 0);
-    /* Each entry goes down at most all levels and crosses some turns' ends; what lies beyond the top's reach is moved
-     * once a turn; nothing else may cost anything. */
-    uint64_t turns = (uint64_t)((f->now_ms - start_ms) / TURN_MS) + 1;
-    assert_true(f->steps <= added * (3 * TC_WHEEL_LEVELS) + (uint64_t)rounds * 2 * TC_WHEEL_LEVELS + turns * 40);
-}
-
-static void seconds_agree_with_a_naive_list(void **state)
-{
-    run_model(*state, 100 * SECOND_MS, 10 * SECOND_MS, 2000);
-}
-
-static void days_agree_with_a_naive_list(void **state)
-{
-    run_model(*state, 10 * DAY_MS, DAY_MS, 1000);
-}
-
-static void years_agree_with_a_naive_list(void **state)
-{
-    run_model(*state, 3 * YEAR_MS, 30 * DAY_MS, 400);
-}
-
-static void huge_jumps_agree_with_a_naive_list(void **state)
-{
-    run_model(*state, 100 * DAY_MS, 10 * YEAR_MS, 200);
-}
-
-/* ---- bounded work ---- */
-
-static void ten_idle_years_cost_a_few_hundred_steps(void **state)
-{
-    struct fixture *f = *state;
-    f->now_ms += 10 * YEAR_MS;
-    assert_false(take_one(f, 1000000));
-    assert_true(f->steps <= (uint64_t)(10 * YEAR_MS / TURN_MS) + 2 * TC_WHEEL_LEVELS);
-    f->steps = 0;
-    assert_false(take_one(f, 1000000));
-    assert_true(f->steps <= 1);
-}
-
-static void what_is_far_away_costs_nothing_while_time_goes_by(void **state)
-{
-    struct fixture *f = *state;
-    for (size_t i = 0; i < ENTRIES; i++)
-        add(f, i, f->now_ms + 5 * DAY_MS + (int64_t)i);
-    for (int i = 0; i < 1000; i++) {
-        f->now_ms += TC_WHEEL_TICK_MS;
-        assert_false(take_one(f, 1000000));
-    }
-    assert_true(f->steps <= 1100); /* one a tick, whatever lies in it */
-}
-
-static void steps_run_out_and_nothing_is_lost(void **state)
+/* A night without stores, and the hand anywhere when it began. */
+static void what_expired_long_ago_is_reclaimed_too(void **state)
 {
     struct fixture *f = *state;
     uint64_t seed = tt_seed();
-    for (size_t i = 0; i < ENTRIES; i++)
-        add(f, i, f->now_ms + random_span(&seed, YEAR_MS));
-    f->now_ms += 2 * YEAR_MS;
-    assert_false(take_one(f, 0));
-    assert_int_equal(f->n_in, ENTRIES);
-    for (int calls = 0; f->n_in > 0; calls++) {
-        assert_true(calls < ENTRIES * 3 * TC_WHEEL_LEVELS);
-        take_one(f, 1);
+    static const int64_t idle_ms[] = { 60 * SECOND_MS, 500 * SECOND_MS, 600 * SECOND_MS, 900 * SECOND_MS, HOUR_MS,
+                                       HOUR_MS + 600 * SECOND_MS, 8 * HOUR_MS, 30 * DAY_MS };
+    uint64_t before = 0;
+    for (size_t i = 0; i < 20 * TC_ARRAY_LEN(idle_ms); i++, before += 500) {
+        int64_t ms = idle_ms[i % TC_ARRAY_LEN(idle_ms)];
+        for (uint64_t n = 0; n < 500; n++)
+            put_for(f, n, SECOND_MS, 0);
+        for (uint64_t n = tt_random(&seed) % f->s->index.n; n > 0; n--)
+            assert_int_equal(tt_l1_put(f->r, tt_l1_key(f->r, OTHERS - 1), 10), CACHE_OK);
+        tt_clock_advance(&f->r->time, ms);
+        go_round(f);
+        if (expired(f) != before + 500)
+            fail_msg("%llu of 500 are reclaimed after %lld ms", (unsigned long long)(expired(f) - before),
+                     (long long)ms);
     }
-    assert_slots_agree_with_their_bits(f);
 }
 
-/* As a stripe does: at each operation one entry is added and a few steps are spent. What is overdue must not pile
- * up. */
-static void a_few_steps_an_operation_keep_up_with_one_addition_an_operation(void **state)
+static void assert_nothing_is_overdue(struct fixture *f, int64_t by_ms)
+{
+    for (size_t i = 0; i < tc_index_lanes(&f->s->index); i++) {
+        struct tc_entry *e = tc_index_at(&f->s->index, i);
+        int64_t keep_ms = e != NULL ? tc_entry_keep_until_ms(e, f->r->types[0]) : TC_NEVER_MS;
+        assert_true(keep_ms == TC_NEVER_MS || keep_ms + by_ms > tt_l1_now(f->r));
+    }
+}
+
+static void any_mixture_of_times_is_reclaimed_in_time(void **state)
 {
     struct fixture *f = *state;
-    static const struct {
-        int64_t gap_ms, longest_ms;
-    } loads[] = { { 1, 1500 }, { 64, 100000 }, { 4000, 250000 }, { 600000, 40000000 }, { 3 * HOUR_MS, 6 * DAY_MS },
-                  { 16000000, 12 * DAY_MS } };
     uint64_t seed = tt_seed();
-    for (size_t load = 0; load < TC_ARRAY_LEN(loads); load++) {
-        for (int op = 0; op < 20000; op++) {
-            f->now_ms += 1 + (int64_t)(tt_random(&seed) % (2 * (uint64_t)loads[load].gap_ms));
-            unsigned steps = TC_WHEEL_STEPS;
-            struct tc_entry *e;
-            while ((e = tc_wheel_due(&f->wheel, f->now_ms, &steps)) != NULL) {
-                f->is_in[e - f->entries] = false;
-                f->n_in--;
-            }
-            size_t i = 0;
-            while (i < ENTRIES && f->is_in[i])
-                i++;
-            assert_true(i < ENTRIES);
-            add(f, i, f->now_ms + 1 + (int64_t)(tt_random(&seed) % (uint64_t)loads[load].longest_ms));
-            size_t overdue = 0;
-            for (i = 0; op % 500 == 499 && i < ENTRIES; i++)
-                overdue += f->is_in[i] && is_due(f, i);
-            assert_true(overdue <= 64);
+    for (int round = 0; round < 300; round++) {
+        for (uint64_t n = tt_random(&seed) % 40; n > 0; n--) {
+            int64_t ttl_ms = 1 + (random_below(&seed, DAY_MS) >> tt_random(&seed) % 27);
+            put_for(f, tt_random(&seed) % 2000, tt_random(&seed) % 8 ? ttl_ms : 0, random_span(&seed, HOUR_MS));
         }
-        take_all(f);
+        tt_clock_advance(&f->r->time, random_span(&seed, 240 * SECOND_MS));
+        go_round(f);
+        assert_nothing_is_overdue(f, late_ms(DAY_MS + HOUR_MS));
+        assert_true(tc_l1_check(&f->r->l1));
     }
-}
-
-static void a_clock_that_stands_still_or_goes_back_brings_nothing(void **state)
-{
-    struct fixture *f = *state;
-    add(f, 0, f->now_ms + 1000);
-    assert_false(take_one(f, 100));
-    f->now_ms -= 500000;
-    assert_false(take_one(f, 100));
-    assert_int_equal(f->steps, 0);
-    f->now_ms += 502000;
-    assert_true(take_one(f, 100));
-}
-
-static void removing_twice_does_nothing(void **state)
-{
-    struct fixture *f = *state;
-    add(f, 0, f->now_ms + 100);
-    add(f, 1, f->now_ms + 100);
-    add(f, 2, f->now_ms + 100);
-    for (int i = 0; i < 2; i++)
-        tc_wheel_remove(&f->wheel, &f->entries[1]);
-    f->is_in[1] = false;
-    f->n_in = 2;
-    assert_slots_agree_with_their_bits(f);
-    f->now_ms += 200;
-    take_all(f);
-    assert_int_equal(f->n_in, 0);
-    assert_slots_agree_with_their_bits(f);
+    assert_true(expired(f) > 500);
 }
 
 int main(void)
 {
+#define FRESH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(an_entry_comes_when_its_tick_has_passed_and_not_before, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_over_already_comes_at_the_next_tick, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_end_of_time_can_be_waited_for, setup, teardown),
-        cmocka_unit_test_setup_teardown(seconds_agree_with_a_naive_list, setup, teardown),
-        cmocka_unit_test_setup_teardown(days_agree_with_a_naive_list, setup, teardown),
-        cmocka_unit_test_setup_teardown(years_agree_with_a_naive_list, setup, teardown),
-        cmocka_unit_test_setup_teardown(huge_jumps_agree_with_a_naive_list, setup, teardown),
-        cmocka_unit_test_setup_teardown(ten_idle_years_cost_a_few_hundred_steps, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_far_away_costs_nothing_while_time_goes_by, setup, teardown),
-        cmocka_unit_test_setup_teardown(steps_run_out_and_nothing_is_lost, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_few_steps_an_operation_keep_up_with_one_addition_an_operation, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_clock_that_stands_still_or_goes_back_brings_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(removing_twice_does_nothing, setup, teardown),
+        cmocka_unit_test(only_never_has_the_code_of_never),
+        cmocka_unit_test(a_moment_is_told_in_time_and_never_early),
+        cmocka_unit_test(so_it_is_at_the_ends_of_every_level),
+        cmocka_unit_test(the_first_262_seconds_are_told_to_two_ticks),
+        cmocka_unit_test(what_is_due_stays_so_for_as_long_as_codes_are_trusted_and_twice_as_long_as_it_lay_ahead),
+        cmocka_unit_test(what_is_over_already_is_due_at_the_next_tick),
+        cmocka_unit_test(what_is_years_ahead_is_coded_anew_until_it_comes),
+        cmocka_unit_test(the_end_of_time_but_one_is_told_early_and_waited_for),
+        FRESH(what_expired_is_reclaimed_by_stores_of_other_keys),
+        FRESH(stores_that_fill_a_cache_reclaim_as_they_go),
+        FRESH(a_store_reclaims_a_bounded_number_and_in_the_end_all),
+        FRESH(what_is_replaced_has_its_successors_time),
+        FRESH(what_comes_up_before_its_time_stays_and_is_coded_anew),
+        FRESH(a_window_that_was_made_shorter_ends_at_its_old_time_and_nothing_answers_until_then),
+        FRESH(a_stale_window_counts_and_years_do_not_frighten),
+        FRESH(what_expired_long_ago_is_reclaimed_too),
+        FRESH(any_mixture_of_times_is_reclaimed_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -129,10 +129,11 @@ struct tc_entry *tt_l1_entry(struct tt_l1 *r, struct tt_l1_key k, const struct t
     if (e == NULL)
         return NULL;
     tt_l1_fill(tc_entry_room(e), p->len, k.number, p->version);
-    e->made_ms = e->taken_ms = tt_l1_now(r);
+    struct tc_entry_more *more = tc_entry_more(e);
+    more->made_ms = more->taken_ms = tt_l1_now(r);
     if (p->ttl_ms > 0) {
-        e->fresh_until_ms = tt_l1_now(r) + p->ttl_ms;
-        e->keep_until_ms = e->fresh_until_ms + p->stale_ms;
+        more->fresh_until_ms = tt_l1_now(r) + p->ttl_ms;
+        more->keep_until_ms = more->fresh_until_ms + p->stale_ms;
     }
     return e;
 }
@@ -156,7 +157,7 @@ struct tc_l1_found tt_l1_get(struct tt_l1 *r, struct tt_l1_key k)
 {
     struct tc_l1_found f;
     tc_l1_get(&r->l1, tt_l1_ref(&k), tt_l1_now(r), &f);
-    if (f.entry != NULL && !tt_l1_is_value(f.entry->data, f.entry->len, k.number, NULL))
+    if (f.entry != NULL && !tt_l1_is_value(tc_entry_data(f.entry), f.entry->len, k.number, NULL))
         tt_die("key %" PRIu64 " has another key's value", k.number);
     return f;
 }

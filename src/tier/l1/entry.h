@@ -3,11 +3,17 @@
  *
  *   phase      references            who may write it
  *   made       1, its maker          the maker: value bytes, lifetimes
- *   published  1 of L1 + pins        nobody, except the fields marked (lock): the stripe's lock holder
+ *   published  1 of L1 + pins        nobody, except what is atomic: anyone who reads it
+ *   unlinked   1 of L1 + pins        whoever unlinked it, the field next only, until every reader who may have come
+ *                                    upon it is through
  *   detached   pins only             nobody; the last release frees it
  *
- * Pins are taken under the stripe's lock (or by a holder of a pin), so an entry whose only reference is L1's cannot
- * gain one while the lock is held. */
+ * A reader without the lock, inside tc_reader_enter(), may take a pin on what it finds: L1's reference is there until
+ * all such readers are through.
+ *
+ * In memory: the eviction policy's node, struct tc_entry, the key, the value (unless it lies in a frame), and for some
+ * struct tc_entry_more. Most entries do without: a value that was made where it was stored, with a TTL and its type's
+ * stale window. An entry begins at a multiple of 16. */
 #ifndef TC_TIER_L1_ENTRY_H
 #define TC_TIER_L1_ENTRY_H
 
@@ -16,47 +22,49 @@
 #include "base/alloc.h"
 #include "policy/type.h"
 
-struct tc_order;
-
 enum {
-    TC_ENTRY_ABSENT = 1u << 0, /* a cached absence */
-    TC_ENTRY_COUNTS = 1u << 1  /* its type's TTL policy wants to know the hits */
+    TC_ENTRY_ABSENT = 1u << 0,  /* a cached absence */
+    TC_ENTRY_COUNTS = 1u << 1,  /* its type's TTL policy wants to know the hits; only with more */
+    TC_ENTRY_MORE = 1u << 2,    /* there is a struct tc_entry_more */
+    TC_ENTRY_FOREVER = 1u << 3, /* without more: no expiry */
+    TC_ENTRY_FRAMED = 1u << 4   /* the value lies in a frame; only with more */
 };
 
 #define TC_NEVER_MS INT64_MAX
 
-/* In memory: the eviction policy's node, this struct, the key, the value (unless it lies in frame). What a hit needs is
- * at the end of the struct, so that it shares cache lines with key and value and the rest stays out of the cache. */
 struct tc_entry {
-    uint64_t hash;
-    struct cache_type *type;
-    struct tc_order *order; /* (lock) the eviction order it stands in */
-    size_t bytes;           /* what it counts for in the memory limit */
-    int64_t keep_until_ms;  /* end of the stale window */
-    int64_t used_ms;        /* (lock) when it was last put in front of its order */
-    struct tc_entry *wheel_next, **wheel_link; /* (lock) */
-    void *frame;            /* memory that data lies in, or NULL; owned */
-    size_t frame_len;
-    uint32_t node_bytes;
-    uint8_t wheel_level, wheel_at; /* (lock) */
-    _Atomic bool detached; /* in callers' hands but not in L1; set before the reference that makes it so is given up */
-
-    /* hot */
-    _Atomic uint32_t refs;
-    uint32_t key_len;
-    const unsigned char *data; /* the value: behind the key, or inside frame */
-    size_t len;
-    int64_t fresh_until_ms; /* TC_NEVER_MS: no expiry */
-    int64_t made_ms;        /* when the value was made, on the monotonic clock */
-    int64_t taken_ms;       /* when this process took it from L2 or the origin */
-    uint32_t touched_at;    /* (lock) the stripe's touches when it was last put in front */
-    uint16_t hits;          /* (lock) if TC_ENTRY_COUNTS; stops at its maximum */
-    uint16_t flags;         /* TC_ENTRY_* */
+    union {
+        uint64_t hash;
+        struct tc_entry *next; /* unlinked: no reader looks at the hash */
+    };
+    /* Without more: in the upper 36 bits when it expires, on the monotonic clock, and in the lower 28 its life; with
+     * TC_ENTRY_FOREVER all 64 say when it was made. */
+    uint64_t times;
+    _Atomic uint32_t refs; /* and TC_ENTRY_DETACHED, TC_ENTRY_IN_L1 */
+    _Atomic uint32_t used_at; /* the stripe's uses when it was stored or last marked */
+    uint32_t len;             /* of the value */
+    uint32_t key_len : 19;
+    uint32_t flags : 5;   /* TC_ENTRY_* */
+    uint32_t type_id : 8;
 };
 
-static inline void *tc_entry_node(struct tc_entry *e)
+struct tc_entry_more {
+    struct cache_type *type;
+    int64_t made_ms;        /* when the value was made, on the monotonic clock */
+    int64_t taken_ms;       /* when this process took it from L2 or the origin */
+    int64_t fresh_until_ms; /* TC_NEVER_MS: no expiry */
+    int64_t keep_until_ms;  /* end of the stale window */
+    const unsigned char *data; /* the value: behind the key, or inside frame */
+    void *frame;               /* memory that data lies in, or NULL; owned */
+    size_t frame_len;
+    _Atomic uint16_t hits; /* if TC_ENTRY_COUNTS; stops at its maximum, and may miss some of two at once */
+};
+
+_Static_assert(sizeof(struct tc_entry) % 16 == 0, "what follows is aligned");
+
+static inline void *tc_entry_node(struct tc_entry *e, size_t node_bytes)
 {
-    return (char *)e - e->node_bytes;
+    return (char *)e - node_bytes;
 }
 
 static inline struct tc_entry *tc_entry_of_node(void *node, size_t node_bytes)
@@ -64,34 +72,114 @@ static inline struct tc_entry *tc_entry_of_node(void *node, size_t node_bytes)
     return (struct tc_entry *)(void *)((char *)node + node_bytes);
 }
 
-static inline unsigned char *tc_entry_key(struct tc_entry *e)
+static inline unsigned char *tc_entry_key(const struct tc_entry *e)
 {
-    return (unsigned char *)(e + 1);
+    return (unsigned char *)(uintptr_t)e + sizeof *e;
 }
 
-/* Asks for the lines that a hit reads, before any of them is. */
-static inline void tc_entry_prefetch(const struct tc_entry *e)
+/* How far behind the entry more lies, where that much key and value come before it. */
+static inline size_t tc_entry_more_at(size_t key_len, size_t room)
 {
-    const char *hot = (const char *)&e->refs;
-    __builtin_prefetch(hot);
-    __builtin_prefetch(hot + TC_CACHELINE);
-    __builtin_prefetch(hot + 2 * TC_CACHELINE);
+    return (sizeof(struct tc_entry) + key_len + room + 7) & ~(size_t)7;
 }
+
+/* Only with TC_ENTRY_MORE. */
+static inline struct tc_entry_more *tc_entry_more(const struct tc_entry *e)
+{
+    size_t room = e->flags & TC_ENTRY_FRAMED ? 0 : e->len;
+    return (struct tc_entry_more *)(void *)((char *)(uintptr_t)e + tc_entry_more_at(e->key_len, room));
+}
+
+static inline const unsigned char *tc_entry_data(const struct tc_entry *e)
+{
+    return e->flags & TC_ENTRY_MORE ? tc_entry_more(e)->data : tc_entry_key(e) + e->key_len;
+}
+
+/* ---- times ---- */
+
+#define TC_ENTRY_LIFE_BITS 28 /* three days */
+
+/* Whether an entry without more can say that it lives that long from then; a negative life is for ever. */
+static inline bool tc_entry_can_say(int64_t now_ms, int64_t life_ms)
+{
+    return life_ms < 0 || (life_ms >> TC_ENTRY_LIFE_BITS == 0 && now_ms + life_ms < INT64_C(1) << 36);
+}
+
+static inline int64_t tc_entry_fresh_until_ms(const struct tc_entry *e)
+{
+    if (e->flags & TC_ENTRY_MORE)
+        return tc_entry_more(e)->fresh_until_ms;
+    if (e->flags & TC_ENTRY_FOREVER)
+        return TC_NEVER_MS;
+    return (int64_t)(e->times >> TC_ENTRY_LIFE_BITS);
+}
+
+static inline int64_t tc_entry_made_ms(const struct tc_entry *e)
+{
+    if (e->flags & TC_ENTRY_MORE)
+        return tc_entry_more(e)->made_ms;
+    if (e->flags & TC_ENTRY_FOREVER)
+        return (int64_t)e->times;
+    int64_t life = (int64_t)(e->times & ((UINT64_C(1) << TC_ENTRY_LIFE_BITS) - 1));
+    return tc_entry_fresh_until_ms(e) - life;
+}
+
+static inline int64_t tc_entry_taken_ms(const struct tc_entry *e)
+{
+    return e->flags & TC_ENTRY_MORE ? tc_entry_more(e)->taken_ms : tc_entry_made_ms(e);
+}
+
+/* t: its type. */
+static inline int64_t tc_entry_keep_until_ms(const struct tc_entry *e, const struct cache_type *t)
+{
+    if (e->flags & TC_ENTRY_MORE)
+        return tc_entry_more(e)->keep_until_ms;
+    int64_t fresh_ms = tc_entry_fresh_until_ms(e);
+    return fresh_ms != TC_NEVER_MS ? fresh_ms + tc_type_max_stale_ms(t) : TC_NEVER_MS;
+}
+
+/* Made and taken now, for life_ms or, with a negative one, for ever; then stale for max_stale_ms, which is what its type
+ * says. Before it is published. Without more it must be able to say so. */
+void tc_entry_set_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms, int64_t max_stale_ms);
+
+/* ---- making ---- */
 
 /* node_bytes is a multiple of 16 (alignment). Makes an entry with room for len bytes of value, to be written to
- * tc_entry_room() before it is published; one reference is the caller's. NULL when out of memory or when the sizes
- * overflow. */
+ * tc_entry_room() before it is published; one reference is the caller's; no expiry is set. NULL when out of memory or
+ * when the sizes are not to be expressed. open: with more. */
 struct tc_entry *tc_entry_open(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
                                struct cache_slice key, size_t len);
+struct tc_entry *tc_entry_open_small(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
+                                     struct cache_slice key, size_t len);
 unsigned char *tc_entry_room(struct tc_entry *e);
+
+/* A copy of an entry, with more. NULL when out of memory. */
+struct tc_entry *tc_entry_widen(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t,
+                                const struct tc_entry *e);
 
 /* Makes an entry whose value lies inside frame, which it owns from then on (not if this returns NULL). */
 struct tc_entry *tc_entry_adopt(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
                                 struct cache_slice key, void *frame, size_t frame_len, struct cache_slice value);
 
-void tc_entry_free(const struct tc_alloc *a, struct tc_entry *e); /* no reference is left; e may be NULL */
+/* No reference is left; e may be NULL. */
+void tc_entry_free(const struct tc_alloc *a, size_t node_bytes, struct tc_entry *e);
+
+/* What it counts for in the memory limit. */
+size_t tc_entry_bytes(const struct tc_entry *e, size_t node_bytes);
 
 /* What an allocation of n bytes takes from the heap: malloc's header and rounding. */
 size_t tc_entry_heap_bytes(size_t n);
+
+/* ---- references ---- */
+
+/* In callers' hands but not in L1: set before the reference that makes it so is given up. */
+#define TC_ENTRY_DETACHED (UINT32_C(1) << 31)
+#define TC_ENTRY_IN_L1 (UINT32_C(1) << 30)
+#define TC_ENTRY_REFS (TC_ENTRY_IN_L1 - 1)
+
+static inline bool tc_entry_is_in_l1(const struct tc_entry *e)
+{
+    return atomic_load_explicit(&e->refs, memory_order_acquire) & TC_ENTRY_IN_L1;
+}
 
 #endif

@@ -23,9 +23,12 @@ static size_t choose_stripes(uint64_t limit)
     return n;
 }
 
+/* What waits for readers takes a sixty-fourth of the memory. */
+#define RESERVE 64
+
 static uint64_t fixed_bytes_of(const struct tc_l1 *l1)
 {
-    return l1->n_stripes * (sizeof(struct tc_stripe) + tc_entry_heap_bytes(l1->evict.state_bytes));
+    return l1->reserve + l1->n_stripes * (sizeof(struct tc_stripe) + tc_entry_heap_bytes(l1->evict.state_bytes));
 }
 
 int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct cache_evict_ops *evict,
@@ -35,22 +38,25 @@ int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct ca
     l1->alloc = alloc;
     l1->clock = clock;
     l1->evict = evict != NULL ? *evict : tc_evict_lru;
+    l1->locked_hits = l1->evict.flags & CACHE_EVICT_LOCKED_HITS;
+    l1->stamped_hits = l1->evict.flags & CACHE_EVICT_STAMPED_HITS;
     l1->node_bytes = (l1->evict.node_bytes + 15) & ~(size_t)15;
     l1->limit = limit;
     size_t n = stripes > 0 ? stripes : choose_stripes(limit);
     if (limit / LEAST_BYTES_PER_STRIPE < n)
         return CACHE_E_INVALID;
     l1->n_stripes = n;
+    l1->reserve = limit / RESERVE;
     l1->fixed_bytes = fixed_bytes_of(l1);
-    if (l1->fixed_bytes > limit / 2) /* an eviction policy with a large state, and little else left */
-        return CACHE_E_INVALID;
     l1->fair = (limit - l1->fixed_bytes) / n;
     l1->pool = limit - l1->fixed_bytes;
+    if (tc_readers_init(&l1->readers, alloc) != 0 || tc_limbo_init(l1) != 0)
+        return CACHE_E_SYSTEM;
     l1->stripes = tc_alloc_lines(alloc, n * sizeof *l1->stripes);
     if (l1->stripes == NULL)
         return CACHE_E_NOMEM;
     for (size_t i = 0; i < n; i++) {
-        int rc = tc_stripe_init(&l1->stripes[i], l1, tc_clock_now_ms(clock));
+        int rc = tc_stripe_init(&l1->stripes[i], l1);
         if (rc != CACHE_OK)
             return rc;
     }
@@ -59,20 +65,15 @@ int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct ca
 
 void tc_l1_fini(struct tc_l1 *l1)
 {
-    if (l1->stripes == NULL)
-        return;
-    for (size_t i = 0; i < l1->n_stripes; i++)
+    tc_limbo_fini(l1);
+    for (size_t i = 0; l1->stripes != NULL && i < l1->n_stripes; i++)
         tc_stripe_fini(&l1->stripes[i]);
     tc_free_lines(l1->alloc, l1->stripes, l1->n_stripes * sizeof *l1->stripes);
     l1->stripes = NULL;
+    tc_readers_fini(&l1->readers);
 }
 
 /* ---- pins and references ---- */
-
-static struct tc_l1_pins *my_pins(struct tc_l1 *l1)
-{
-    return &l1->pins[tc_thread_slot() % TC_L1_PIN_SHARDS];
-}
 
 void tc_l1_hold(struct tc_entry *e)
 {
@@ -81,113 +82,167 @@ void tc_l1_hold(struct tc_entry *e)
 
 void tc_l1_drop(struct tc_l1 *l1, struct tc_entry *e)
 {
-    if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1)
+    uint32_t before = atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel);
+    if ((before & TC_ENTRY_REFS) != 1)
         return;
-    if (atomic_load_explicit(&e->detached, memory_order_relaxed))
-        atomic_fetch_sub_explicit(&l1->detached_bytes, e->bytes, memory_order_relaxed);
-    tc_entry_free(l1->alloc, e);
+    if (before & TC_ENTRY_DETACHED)
+        atomic_fetch_sub_explicit(&l1->detached_bytes, tc_l1_entry_bytes(l1, e), memory_order_relaxed);
+    tc_entry_free(l1->alloc, l1->node_bytes, e);
 }
 
 void tc_l1_pin(struct tc_l1 *l1, struct tc_entry *e)
 {
     tc_l1_hold(e);
-    atomic_fetch_add_explicit(&my_pins(l1)->n, 1, memory_order_relaxed);
+    tc_readers_add_pins(&l1->readers, tc_reader_self(&l1->readers), 1);
 }
 
 void tc_l1_release(struct tc_l1 *l1, struct tc_entry *e)
 {
     tc_l1_drop(l1, e);
-    /* Release: who reads the count as zero (cache_close) sees everything that was done with the value. */
-    atomic_fetch_sub_explicit(&my_pins(l1)->n, 1, memory_order_release);
+    /* Last: who finds the sum to be zero (cache_close) sees everything that was done with the value. */
+    tc_readers_add_pins(&l1->readers, tc_reader_self(&l1->readers), -1);
 }
 
 int64_t tc_l1_pin_count(struct tc_l1 *l1)
 {
-    int64_t n = 0;
-    for (size_t i = 0; i < TC_L1_PIN_SHARDS; i++)
-        n += atomic_load_explicit(&l1->pins[i].n, memory_order_acquire);
-    return n;
+    return tc_readers_pins(&l1->readers);
 }
 
 void tc_l1_detach(struct tc_l1 *l1, struct tc_entry *e)
 {
-    if (!atomic_exchange_explicit(&e->detached, true, memory_order_relaxed))
-        atomic_fetch_add_explicit(&l1->detached_bytes, e->bytes, memory_order_relaxed);
+    if (!(atomic_fetch_or_explicit(&e->refs, TC_ENTRY_DETACHED, memory_order_relaxed) & TC_ENTRY_DETACHED))
+        atomic_fetch_add_explicit(&l1->detached_bytes, tc_l1_entry_bytes(l1, e), memory_order_relaxed);
 }
 
 void tc_l1_detach_unless_stored(struct tc_l1 *l1, struct tc_entry *e)
 {
-    struct tc_stripe *s = tc_l1_stripe(l1, e->hash);
-    tc_lock_acquire(&s->lock);
-    if (tc_stripe_find(s, e->hash, (struct cache_slice){ tc_entry_key(e), e->key_len }) != e)
+    /* Who takes it out of L1 after this look detaches it himself, since the caller has a reference. */
+    if (!tc_entry_is_in_l1(e))
         tc_l1_detach(l1, e);
-    tc_lock_release(&s->lock);
 }
 
 /* ---- look-ups ---- */
 
-static void found_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_entry *e, struct tc_l1_ref ref,
-                         int64_t now_ms, struct tc_l1_found *f)
+void tc_l1_mark(struct tc_stripe *s, struct tc_reader *me, struct tc_entry *e)
 {
-    tc_lock_assert_held(&s->lock);
-    f->generation = tc_stripe_gate(s, ref.hash)->generation;
-    f->entry = NULL;
-    f->fresh = false;
-    if (e == NULL)
+    uint32_t uses = atomic_load_explicit(&s->uses, memory_order_relaxed);
+    if (me == NULL) {
+        atomic_store_explicit(&e->used_at, uses, memory_order_relaxed);
         return;
-    f->fresh = now_ms < e->fresh_until_ms;
-    if (!f->fresh && now_ms >= e->keep_until_ms)
+    }
+    uint8_t *marks = &me->marks[(size_t)(s - s->l1->stripes) % TC_READER_MARKS];
+    *marks += *marks < UINT8_MAX;
+    atomic_store_explicit(&e->used_at, uses + *marks, memory_order_relaxed);
+    if (*marks <= atomic_load_explicit(&s->index.marks_kept, memory_order_relaxed) || !tc_lock_try(&s->lock))
         return;
-    f->entry = e;
-    if (f->fresh)
-        tc_stripe_touch(s, e, now_ms);
-    tc_l1_pin(l1, e);
+    tc_stripe_marked(s, *marks);
+    tc_lock_release(&s->lock);
+    *marks = 0;
+}
+
+void tc_l1_count_hit(struct tc_entry *e)
+{
+    _Atomic uint16_t *at = &tc_entry_more(e)->hits;
+    uint16_t hits = atomic_load_explicit(at, memory_order_relaxed);
+    if (hits < UINT16_MAX)
+        atomic_store_explicit(at, (uint16_t)(hits + 1), memory_order_relaxed);
+}
+
+/* The rest of a hit for a policy that wants the lock. The entry may be gone meanwhile. */
+void tc_l1_tell_hit(struct tc_stripe *s, struct tc_l1_ref ref)
+{
+    tc_lock_acquire(&s->lock);
+    struct tc_entry *e = tc_stripe_find(s, ref.hash, ref.key);
+    if (e != NULL)
+        tc_stripe_hit(s, e);
+    tc_lock_release(&s->lock);
+}
+
+/* Whether e may answer, and if so whether it is fresh. */
+static bool is_alive(struct tc_l1 *l1, const struct tc_entry *e, int64_t now_ms, bool *fresh)
+{
+    *fresh = now_ms < tc_entry_fresh_until_ms(e);
+    return *fresh || now_ms < tc_entry_keep_until_ms(e, tc_l1_type_of(l1, e));
+}
+
+/* Inside tc_reader_enter(), or with the stripe's lock. */
+static struct tc_entry *find_and_pin(struct tc_l1 *l1, struct tc_stripe *s, struct tc_reader *me, struct tc_l1_ref ref,
+                                     int64_t now_ms, bool *fresh)
+{
+    struct tc_entry *e = tc_index_find(&s->index, ref.hash, ref.key);
+    *fresh = false;
+    if (e == NULL || !is_alive(l1, e, now_ms, fresh))
+        return NULL;
+    if (*fresh)
+        tc_l1_touch(l1, s, me, e);
+    tc_l1_hold(e);
+    return e;
+}
+
+void tc_l1_get_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, int64_t now_ms, struct tc_l1_found *f)
+{
+    struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
+    f->generation = tc_gate_generation(tc_stripe_gate(s, ref.hash)); /* before the table: see l1.h */
+    if (me != NULL) {
+        tc_reader_enter(&l1->readers, me);
+        f->entry = find_and_pin(l1, s, me, ref, now_ms, &f->fresh);
+        tc_reader_leave(me);
+    } else {
+        tc_lock_acquire(&s->lock);
+        f->entry = find_and_pin(l1, s, me, ref, now_ms, &f->fresh);
+        tc_lock_release(&s->lock);
+    }
+    if (f->entry == NULL)
+        return;
+    tc_readers_add_pins(&l1->readers, me, 1);
+    if (l1->locked_hits && f->fresh)
+        tc_l1_tell_hit(s, ref);
 }
 
 void tc_l1_get(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, struct tc_l1_found *f)
 {
-    struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
-    tc_lock_acquire(&s->lock);
-    found_locked(l1, s, tc_stripe_find(s, ref.hash, ref.key), ref, now_ms, f);
-    tc_lock_release(&s->lock);
+    tc_l1_get_as(l1, tc_reader_self(&l1->readers), ref, now_ms, f);
 }
 
-/* Above this a copy holds the lock for longer than a pin and a release cost. */
-#define COPY_UNDER_LOCK_BYTES 1024
-
-static bool copy_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_l1_ref ref, int64_t now_ms, void *buf,
-                        size_t cap, struct tc_l1_copied *copied, struct tc_l1_found *f)
+static inline bool copy(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, int64_t now_ms, void *buf,
+                        size_t cap, struct tc_l1_copied *copied)
 {
-    tc_lock_assert_held(&s->lock);
-    struct tc_entry *e = tc_stripe_find(s, ref.hash, ref.key);
-    if (e == NULL || now_ms >= e->fresh_until_ms || e->len > cap || e->len > COPY_UNDER_LOCK_BYTES) {
-        found_locked(l1, s, e, ref, now_ms, f);
+    struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
+    struct tc_entry *e = tc_index_find(&s->index, ref.hash, ref.key);
+    if (e == NULL || now_ms >= tc_entry_fresh_until_ms(e) || e->len > cap || e->len > TC_L1_COPY_BYTES)
         return false;
-    }
-    tc_stripe_touch(s, e, now_ms);
+    tc_l1_touch(l1, s, me, e);
     if (e->len > 0)
-        memcpy(buf, e->data, e->len);
-    *copied = (struct tc_l1_copied){ e->flags, e->len, e->made_ms, e->taken_ms, e->fresh_until_ms };
+        memcpy(buf, tc_entry_data(e), e->len);
+    *copied = tc_l1_fields(e);
     return true;
+}
+
+bool tc_l1_get_copy_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, int64_t now_ms, void *buf,
+                       size_t cap, struct tc_l1_copied *copied, struct tc_l1_found *f)
+{
+    bool done = false;
+    if (__builtin_expect(me != NULL, 1)) {
+        tc_reader_enter(&l1->readers, me);
+        done = copy(l1, me, ref, now_ms, buf, cap, copied);
+        tc_reader_leave(me);
+    }
+    if (!done)
+        tc_l1_get_as(l1, me, ref, now_ms, f);
+    else if (l1->locked_hits)
+        tc_l1_tell_hit(tc_l1_stripe(l1, ref.hash), ref);
+    return done;
 }
 
 bool tc_l1_get_copy(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, void *buf, size_t cap,
                     struct tc_l1_copied *copied, struct tc_l1_found *f)
 {
-    struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
-    tc_lock_acquire(&s->lock);
-    bool done = copy_locked(l1, s, ref, now_ms, buf, cap, copied, f);
-    tc_lock_release(&s->lock);
-    return done;
+    return tc_l1_get_copy_as(l1, tc_reader_self(&l1->readers), ref, now_ms, buf, cap, copied, f);
 }
 
 uint64_t tc_l1_generation(struct tc_l1 *l1, uint64_t hash)
 {
-    struct tc_stripe *s = tc_l1_stripe(l1, hash);
-    tc_lock_acquire(&s->lock);
-    uint64_t generation = tc_stripe_gate(s, hash)->generation;
-    tc_lock_release(&s->lock);
-    return generation;
+    return tc_gate_generation(tc_stripe_gate(tc_l1_stripe(l1, hash), hash));
 }
 
 void tc_l1_history(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, int64_t *age_ms, uint64_t *hits)
@@ -195,8 +250,9 @@ void tc_l1_history(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, int64
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
     tc_lock_acquire(&s->lock);
     struct tc_entry *e = tc_stripe_find(s, ref.hash, ref.key);
-    *age_ms = e != NULL ? now_ms - e->made_ms : -1;
-    *hits = e != NULL ? e->hits : 0;
+    *age_ms = e != NULL ? now_ms - tc_entry_made_ms(e) : -1;
+    bool counts = e != NULL && e->flags & TC_ENTRY_COUNTS;
+    *hits = counts ? atomic_load_explicit(&tc_entry_more(e)->hits, memory_order_relaxed) : 0;
     tc_lock_release(&s->lock);
 }
 

@@ -1,8 +1,9 @@
-/* L1: this process's memory. Lock-striped; all memory counts against one limit; see stripe.h for what is under a lock.
+/* L1: this process's memory. Lock-striped for those who change it; a look-up takes no lock (index.h, base/readers.h).
  *
  * Memory. The limit, less the fixed structures, is a pool that stripes draw grants from; what a stripe holds never
  * exceeds its grant, so the whole never exceeds the limit. When the pool is empty a stripe below its fair share takes
- * from one above it, any other evicts its own. Values that callers pin after they left L1 are counted apart.
+ * from one above it, any other evicts its own. What left the table but may still be read waits in a reserve that
+ * counts as a fixed structure (limbo.c). Values that callers pin after they left L1 are counted apart.
  *
  * Coherence inside the process. Each key has a generation (of its gate). A ticket is a generation read before the
  * origin was; tc_l1_put under a ticket stores nothing if the generation moved, in one critical section with the move.
@@ -13,12 +14,24 @@
 #define TC_TIER_L1_L1_H
 
 #include "base/hooks.h"
+#include "base/readers.h"
 #include "tier/l1/stripe.h"
 
-#define TC_L1_PIN_SHARDS 8
-
-struct tc_l1_pins {
-    _Alignas(TC_CACHELINE) _Atomic int64_t n;
+/* What was unlinked and may still be read: batches in the order in which they came. */
+#define TC_LIMBO_BATCHES 64
+struct tc_batch {
+    struct tc_entry *first, *last; /* linked by next */
+    uint64_t epoch;
+    uint64_t bytes;
+};
+struct tc_limbo {
+    struct tc_lock lock;
+    bool ready;
+    struct tc_batch batches[TC_LIMBO_BATCHES]; /* (lock) a ring */
+    uint32_t begin, n;                         /* (lock) */
+    struct tc_table *tables, *last_table;      /* (lock) */
+    _Atomic uint64_t bytes;      /* of them */
+    _Atomic uint64_t since_step; /* bytes that came since the last step */
 };
 
 struct tc_l1 {
@@ -31,11 +44,15 @@ struct tc_l1 {
     uint64_t limit;
     uint64_t fixed_bytes; /* of the structures that do not depend on the entries */
     uint64_t fair;        /* a stripe's fair share */
+    uint64_t reserve;    /* for what waits in limbo; part of fixed_bytes */
+    bool locked_hits, stamped_hits; /* CACHE_EVICT_* of the policy */
+    struct tc_readers readers;
+    struct tc_limbo limbo;
+    _Atomic(struct cache_type *) types[UINT8_MAX + 1]; /* by their id */
     _Alignas(TC_CACHELINE) _Atomic uint64_t pool; /* not granted to any stripe */
     _Atomic uint64_t detached_bytes;
     _Atomic uint32_t next_stripe; /* where the next search for memory begins */
     _Atomic uint32_t late; /* fills that a writer gave up waiting for, not settled yet. Grows under a stripe's lock */
-    struct tc_l1_pins pins[TC_L1_PIN_SHARDS];
 };
 
 /* evict may be NULL (LRU). stripes 0: chosen. Returns CACHE_OK, CACHE_E_INVALID (the limit is too small for the
@@ -43,6 +60,22 @@ struct tc_l1 {
 int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct cache_evict_ops *evict,
                const struct tc_alloc *alloc, const struct tc_clock *clock);
 void tc_l1_fini(struct tc_l1 *l1);
+
+/* Says that there will be entries of that type; tc_l1_put says it of those with more. */
+static inline void tc_l1_know(struct tc_l1 *l1, struct cache_type *t)
+{
+    atomic_store_explicit(&l1->types[t->id], t, memory_order_release);
+}
+
+static inline struct cache_type *tc_l1_type_of(struct tc_l1 *l1, const struct tc_entry *e)
+{
+    return atomic_load_explicit(&l1->types[e->type_id], memory_order_acquire);
+}
+
+static inline size_t tc_l1_entry_bytes(const struct tc_l1 *l1, const struct tc_entry *e)
+{
+    return tc_entry_bytes(e, l1->node_bytes);
+}
 
 static inline struct tc_stripe *tc_l1_stripe(struct tc_l1 *l1, uint64_t hash)
 {
@@ -55,12 +88,18 @@ static inline void tc_l1_prefetch(struct tc_l1 *l1, uint64_t hash)
     tc_index_prefetch(&tc_l1_stripe(l1, hash)->index, hash);
 }
 
+/* The same a moment later, inside tc_reader_enter(): asks for the entry too. */
+static inline void tc_l1_prefetch_entry(struct tc_l1 *l1, uint64_t hash)
+{
+    tc_index_prefetch_entry(&tc_l1_stripe(l1, hash)->index, hash);
+}
+
 struct tc_l1_ref {
     uint64_t hash;
     struct cache_slice key;
 };
 
-/* A result of looking up. generation is the key's, read in the same critical section. */
+/* A result of looking up. generation is the key's, from before the look-up. */
 struct tc_l1_found {
     struct tc_entry *entry; /* pinned, or NULL */
     bool fresh;             /* false: past its TTL, within the stale window */
@@ -70,15 +109,54 @@ struct tc_l1_found {
 /* Looks up and pins. now_ms from tc_clock_coarse_ms. */
 void tc_l1_get(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, struct tc_l1_found *f);
 
-/* Looks up and, if the entry is fresh and its value has at most cap bytes, copies it under the lock: true, and *meta
- * has the entry's fields without pinning it. Otherwise as tc_l1_get. */
+/* Looks up and, if the entry is fresh and its value has at most cap bytes, copies it: true, and *copied has the entry's
+ * fields without pinning it. Otherwise as tc_l1_get. */
 struct tc_l1_copied {
     uint32_t flags; /* TC_ENTRY_* */
     size_t len;
     int64_t made_ms, taken_ms, fresh_until_ms;
+    int64_t now_ms; /* for whoever fills it in */
 };
+static inline struct tc_l1_copied tc_l1_fields(const struct tc_entry *e)
+{
+    return (struct tc_l1_copied){ e->flags, e->len, tc_entry_made_ms(e), tc_entry_taken_ms(e),
+                                  tc_entry_fresh_until_ms(e), 0 };
+}
 bool tc_l1_get_copy(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, void *buf, size_t cap,
                     struct tc_l1_copied *copied, struct tc_l1_found *f);
+
+/* The same for a caller that knows its own record, or that it has none (NULL). */
+void tc_l1_get_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, int64_t now_ms, struct tc_l1_found *f);
+bool tc_l1_get_copy_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, int64_t now_ms, void *buf,
+                       size_t cap, struct tc_l1_copied *copied, struct tc_l1_found *f);
+
+/* ---- the parts of a hit ---- */
+
+/* Above this a copy takes so long that a pin and a release do not matter, and what others unlink waits for it. */
+#define TC_L1_COPY_BYTES 65536
+
+void tc_l1_mark(struct tc_stripe *s, struct tc_reader *me, struct tc_entry *e); /* its first hit in this tick */
+void tc_l1_count_hit(struct tc_entry *e); /* with TC_ENTRY_COUNTS */
+/* For a policy that wants the lock for a hit: after it, outside tc_reader_enter(). The entry may be gone meanwhile. */
+void tc_l1_tell_hit(struct tc_stripe *s, struct tc_l1_ref ref);
+
+/* What a hit does as far as it needs no lock. */
+static inline __attribute__((always_inline)) void tc_l1_touch(struct tc_l1 *l1, struct tc_stripe *s,
+                                                              struct tc_reader *me, struct tc_entry *e)
+{
+    if (e->flags & TC_ENTRY_COUNTS)
+        tc_l1_count_hit(e);
+    if (l1->stamped_hits) {
+        uint8_t stamp = atomic_load_explicit(&s->index.stamp, memory_order_relaxed);
+        _Atomic uint8_t *at = tc_entry_node(e, l1->node_bytes);
+        if (atomic_load_explicit(at, memory_order_relaxed) == stamp)
+            return;
+        atomic_store_explicit(at, stamp, memory_order_relaxed);
+        tc_l1_mark(s, me, e);
+    } else if (!l1->locked_hits) {
+        l1->evict.hit(NULL, tc_entry_node(e, l1->node_bytes));
+    }
+}
 
 uint64_t tc_l1_generation(struct tc_l1 *l1, uint64_t hash);
 
@@ -99,7 +177,7 @@ void tc_l1_detach_unless_stored(struct tc_l1 *l1, struct tc_entry *e);
 
 /* Stores e (a reference of its own is taken). expected, if not NULL, must still be the key's generation: else
  * CACHE_E_TICKET and the key's entry stays (others may have been evicted for e, and it with them). advance: the value
- * is a write, not the answer to a miss: the generation moves in the same critical section. p is e->type's policy.
+ * is a write, not the answer to a miss: the generation moves in the same critical section. p is its type's policy.
  * TC_L1_KEPT: under expected, what is there is fresh and was asked for later than e: it stays, e is not stored.
  * Whatever the result, unless it is one of these two, the key's former entry is gone. Returns also CACHE_OK: e is
  * stored; CACHE_E_TOO_LARGE (the limit or the type's quota), CACHE_E_NOMEM. */
@@ -112,7 +190,6 @@ void tc_l1_history(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, int64
 /* Drops the key's entry and moves its generation: every ticket taken before is void. */
 void tc_l1_invalidate(struct tc_l1 *l1, struct tc_l1_ref ref);
 void tc_l1_invalidate_locked(struct tc_stripe *s, struct tc_l1_ref ref, struct tc_dropped *dropped);
-void tc_l1_free_dropped(struct tc_l1 *l1, struct tc_dropped *dropped); /* no lock held */
 void tc_l1_void(struct tc_l1 *l1, uint64_t hash); /* moves the generation only: the entry stays */
 void tc_l1_clear(struct tc_l1 *l1); /* the same for every key */
 
@@ -140,6 +217,18 @@ static inline uint64_t tc_l1_gate_id(const struct tc_l1 *l1, uint64_t hash)
     return ((hash >> 48) & (l1->n_stripes - 1)) * TC_GATES + (hash >> 32) % TC_GATES;
 }
 bool tc_l1_write_end(struct tc_l1 *l1, uint64_t hash, bool exclusive);
+
+/* ---- limbo.c: no lock held ---- */
+/* Frees what was taken out, now or once nobody can be reading it; what callers have pinned when they release it. */
+void tc_l1_give_up(struct tc_l1 *l1, struct tc_dropped *dropped);
+void tc_l1_give_up_entry(struct tc_l1 *l1, struct tc_entry *e); /* now: nobody reads it without a pin */
+/* Sees to it that no more waits than the reserve holds. False: a reader does not go on. */
+bool tc_limbo_drain(struct tc_l1 *l1);
+int tc_limbo_init(struct tc_l1 *l1); /* 0 or an errno */
+void tc_limbo_fini(struct tc_l1 *l1);
+
+/* With the stripe's lock held: whether the stripe may hold that much more, after drawing on the pool. */
+bool tc_l1_grant(struct tc_stripe *s, uint64_t more);
 
 uint64_t tc_l1_bytes(struct tc_l1 *l1); /* in use, fixed structures included */
 bool tc_l1_check(struct tc_l1 *l1);     /* the accounts agree with what is there; for tests, nothing else running */

@@ -6,7 +6,7 @@
 static bool fill_begin_locked(struct tc_stripe *s, struct tc_gate *gate, uint64_t generation)
 {
     tc_lock_assert_held(&s->lock);
-    if (gate->generation != generation || gate->barrier > 0)
+    if (tc_gate_generation(gate) != generation || gate->barrier > 0)
         return false;
     gate->fills++;
     return true;
@@ -26,7 +26,7 @@ static enum tc_fill_end fill_end_locked(struct tc_stripe *s, struct tc_gate *gat
     tc_lock_assert_held(&s->lock);
     tc_assert(gate->fills > 0);
     gate->fills--;
-    if (gate->generation == generation)
+    if (tc_gate_generation(gate) == generation)
         return TC_FILL_STANDS;
     if (gate->late == 0 || generation >= gate->given_up)
         return TC_FILL_VOID;
@@ -52,7 +52,8 @@ void tc_l1_late_end(struct tc_l1 *l1)
     atomic_fetch_sub_explicit(&l1->late, 1, memory_order_release);
 }
 
-/* Every fill in the gate is of an older generation than the present one. */
+/* Every fill in the gate is of an older generation than the one that begins after this: readers without the lock must
+ * not see that one before they see that something is late. */
 static void give_up_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_gate *gate)
 {
     tc_lock_assert_held(&s->lock);
@@ -60,7 +61,7 @@ static void give_up_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_gate
     atomic_fetch_add_explicit(&l1->late, more, memory_order_release);
     gate->late = gate->fills;
     gate->writer_late = gate->writing;
-    gate->given_up = gate->generation;
+    gate->given_up = tc_gate_generation(gate) + 1;
 }
 
 /* The gate's turn for this writer; false at the deadline. */
@@ -76,7 +77,7 @@ static bool enter_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_gate *
 bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, int64_t deadline_ms)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
-    struct tc_dropped dropped = { NULL };
+    struct tc_dropped dropped = { NULL, NULL };
     tc_lock_acquire(&s->lock);
     struct tc_gate *gate = tc_stripe_gate(s, ref.hash);
     gate->barrier++;
@@ -85,12 +86,12 @@ bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, i
         gate->writing = exclusive;
     else
         gate->barrier--;
-    /* Not before the wait: it would void what the writer that is waited for is about to put. */
-    tc_l1_invalidate_locked(s, ref, &dropped);
     if (!entered)
         give_up_locked(l1, s, gate);
+    /* Not before the wait: it would void what the writer that is waited for is about to put. */
+    tc_l1_invalidate_locked(s, ref, &dropped);
     tc_lock_release(&s->lock);
-    tc_l1_free_dropped(l1, &dropped);
+    tc_l1_give_up(l1, &dropped);
     return entered;
 }
 

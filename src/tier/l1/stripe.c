@@ -1,8 +1,8 @@
-/* One stripe under its lock: linking entries into table, order and wheel and taking them out of all three, so that no
- * caller can forget one of them; and the account of bytes that goes with it. */
+/* One stripe under its lock: linking entries into table and order and taking them out of both, so that no caller can
+ * forget one of them; the ticks; expiry; and the account of bytes that goes with it. */
 #include "tier/l1/stripe.h"
 
-#include <string.h>
+#include <stdlib.h>
 
 #include "tier/l1/l1.h"
 
@@ -11,7 +11,73 @@ static size_t state_bytes(const struct tc_l1 *l1)
     return l1->evict.state_bytes;
 }
 
-int tc_stripe_init(struct tc_stripe *s, struct tc_l1 *l1, int64_t now_ms)
+/* ---- orders ---- */
+
+/* What a policy allocates counts like everything else; it gets it while the stripe has it to spare. */
+static void *env_alloc(void *ctx, size_t n)
+{
+    struct tc_stripe *s = ctx;
+    if (!tc_l1_grant(s, tc_entry_heap_bytes(n)))
+        return NULL;
+    void *p = tc_alloc(s->l1->alloc, n);
+    if (p != NULL) {
+        s->policy_bytes += tc_entry_heap_bytes(n);
+        tc_stripe_account(s, tc_entry_heap_bytes(n), 0);
+    }
+    return p;
+}
+
+static void env_free(void *ctx, void *p, size_t n)
+{
+    struct tc_stripe *s = ctx;
+    tc_free(s->l1->alloc, p, n);
+    s->policy_bytes -= tc_entry_heap_bytes(n);
+    tc_stripe_account(s, 0, tc_entry_heap_bytes(n));
+}
+
+static void begin_order(struct tc_stripe *s, struct tc_order *o)
+{
+    s->env = (struct cache_evict_env){ s, env_alloc, env_free };
+    if (s->l1->evict.begin != NULL)
+        s->l1->evict.begin(o->state, &s->env);
+    uint8_t stamp = atomic_load_explicit(&s->index.stamp, memory_order_relaxed);
+    if (s->l1->evict.tick != NULL && stamp > 0)
+        s->l1->evict.tick(o->state, stamp);
+}
+
+static void end_order(struct tc_stripe *s, struct tc_order *o)
+{
+    if (s->l1->evict.end != NULL)
+        s->l1->evict.end(o->state);
+}
+
+static void enter_order(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o)
+{
+    size_t bytes = tc_l1_entry_bytes(s->l1, e);
+    o->count++;
+    o->bytes += bytes;
+    s->l1->evict.insert(o->state, tc_entry_node(e, s->l1->node_bytes), e->hash, bytes);
+}
+
+/* The one that it stands in: its type's own, if that has one. */
+static struct tc_order *order_of(struct tc_stripe *s, const struct tc_entry *e)
+{
+    for (struct tc_order *o = s->shared.next; o != NULL; o = o->next)
+        if (o->type->id == e->type_id)
+            return o;
+    return &s->shared;
+}
+
+static void leave_order(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o)
+{
+    s->l1->evict.remove(o->state, tc_entry_node(e, s->l1->node_bytes));
+    o->count--;
+    o->bytes -= tc_l1_entry_bytes(s->l1, e);
+}
+
+/* ---- init ---- */
+
+int tc_stripe_init(struct tc_stripe *s, struct tc_l1 *l1)
 {
     s->shared.state = tc_alloc_zeroed(l1->alloc, state_bytes(l1));
     if (s->shared.state == NULL)
@@ -22,8 +88,10 @@ int tc_stripe_init(struct tc_stripe *s, struct tc_l1 *l1, int64_t now_ms)
         tc_lock_fini(&s->lock);
         goto fail;
     }
-    tc_wheel_init(&s->wheel, now_ms);
-    s->l1 = l1; /* last: what fini goes by */
+    s->l1 = l1; /* what fini goes by */
+    tc_lock_acquire(&s->lock);
+    begin_order(s, &s->shared);
+    tc_lock_release(&s->lock);
     return CACHE_OK;
 fail:
     tc_free(l1->alloc, s->shared.state, state_bytes(l1));
@@ -35,18 +103,22 @@ void tc_stripe_fini(struct tc_stripe *s)
     struct tc_l1 *l1 = s->l1;
     if (l1 == NULL)
         return;
-    for (size_t i = 0; s->index.slots != NULL && i <= s->index.mask; i++) {
-        struct tc_entry *e = s->index.slots[i].entry;
-        if (e != NULL && atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1)
-            tc_entry_free(l1->alloc, e);
+    for (size_t i = 0; i < tc_index_lanes(&s->index); i++) {
+        struct tc_entry *e = tc_index_at(&s->index, i);
+        if (e == NULL)
+            continue;
+        leave_order(s, e, order_of(s, e));
+        tc_l1_give_up_entry(l1, e);
     }
     tc_index_fini(&s->index, l1->alloc);
     while (s->shared.next != NULL) {
         struct tc_order *o = s->shared.next;
         s->shared.next = o->next;
+        end_order(s, o);
         tc_free(l1->alloc, o->state, state_bytes(l1));
         tc_free(l1->alloc, o, sizeof *o);
     }
+    end_order(s, &s->shared);
     tc_free(l1->alloc, s->shared.state, state_bytes(l1));
     tc_cond_fini(&s->quiet);
     tc_lock_fini(&s->lock);
@@ -59,33 +131,54 @@ struct tc_entry *tc_stripe_find(struct tc_stripe *s, uint64_t hash, struct cache
     return tc_index_find(&s->index, hash, key);
 }
 
+/* A tick, the step by which recency is told apart: when a 64th of the entries was stored, or a 16th of them was hit.
+ * Coarse enough that what is hit all the time is marked seldom, fine enough that those near the end of their order are
+ * where they belong. */
+#define STORED 64
+#define MARKED 16
+
+#define MARKS_KEPT 16
+
+static void set_stamp(struct tc_stripe *s, uint8_t stamp)
+{
+    uint32_t kept = s->index.count / 256;
+    s->toward_tick = 0;
+    atomic_store_explicit(&s->index.marks_kept, (uint8_t)(kept < MARKS_KEPT ? kept : MARKS_KEPT), memory_order_relaxed);
+    atomic_store_explicit(&s->index.stamp, stamp, memory_order_relaxed);
+    for (struct tc_order *o = &s->shared; o != NULL && s->l1->evict.tick != NULL; o = o->next)
+        s->l1->evict.tick(o->state, stamp);
+}
+
 /* Nothing has to leave before a quarter of the memory has been filled with new entries: time enough for those that are
- * used to be sorted before those that are not. */
-static bool eviction_is_far(const struct tc_stripe *s, const struct tc_entry *e)
+ * used to be told from those that are not. Until then hits are not marked: no entry carries another stamp than 0. */
+static bool is_eviction_far(const struct tc_stripe *s)
 {
     const struct tc_l1 *l1 = s->l1;
-    return e->order == &s->shared && atomic_load_explicit(&l1->pool, memory_order_relaxed) > l1->limit / 4;
+    return s->shared.next == NULL && atomic_load_explicit(&l1->pool, memory_order_relaxed) > l1->limit / 4;
 }
 
-/* A policy that sorts lazily is told of a hit only if it may matter, and if the entry was not put in front within the
- * last quarter of the stripe's entries, counted in touches: what is read often is read without being written, and so
- * are its neighbours. */
-static bool need_not_be_told(const struct tc_stripe *s, const struct tc_entry *e)
+static void used(struct tc_stripe *s, uint32_t n, uint32_t share)
 {
-    return s->l1->evict.flags & CACHE_EVICT_LAZY_HITS &&
-           (s->touches - e->touched_at <= s->index.count / 4 || eviction_is_far(s, e));
+    uint32_t uses = atomic_load_explicit(&s->uses, memory_order_relaxed);
+    uint8_t stamp = atomic_load_explicit(&s->index.stamp, memory_order_relaxed);
+    atomic_store_explicit(&s->uses, uses + n, memory_order_relaxed);
+    s->toward_tick += n * share;
+    if (stamp == 0 ? !is_eviction_far(s) : s->toward_tick > s->index.count)
+        set_stamp(s, stamp < UINT8_MAX ? stamp + 1 : 1);
 }
 
-void tc_stripe_touch(struct tc_stripe *s, struct tc_entry *e, int64_t now_ms)
+void tc_stripe_marked(struct tc_stripe *s, uint32_t n)
 {
     tc_lock_assert_held(&s->lock);
-    if (e->flags & TC_ENTRY_COUNTS && e->hits < UINT16_MAX)
-        e->hits++;
-    if (need_not_be_told(s, e))
-        return;
-    e->touched_at = ++s->touches;
-    e->used_ms = now_ms;
-    s->l1->evict.hit(e->order->state, tc_entry_node(e));
+    used(s, n, MARKED);
+}
+
+void tc_stripe_hit(struct tc_stripe *s, struct tc_entry *e)
+{
+    tc_lock_assert_held(&s->lock);
+    used(s, 1, MARKED);
+    atomic_store_explicit(&e->used_at, atomic_load_explicit(&s->uses, memory_order_relaxed), memory_order_relaxed);
+    s->l1->evict.hit(order_of(s, e)->state, tc_entry_node(e, s->l1->node_bytes));
 }
 
 size_t tc_stripe_order_bytes(const struct tc_l1 *l1)
@@ -93,91 +186,70 @@ size_t tc_stripe_order_bytes(const struct tc_l1 *l1)
     return tc_entry_heap_bytes(sizeof(struct tc_order)) + tc_entry_heap_bytes(state_bytes(l1));
 }
 
-/* Entries that stand in no order are linked through the field that would name it: there is nothing to allocate. */
-static struct tc_entry *next_of(const struct tc_entry *e)
+/* How long ago it was used. Counted from the latest moment that an entry may name: marks that were not told yet lie ahead
+ * of the stripe's count. */
+static uint32_t uses_since(const struct tc_stripe *s, const struct tc_entry *e)
 {
-    return (struct tc_entry *)(void *)e->order;
+    return atomic_load_explicit(&s->uses, memory_order_relaxed) + UINT8_MAX -
+           atomic_load_explicit(&e->used_at, memory_order_relaxed);
 }
 
-static void set_next(struct tc_entry *e, struct tc_entry *next)
+/* The type's entries in the shared order: those that were not used for longest first, or, without memory to sort them,
+ * as they lie in the table. */
+struct used_entry {
+    uint32_t ago;
+    struct tc_entry *e;
+};
+
+static int longer_ago_first(const void *a, const void *b)
 {
-    e->order = (struct tc_order *)(void *)next;
+    uint32_t x = ((const struct used_entry *)a)->ago, y = ((const struct used_entry *)b)->ago;
+    return (x < y) - (x > y);
 }
 
-/* Two lists, the one not touched for longest first, become one such list. */
-static struct tc_entry *merge(const struct tc_stripe *s, struct tc_entry *a, struct tc_entry *b)
+static struct tc_entry *next_of_type(const struct tc_stripe *s, const struct cache_type *t, size_t *at)
 {
-    struct tc_entry *first = NULL, *last = NULL;
-    while (a != NULL && b != NULL) {
-        /* As ages: the count of touches wraps around. */
-        bool take_a = s->touches - a->touched_at >= s->touches - b->touched_at;
-        struct tc_entry *e = take_a ? a : b;
-        if (take_a)
-            a = next_of(a);
-        else
-            b = next_of(b);
-        if (last != NULL)
-            set_next(last, e);
-        else
-            first = e;
-        last = e;
+    while (*at < tc_index_lanes(&s->index)) {
+        struct tc_entry *e = tc_index_at(&s->index, (*at)++);
+        if (e != NULL && e->type_id == t->id)
+            return e;
     }
-    struct tc_entry *rest = a != NULL ? a : b;
-    if (last == NULL)
-        return rest;
-    set_next(last, rest);
-    return first;
+    return NULL;
 }
 
-static void enter_order(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o)
+static struct used_entry *sort_by_use(const struct tc_stripe *s, const struct cache_type *t, size_t *n)
 {
-    e->order = o;
-    o->count++;
-    o->bytes += e->bytes;
-    s->l1->evict.insert(o->state, tc_entry_node(e), e->hash, e->bytes);
+    struct tc_entry *e;
+    size_t at = 0, all = 0;
+    *n = 0;
+    while (next_of_type(s, t, &at) != NULL)
+        (*n)++;
+    struct used_entry *list = tc_alloc(s->l1->alloc, *n * sizeof *list);
+    for (at = 0; list != NULL && (e = next_of_type(s, t, &at)) != NULL; all++)
+        list[all] = (struct used_entry){ uses_since(s, e), e };
+    if (list != NULL)
+        qsort(list, *n, sizeof *list, longer_ago_first);
+    return list;
 }
 
-static void leave_order(struct tc_stripe *s, struct tc_entry *e)
+static void change_order(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o)
 {
-    s->l1->evict.remove(e->order->state, tc_entry_node(e));
-    e->order->count--;
-    e->order->bytes -= e->bytes;
-}
-
-/* Takes the type's entries out of their order: a list, the one not touched for longest first. Merge sort, where runs[i]
- * holds 2^i entries or none. */
-static struct tc_entry *take_by_age(struct tc_stripe *s, const struct cache_type *t)
-{
-    struct tc_entry *runs[64] = { NULL }, *all = NULL;
-    for (size_t at = 0; s->index.slots != NULL && at <= s->index.mask; at++) {
-        struct tc_entry *e = s->index.slots[at].entry;
-        if (e == NULL || e->type != t)
-            continue;
-        leave_order(s, e);
-        set_next(e, NULL);
-        size_t i = 0;
-        for (; runs[i] != NULL; i++) {
-            e = merge(s, runs[i], e);
-            runs[i] = NULL;
-        }
-        runs[i] = e;
-    }
-    for (size_t i = 0; i < TC_ARRAY_LEN(runs); i++)
-        all = merge(s, runs[i], all);
-    return all;
+    leave_order(s, e, &s->shared);
+    enter_order(s, e, o);
 }
 
 /* Takes over the entries that the type has here from before it had a quota, as if each were stored again when it was
  * last used. Once for a type and stripe: from then on entries of the type stand in no other order. */
 static void adopt(struct tc_stripe *s, struct tc_order *o)
 {
-    struct tc_entry *e = take_by_age(s, o->type);
-    while (e != NULL) {
-        struct tc_entry *next = next_of(e);
-        memset(tc_entry_node(e), 0, e->node_bytes);
-        enter_order(s, e, o);
-        e = next;
-    }
+    size_t n, at = 0;
+    struct tc_entry *e;
+    struct used_entry *list = sort_by_use(s, o->type, &n);
+    for (size_t i = 0; list != NULL && i < n; i++)
+        change_order(s, list[i].e, o);
+    while (list == NULL && (e = next_of_type(s, o->type, &at)) != NULL)
+        change_order(s, e, o);
+    tc_free(s->l1->alloc, list, n * sizeof *list);
 }
 
 struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t, bool own)
@@ -200,62 +272,56 @@ struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t
     o->type = t;
     o->next = s->shared.next;
     s->shared.next = o;
+    begin_order(s, o);
     adopt(s, o);
     tc_stripe_account(s, tc_stripe_order_bytes(l1), 0);
     return o;
 }
 
-/* Gives up L1's reference; the last one goes to the list, to be freed without the lock. */
-static void unreference(struct tc_l1 *l1, struct tc_entry *e, struct tc_dropped *dropped)
+/* Everything but table and order. */
+static void let_go(struct tc_stripe *s, struct tc_entry *e, tc_reason why, struct tc_dropped *dropped)
 {
-    /* Pins are taken under this lock: one reference now means one for good. Otherwise callers hold the value on, and
-     * it is marked and counted before our reference goes, since theirs may be gone the next instant. */
-    if (atomic_load_explicit(&e->refs, memory_order_acquire) > 1)
-        tc_l1_detach(l1, e);
-    if (atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) == 1) {
-        e->wheel_next = dropped->first;
-        dropped->first = e;
-    }
-}
-
-/* Everything but the table. */
-static void unlink_entry(struct tc_stripe *s, struct tc_entry *e, tc_reason why, struct tc_dropped *dropped)
-{
-    tc_wheel_remove(&s->wheel, e);
-    leave_order(s, e);
-    tc_stripe_account(s, 0, e->bytes);
-    atomic_fetch_sub_explicit(&e->type->l1_entries, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&e->type->l1_bytes, e->bytes, memory_order_relaxed);
-    tc_stats_add(&e->type->stats, why, 1);
-    unreference(s->l1, e, dropped);
+    size_t bytes = tc_l1_entry_bytes(s->l1, e);
+    struct cache_type *t = tc_l1_type_of(s->l1, e);
+    tc_stripe_account(s, 0, bytes);
+    atomic_fetch_sub_explicit(&t->l1_entries, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&t->l1_bytes, bytes, memory_order_relaxed);
+    tc_stats_add(&t->stats, why, 1);
+    atomic_fetch_and_explicit(&e->refs, ~TC_ENTRY_IN_L1, memory_order_release);
+    e->next = dropped->first;
+    dropped->first = e;
 }
 
 void tc_stripe_remove(struct tc_stripe *s, struct tc_entry *e, tc_reason why, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
     tc_index_remove(&s->index, e);
-    unlink_entry(s, e, why, dropped);
+    leave_order(s, e, order_of(s, e));
+    let_go(s, e, why, dropped);
 }
 
 void tc_stripe_link(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o, int64_t now_ms,
                     struct tc_entry *instead, tc_reason why, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+    size_t bytes = tc_l1_entry_bytes(s->l1, e);
+    struct cache_type *t = tc_l1_type_of(s->l1, e);
+    uint16_t code = tc_wheel_code(tc_entry_keep_until_ms(e, t), now_ms);
+    atomic_fetch_add_explicit(&e->refs, 1 | TC_ENTRY_IN_L1, memory_order_relaxed);
+    atomic_store_explicit(&e->used_at, atomic_load_explicit(&s->uses, memory_order_relaxed), memory_order_relaxed);
+    tc_stripe_account(s, bytes, 0);
+    if (instead != NULL)
+        leave_order(s, instead, order_of(s, instead));
+    enter_order(s, e, o); /* before it is in the table: from then on it may be hit */
     if (instead != NULL) {
-        tc_index_replace(&s->index, instead, e);
-        unlink_entry(s, instead, why, dropped);
+        tc_index_replace(&s->index, instead, e, code);
+        let_go(s, instead, why, dropped);
     } else {
-        tc_index_insert(&s->index, e);
+        tc_index_insert(&s->index, e, code);
     }
-    e->used_ms = now_ms;
-    e->touched_at = ++s->touches;
-    if (e->keep_until_ms != TC_NEVER_MS)
-        tc_wheel_add(&s->wheel, e);
-    enter_order(s, e, o);
-    tc_stripe_account(s, e->bytes, 0);
-    atomic_fetch_add_explicit(&e->type->l1_entries, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&e->type->l1_bytes, e->bytes, memory_order_relaxed);
+    used(s, 1, STORED);
+    atomic_fetch_add_explicit(&t->l1_entries, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&t->l1_bytes, bytes, memory_order_relaxed);
 }
 
 static struct tc_entry *victim_of(struct tc_stripe *s, struct tc_order *o)
@@ -274,38 +340,58 @@ struct tc_entry *tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, const
     struct tc_entry *oldest = NULL;
     for (o = &s->shared; o != NULL; o = o->next) {
         struct tc_entry *e = victim_of(s, o);
-        if (e != NULL && e != keep && (oldest == NULL || e->used_ms < oldest->used_ms))
+        if (e != NULL && e != keep && (oldest == NULL || uses_since(s, e) > uses_since(s, oldest)))
             oldest = e;
     }
     return oldest;
 }
 
+/* trust: the hand was here not so long ago that codes cannot tell past from future. */
+static void expire_bucket(struct tc_stripe *s, size_t at, int64_t now_ms, bool trust, struct tc_dropped *dropped)
+{
+    for (size_t i = at * TC_INDEX_LANES; i < (at + 1) * TC_INDEX_LANES; i++) {
+        uint64_t lane = tc_index_lane(&s->index, i);
+        struct tc_entry *e = tc_index_entry(lane);
+        uint16_t code = tc_index_code(lane);
+        if (e == NULL || code == 0 || (trust && !tc_wheel_is_due(code, now_ms)))
+            continue;
+        int64_t until_ms = tc_entry_keep_until_ms(e, tc_l1_type_of(s->l1, e));
+        if (until_ms <= now_ms)
+            tc_stripe_remove(s, e, TC_COUNT_l1_expired, dropped);
+        else
+            tc_index_set_code(&s->index, i, tc_wheel_code(until_ms, now_ms));
+    }
+}
+
 void tc_stripe_expire(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    unsigned steps = TC_WHEEL_STEPS;
-    struct tc_entry *e;
-    while ((e = tc_wheel_due(&s->wheel, now_ms, &steps)) != NULL)
-        tc_stripe_remove(s, e, TC_COUNT_l1_expired, dropped);
+    for (unsigned n = 0; n < TC_WHEEL_BUCKETS && s->index.n > 0; n++) {
+        s->hand = s->hand + 1 < s->index.n ? s->hand + 1 : 0;
+        if (s->hand == 0) {
+            s->last_round_ms = s->round_ms;
+            s->round_ms = now_ms;
+        }
+        expire_bucket(s, s->hand, now_ms, now_ms - s->last_round_ms < TC_WHEEL_TRUST_MS, dropped);
+    }
 }
 
 bool tc_stripe_check(struct tc_stripe *s)
 {
     tc_lock_assert_held(&s->lock);
-    size_t slots = s->index.slots != NULL ? s->index.mask + 1 : 0;
-    uint64_t bytes = slots > 0 ? tc_entry_heap_bytes(slots * sizeof(struct tc_index_slot)) : 0;
-    size_t entries = 0, ordered = 0, timed = 0, in_wheel = 0;
+    uint64_t bytes = tc_index_bytes(&s->index) + s->policy_bytes;
+    size_t entries = 0, ordered = 0;
     uint64_t entry_bytes = 0, ordered_bytes = 0;
-    for (size_t i = 0; i < slots; i++) {
-        struct tc_entry *e = s->index.slots[i].entry;
+    for (size_t i = 0; i < tc_index_lanes(&s->index); i++) {
+        struct tc_entry *e = tc_index_at(&s->index, i);
         if (e == NULL)
             continue;
         struct cache_slice key = { tc_entry_key(e), e->key_len };
-        if (e->hash != s->index.slots[i].hash || tc_index_find(&s->index, e->hash, key) != e)
+        bool ends = tc_entry_keep_until_ms(e, tc_l1_type_of(s->l1, e)) != TC_NEVER_MS;
+        if (tc_index_find(&s->index, e->hash, key) != e || ends != (tc_index_code(tc_index_lane(&s->index, i)) != 0))
             return false;
         entries++;
-        timed += e->keep_until_ms != TC_NEVER_MS;
-        entry_bytes += e->bytes;
+        entry_bytes += tc_l1_entry_bytes(s->l1, e);
     }
     bytes += entry_bytes;
     for (struct tc_order *o = &s->shared; o != NULL; o = o->next) {
@@ -313,10 +399,6 @@ bool tc_stripe_check(struct tc_stripe *s)
         ordered_bytes += o->bytes;
         bytes += o != &s->shared ? tc_stripe_order_bytes(s->l1) : 0;
     }
-    for (size_t level = 0; level < TC_WHEEL_LEVELS; level++)
-        for (size_t at = 0; at < TC_WHEEL_SLOTS; at++)
-            for (struct tc_entry *e = s->wheel.slots[level][at]; e != NULL; e = e->wheel_next)
-                in_wheel++;
-    return entries == s->index.count && entries == ordered && entry_bytes == ordered_bytes && timed == in_wheel &&
-           bytes == tc_stripe_bytes(s) && bytes <= s->granted;
+    return tc_index_check(&s->index) && entries == s->index.count && entries == ordered &&
+           entry_bytes == ordered_bytes && bytes == tc_stripe_bytes(s) && bytes <= s->granted;
 }

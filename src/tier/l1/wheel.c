@@ -1,109 +1,42 @@
-/* The timer wheel.
- *
- * Level 0 has a slot for each tick, level n a slot for each 64^n ticks. An entry lies on the lowest level on which its
- * slot is less than a full turn ahead, so the current slot of a higher level is empty, except right after the wheel
- * entered it: then its entries are moved down, one a step. An entry is due when the tick it lies in has passed whole.
- * */
+/* Codes: two bits name one of four levels, fourteen the slot on it. A slot lasts a tick on the lowest level and 64 times
+ * as long on each higher one. A moment is coded on the lowest level on which it is less than a quarter of a turn ahead,
+ * so half a turn tells what is past from what is ahead. */
 #include "tier/l1/wheel.h"
 
-#define BITS 6
-#define LAST (TC_WHEEL_SLOTS - 1)
+#include <stddef.h>
 
-void tc_wheel_init(struct tc_wheel *w, int64_t now_ms)
+#define LEVELS 4
+#define LEVEL_BITS 6
+#define SLOT_BITS 14
+#define SLOTS (1 << SLOT_BITS)
+#define NEVER 0
+#define NEVER_INSTEAD 1 /* the slot after the one that would read as never: as good, and a tick later */
+
+static int64_t slots_at(int64_t ms, unsigned level)
 {
-    *w = (struct tc_wheel){ .tick = now_ms / TC_WHEEL_TICK_MS };
+    return ms / TC_WHEEL_TICK_MS >> LEVEL_BITS * level;
 }
 
-static void link_in(struct tc_wheel *w, struct tc_entry *e, unsigned level, unsigned at)
+uint16_t tc_wheel_code(int64_t due_ms, int64_t now_ms)
 {
-    struct tc_entry **head = &w->slots[level][at];
-    e->wheel_level = (uint8_t)level;
-    e->wheel_at = (uint8_t)at;
-    e->wheel_next = *head;
-    if (*head != NULL)
-        (*head)->wheel_link = &e->wheel_next;
-    e->wheel_link = head;
-    *head = e;
-    w->used[level] |= UINT64_C(1) << at;
-}
-
-void tc_wheel_add(struct tc_wheel *w, struct tc_entry *e)
-{
-    int64_t due = e->keep_until_ms / TC_WHEEL_TICK_MS;
-    if (due < w->tick)
-        due = w->tick;
-    for (unsigned level = 0; level < TC_WHEEL_LEVELS; level++) {
-        int64_t ahead = (due >> BITS * level) - (w->tick >> BITS * level);
-        if (ahead < TC_WHEEL_SLOTS) {
-            link_in(w, e, level, (unsigned)(due >> BITS * level) & LAST);
-            return;
-        }
-    }
-    unsigned top = TC_WHEEL_LEVELS - 1;
-    link_in(w, e, top, (unsigned)((w->tick >> BITS * top) + LAST) & LAST);
-}
-
-void tc_wheel_remove(struct tc_wheel *w, struct tc_entry *e)
-{
-    if (e->wheel_link == NULL)
-        return;
-    *e->wheel_link = e->wheel_next;
-    if (e->wheel_next != NULL)
-        e->wheel_next->wheel_link = e->wheel_link;
-    if (w->slots[e->wheel_level][e->wheel_at] == NULL)
-        w->used[e->wheel_level] &= ~(UINT64_C(1) << e->wheel_at);
-    e->wheel_link = NULL;
-    e->wheel_next = NULL;
-}
-
-/* Moves one entry down from the current slot of a higher level. False if they are all empty. */
-static bool move_down(struct tc_wheel *w)
-{
-    for (unsigned level = 1; level < TC_WHEEL_LEVELS; level++) {
-        struct tc_entry *e = w->slots[level][(w->tick >> BITS * level) & LAST];
-        if (e != NULL) {
-            tc_wheel_remove(w, e);
-            tc_wheel_add(w, e);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Goes to the next tick that holds something, or to the next turn of level 0, but not past limit. When a turn of level
- * 0 holds nothing it is skipped whole; when higher levels are empty too, so are theirs. */
-static void advance(struct tc_wheel *w, int64_t limit)
-{
-    int64_t next = w->tick + 1;
-    for (unsigned level = 0; level < TC_WHEEL_LEVELS; level++) {
-        unsigned at = (unsigned)(next >> BITS * level) & LAST;
-        if (at != 0) {
-            uint64_t ahead = w->used[level] >> at;
-            if (ahead != 0) {
-                next += (int64_t)__builtin_ctzll(ahead) << BITS * level;
-                break;
-            }
-            next += (int64_t)(TC_WHEEL_SLOTS - at) << BITS * level;
-        }
-        if (w->used[level] != 0) /* in the turn that begins at next */
-            break;
-    }
-    w->tick = next < limit ? next : limit;
-}
-
-struct tc_entry *tc_wheel_due(struct tc_wheel *w, int64_t now_ms, unsigned *steps)
-{
-    int64_t now = now_ms / TC_WHEEL_TICK_MS;
-    while (w->tick < now && *steps > 0) {
-        --*steps;
-        if (move_down(w))
+    if (due_ms == INT64_MAX)
+        return NEVER;
+    for (unsigned level = 0;; level++) {
+        /* The slot after the one it lies in: then it is past for certain. */
+        int64_t now = slots_at(now_ms, level), ahead = slots_at(due_ms, level) + 1 - now;
+        if (ahead >= SLOTS / 4 && level < LEVELS - 1)
             continue;
-        struct tc_entry *e = w->slots[0][w->tick & LAST];
-        if (e != NULL) {
-            tc_wheel_remove(w, e);
-            return e;
-        }
-        advance(w, now);
+        ahead = ahead < SLOTS / 4 ? ahead : SLOTS / 4;
+        ahead = ahead > 0 ? ahead : 1;
+        uint16_t code = (uint16_t)(level << SLOT_BITS | ((uint64_t)(now + ahead) & (SLOTS - 1)));
+        return code != NEVER ? code : NEVER_INSTEAD;
     }
-    return NULL;
+}
+
+bool tc_wheel_is_due(uint16_t code, int64_t now_ms)
+{
+    if (code == NEVER)
+        return false;
+    int64_t past = slots_at(now_ms, code >> SLOT_BITS) - (code & (SLOTS - 1));
+    return (past & (SLOTS - 1)) < SLOTS / 2;
 }

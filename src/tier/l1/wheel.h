@@ -1,31 +1,27 @@
-/* A hierarchical timer wheel: entries of one stripe by the moment at which their memory may be reclaimed. Adding,
- * removing and reclaiming cost O(1) an entry whatever the number of entries; nothing is ever scanned.
- * Scheme 7 of Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (SOSP 1987). The stripe's lock is held. */
+/* A timer wheel without lists: where an entry would lie in a hierarchical wheel (Varghese and Lauck, "Hashed and
+ * Hierarchical Timing Wheels", SOSP 1987) is written into its lane of the table as a code of 16 bits, and a hand goes
+ * round the buckets, two at each store. What it finds to be due it takes out; whatever the number of entries, a store
+ * pays for two cache lines that follow each other, and no entry has to be looked at before its time has come.
+ *
+ * So an expired entry is gone after one store for two buckets of its stripe's table; with the stores that fill a cache,
+ * one entry in twelve at most is waiting for that. */
 #ifndef TC_TIER_L1_WHEEL_H
 #define TC_TIER_L1_WHEEL_H
 
-#include "tier/l1/entry.h"
+#include <stdbool.h>
+#include <stdint.h>
 
-#define TC_WHEEL_LEVELS 4
-#define TC_WHEEL_SLOTS 64
-#define TC_WHEEL_TICK_MS 64 /* 4 levels of 64 reach 12 days; what lies beyond waits in the last slot and is moved on */
+#define TC_WHEEL_TICK_MS 64
+#define TC_WHEEL_BUCKETS 2 /* that the hand passes at each store */
 
-/* Steps that one operation spends: an entry is moved down once a level and taken out once, and the wheel goes on between
- * these, so this many keep up with one addition an operation at any rate. */
-#define TC_WHEEL_STEPS 16
+/* The code for a moment, seen from now: 0 for TC_NEVER_MS, which is never due. */
+uint16_t tc_wheel_code(int64_t due_ms, int64_t now_ms);
 
-struct tc_wheel {
-    int64_t tick; /* the next tick to look at; everything before is done */
-    uint64_t used[TC_WHEEL_LEVELS]; /* bit s: slot s is not empty */
-    struct tc_entry *slots[TC_WHEEL_LEVELS][TC_WHEEL_SLOTS];
-};
-
-void tc_wheel_init(struct tc_wheel *w, int64_t now_ms);
-void tc_wheel_add(struct tc_wheel *w, struct tc_entry *e); /* at e->keep_until_ms, which is not TC_NEVER_MS */
-void tc_wheel_remove(struct tc_wheel *w, struct tc_entry *e); /* does nothing if it is not in the wheel */
-
-/* An entry whose time has come, removed from the wheel, or NULL. *steps bounds the work: each entry moved between
- * levels or skipped stretch of empty slots takes one, and at 0 NULL is returned though more may be due. */
-struct tc_entry *tc_wheel_due(struct tc_wheel *w, int64_t now_ms, unsigned *steps);
+/* Whether the moment has come. It may be told late by a 31st of the time that lay ahead and two ticks; never early. A
+ * moment that is more than two years ahead is told earlier, to be coded anew: who gets true compares with the true one.
+ * A code is good for one look at least each TC_WHEEL_TRUST_MS: after a longer time without one, what is past may read
+ * as ahead. */
+#define TC_WHEEL_TRUST_MS (8000 * TC_WHEEL_TICK_MS)
+bool tc_wheel_is_due(uint16_t code, int64_t now_ms);
 
 #endif

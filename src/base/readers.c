@@ -1,0 +1,213 @@
+/* Records of threads, and the steps of the epoch. */
+#include "base/readers.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+_Thread_local struct tc_reader_seat tc_reader_seats[TC_READER_SEATS] __attribute__((tls_model("initial-exec")));
+
+int tc_readers_init(struct tc_readers *r, const struct tc_alloc *alloc)
+{
+    r->alloc = alloc;
+    int rc = tc_random_bytes(&r->id, sizeof r->id);
+    if (rc == 0)
+        rc = tc_lock_init(&r->lock);
+    if (rc != 0)
+        return rc;
+    r->id |= 1;
+    r->asymmetric = tc_barrier_init();
+    atomic_flag_clear(&r->stepping);
+    atomic_store_explicit(&r->epoch, 1, memory_order_relaxed);
+    r->ready = true;
+    return 0;
+}
+
+void tc_readers_fini(struct tc_readers *r)
+{
+    if (!r->ready)
+        return;
+    struct tc_reader *me = atomic_load_explicit(&r->first, memory_order_acquire);
+    while (me != NULL) {
+        struct tc_reader *next = me->next;
+        tc_free_lines(r->alloc, me, sizeof *me);
+        me = next;
+    }
+    atomic_store_explicit(&r->first, NULL, memory_order_relaxed);
+    tc_lock_fini(&r->lock);
+    r->ready = false;
+}
+
+/* ---- records ---- */
+
+static int32_t this_thread(void)
+{
+    return (int32_t)syscall(SYS_gettid);
+}
+
+static bool is_no_more(int32_t thread)
+{
+    return syscall(SYS_tgkill, getpid(), thread, 0) != 0 && errno == ESRCH;
+}
+
+/* How many records a new thread looks at for one whose owner is no more, where the one before it stopped. Each looks
+ * further than it adds, so there are never many more records than threads were alive at once. */
+#define LOOKS 8
+
+/* The record that was this thread's before its seat was taken by another cache, or that of a thread of the same
+ * number, which then is no more; else one that nobody has any more. */
+static struct tc_reader *find_locked(struct tc_readers *r, int32_t thread)
+{
+    tc_lock_assert_held(&r->lock);
+    struct tc_reader *first = atomic_load_explicit(&r->first, memory_order_relaxed);
+    for (struct tc_reader *me = first; me != NULL; me = me->next)
+        if (me->thread == thread)
+            return me;
+    for (uint32_t looks = 0; first != NULL && looks < LOOKS; looks++) {
+        struct tc_reader *me = r->look != NULL ? r->look : first;
+        r->look = me->next;
+        if (is_no_more(me->thread)) {
+            me->thread = thread;
+            return me;
+        }
+    }
+    return NULL;
+}
+
+static struct tc_reader *make_locked(struct tc_readers *r, int32_t thread)
+{
+    tc_lock_assert_held(&r->lock);
+    struct tc_reader *me = tc_alloc_lines(r->alloc, sizeof *me);
+    if (me == NULL)
+        return NULL;
+    me->thread = thread;
+    me->next = atomic_load_explicit(&r->first, memory_order_relaxed);
+    atomic_store_explicit(&r->first, me, memory_order_release);
+    atomic_fetch_add(&r->n, 1);
+    return me;
+}
+
+static struct tc_reader *take_record(struct tc_readers *r)
+{
+    int32_t thread = this_thread();
+    int error = errno; /* of the application: is_no_more() sets it */
+    tc_lock_acquire(&r->lock);
+    struct tc_reader *me = find_locked(r, thread);
+    bool is_new = me == NULL;
+    if (is_new)
+        me = make_locked(r, thread);
+    tc_lock_release(&r->lock);
+    errno = error;
+    /* Whoever found itself alone so far has its stores done by now; whoever asks later is not alone. */
+    if (is_new && me != NULL)
+        tc_readers_settle(r);
+    return me;
+}
+
+struct tc_reader *tc_reader_seek(struct tc_readers *r)
+{
+    struct tc_reader_seat *home = &tc_reader_seats[tc_reader_home(r)];
+    for (struct tc_reader_seat *s = tc_reader_seats; s < tc_reader_seats + TC_READER_SEATS; s++)
+        if (s->id == r->id) {
+            struct tc_reader_seat found = *s;
+            *s = *home;
+            *home = found;
+            return home->reader;
+        }
+    struct tc_reader *me = take_record(r);
+    if (me == NULL)
+        return NULL;
+    /* Who sat here moves one on, and so does the next: several caches used in turn all keep a seat. */
+    struct tc_reader_seat moving = { r->id, me };
+    for (size_t i = 0; i < TC_READER_SEATS && moving.id != 0; i++) {
+        struct tc_reader_seat *s = &tc_reader_seats[(tc_reader_home(r) + i) % TC_READER_SEATS], before = *s;
+        *s = moving;
+        moving = before;
+    }
+    return me;
+}
+
+/* ---- epochs ---- */
+
+/* A process may forbid itself the system call when it has begun (seccomp): from then on readers pay. */
+#define SWITCH_MS 20 /* by then whoever entered before he knew has long been seen */
+
+static bool barrier_in_all(struct tc_readers *r)
+{
+    if (!atomic_load_explicit(&r->asymmetric, memory_order_relaxed)) {
+        __sync_synchronize();
+        return r->paying_since_ms == 0 || tc_mono_ms() - r->paying_since_ms > SWITCH_MS;
+    }
+    if (tc_barrier_heavy())
+        return true;
+    r->paying_since_ms = tc_mono_ms();
+    atomic_store(&r->asymmetric, false);
+    return false;
+}
+
+void tc_readers_settle(struct tc_readers *r)
+{
+    if (!atomic_load_explicit(&r->asymmetric, memory_order_relaxed) || !tc_barrier_heavy())
+        __sync_synchronize();
+}
+
+bool tc_readers_alone(struct tc_readers *r)
+{
+    if (!atomic_load_explicit(&r->asymmetric, memory_order_relaxed))
+        __sync_synchronize();
+    uint32_t n = atomic_load(&r->n);
+    return n == 0 || (n == 1 && tc_reader_seats[tc_reader_home(r)].id == r->id);
+}
+
+static void look_round(struct tc_readers *r, uint64_t oldest)
+{
+    for (struct tc_reader *who = atomic_load_explicit(&r->first, memory_order_acquire); who != NULL; who = who->next) {
+        uint64_t inside = atomic_load_explicit(&who->inside, memory_order_acquire);
+        if (inside != 0 && inside < oldest)
+            oldest = inside;
+    }
+    if (oldest > atomic_load_explicit(&r->oldest, memory_order_relaxed))
+        atomic_store_explicit(&r->oldest, oldest, memory_order_release);
+}
+
+void tc_readers_step(struct tc_readers *r)
+{
+    if (atomic_flag_test_and_set_explicit(&r->stepping, memory_order_acquire))
+        return; /* somebody is at it: as good */
+    /* No epoch begins before the barrier of the one before it has been: a step without one is made up for. */
+    if (!r->owes_barrier || barrier_in_all(r)) {
+        uint64_t epoch = atomic_fetch_add(&r->epoch, 1) + 1;
+        r->owes_barrier = !barrier_in_all(r);
+        if (!r->owes_barrier)
+            look_round(r, epoch);
+    }
+    atomic_flag_clear_explicit(&r->stepping, memory_order_release);
+}
+
+/* ---- sums ---- */
+
+int64_t tc_readers_calls(struct tc_readers *r)
+{
+    int64_t sum = atomic_load(&r->crowd_calls);
+    for (struct tc_reader *who = atomic_load_explicit(&r->first, memory_order_acquire); who != NULL; who = who->next)
+        sum += atomic_load_explicit(&who->calls, memory_order_acquire) +
+               (atomic_load_explicit(&who->inside, memory_order_acquire) != 0);
+    return sum;
+}
+
+int64_t tc_readers_pins(struct tc_readers *r)
+{
+    int64_t sum = atomic_load_explicit(&r->crowd_pins, memory_order_acquire);
+    for (struct tc_reader *who = atomic_load_explicit(&r->first, memory_order_acquire); who != NULL; who = who->next)
+        sum += atomic_load_explicit(&who->pins, memory_order_acquire);
+    return sum;
+}
+
+uint64_t tc_readers_counted(struct tc_readers *r, size_t which)
+{
+    uint64_t sum = 0;
+    for (struct tc_reader *who = atomic_load_explicit(&r->first, memory_order_acquire); who != NULL; who = who->next)
+        sum += atomic_load_explicit(&who->counts[which], memory_order_relaxed);
+    return sum;
+}

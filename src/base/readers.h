@@ -1,0 +1,159 @@
+/* Those who read a structure without its lock, and when it is known that they are through: epoch-based reclamation
+ * (Fraser, "Practical lock-freedom", 2004), with an asymmetric barrier, so that entering costs two plain stores.
+ *
+ * Each thread has a record of its own for each cache; nobody else writes to it, so that counting there costs no locked
+ * instruction either. It is made at the thread's first call and found again by a thread-local seat, which names the
+ * cache by a number that is never used twice: a seat of a closed cache fits no other. No thread is registered with
+ * anybody and nothing runs at a thread's end: the record of one that is no more is given to the next new one.
+ *
+ * Use. Reading: enter, follow pointers, leave; nothing in between may wait (a lock may be tried). Freeing:
+ * make it unreachable for new readers, note tc_readers_epoch(), and free once tc_readers_passed() says so.
+ *
+ * Why two steps. Who unlinks something and then reads epoch t may have its stores seen late, but not later than by the
+ * barrier of the step from t to t + 1. Who enters after the step to t + 2 began, began after that barrier: it sees
+ * the unlinking. So nobody can hold it any more once all those are out who entered before epoch t + 2. */
+#ifndef TC_BASE_READERS_H
+#define TC_BASE_READERS_H
+
+#include <stdatomic.h>
+
+#include "base/alloc.h"
+#include "platform/platform.h"
+
+#define TC_READER_COUNTS 32
+#define TC_READER_MARKS 64
+
+struct tc_reader {
+    _Alignas(TC_CACHELINE) _Atomic uint64_t inside; /* the epoch in which it entered; 0: it is outside */
+    /* Written by the owner only; the sums over all records mean something, a single one may be negative. */
+    _Atomic int64_t calls, pins;
+    void *waiting, *waiting_last; /* the owner's: what it unlinked, not handed on yet */
+    uint64_t waiting_bytes;       /* the owner's */
+    int32_t thread;                 /* (lock) the owner as the kernel knows it */
+    struct tc_reader *next;
+    _Atomic uint64_t counts[TC_READER_COUNTS];
+    uint64_t others;                /* the owner's: look-ups that counts have no place for */
+    uint8_t marks[TC_READER_MARKS]; /* the owner's: what it has not told its stripes yet */
+};
+
+struct tc_readers {
+    const struct tc_alloc *alloc;
+    uint64_t id; /* random, not 0 */
+    _Atomic bool asymmetric; /* false: the system has no such barrier, readers pay for one each time */
+    int64_t paying_since_ms; /* (stepping) when that became so; 0: from the start */
+    bool ready;
+    _Atomic(struct tc_reader *) first;
+    _Atomic uint32_t n;
+    struct tc_lock lock; /* of taking and giving records */
+    struct tc_reader *look; /* (lock) where to look next for a record that nobody has any more; NULL: from the first */
+    _Atomic int64_t crowd_calls, crowd_pins; /* of threads that got no record */
+    _Alignas(TC_CACHELINE) _Atomic uint64_t epoch;
+    _Alignas(TC_CACHELINE) _Atomic uint64_t oldest; /* nobody is inside who entered in an epoch before that */
+    atomic_flag stepping;
+    bool owes_barrier; /* (stepping) */
+};
+
+/* 0 or an errno. fini accepts zeroed memory; nobody uses the structure any more. */
+int tc_readers_init(struct tc_readers *r, const struct tc_alloc *alloc);
+void tc_readers_fini(struct tc_readers *r);
+
+#define TC_READER_SEATS 8
+struct tc_reader_seat {
+    uint64_t id;
+    struct tc_reader *reader;
+};
+/* Initial-exec: one instruction to reach it, also in a shared library. It takes 128 of the bytes that the C library
+ * keeps for libraries that come late. */
+extern _Thread_local struct tc_reader_seat tc_reader_seats[TC_READER_SEATS] __attribute__((tls_model("initial-exec")));
+
+static inline size_t tc_reader_home(const struct tc_readers *r)
+{
+    return (size_t)(r->id >> 32) % TC_READER_SEATS;
+}
+
+struct tc_reader *tc_reader_seek(struct tc_readers *r);
+
+/* The calling thread's record; NULL without memory for one. */
+static inline struct tc_reader *tc_reader_self(struct tc_readers *r)
+{
+    struct tc_reader_seat *s = &tc_reader_seats[tc_reader_home(r)];
+    return __builtin_expect(s->id == r->id, 1) ? s->reader : tc_reader_seek(r);
+}
+
+/* The owner is the only one who writes: no locked instruction is needed. */
+static inline void tc_reader_add(_Atomic int64_t *to, int64_t n)
+{
+    atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + n, memory_order_release);
+}
+
+static inline void tc_reader_count(_Atomic uint64_t *to, uint64_t n)
+{
+    atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+/* Between a reader's store and its loads, against tc_readers_step() and tc_readers_settle(). */
+static inline void tc_readers_fence(const struct tc_readers *r)
+{
+    if (__builtin_expect(atomic_load_explicit(&r->asymmetric, memory_order_relaxed), 1))
+        atomic_signal_fence(memory_order_seq_cst);
+    else
+        __sync_synchronize();
+}
+
+static inline void tc_reader_enter(struct tc_readers *r, struct tc_reader *me)
+{
+    uint64_t epoch = atomic_load_explicit(&r->epoch, memory_order_relaxed);
+    atomic_store_explicit(&me->inside, epoch, memory_order_relaxed);
+    tc_readers_fence(r);
+}
+
+static inline void tc_reader_leave(struct tc_reader *me)
+{
+    atomic_store_explicit(&me->inside, 0, memory_order_release);
+}
+
+/* What was unlinked before this call may be freed when tc_readers_passed() is true of the epoch. */
+static inline uint64_t tc_readers_epoch(struct tc_readers *r)
+{
+    if (!atomic_load_explicit(&r->asymmetric, memory_order_relaxed))
+        __sync_synchronize();
+    return atomic_load_explicit(&r->epoch, memory_order_relaxed);
+}
+
+static inline bool tc_readers_passed(struct tc_readers *r, uint64_t epoch)
+{
+    return atomic_load_explicit(&r->oldest, memory_order_acquire) >= epoch + 2;
+}
+
+/* True if nobody else has a record: what the caller unlinked, nobody reads. */
+bool tc_readers_alone(struct tc_readers *r);
+
+/* Goes to the next epoch and looks who is still inside. Costs a system call that interrupts the other processors: in
+ * batches only, and with no lock held that others wait for. */
+void tc_readers_step(struct tc_readers *r);
+
+/* A full barrier in every thread of the process: what they had stored before, and only they write, can be summed. */
+void tc_readers_settle(struct tc_readers *r);
+/* Calls under way; whoever reads at this moment is one too. */
+int64_t tc_readers_calls(struct tc_readers *r);
+int64_t tc_readers_pins(struct tc_readers *r);
+uint64_t tc_readers_counted(struct tc_readers *r, size_t which);
+
+/* For whoever has a record, and for who got none. */
+static inline void tc_readers_add_calls(struct tc_readers *r, struct tc_reader *me, int64_t n)
+{
+    if (__builtin_expect(me != NULL, 1))
+        tc_reader_add(&me->calls, n);
+    else
+        atomic_fetch_add(&r->crowd_calls, n);
+}
+
+static inline void tc_readers_add_pins(struct tc_readers *r, struct tc_reader *me, int64_t n)
+{
+    if (__builtin_expect(me != NULL, 1))
+        tc_reader_add(&me->pins, n);
+    else
+        atomic_fetch_add_explicit(&r->crowd_pins, n, memory_order_acq_rel);
+}
+
+#endif

@@ -1,0 +1,73 @@
+/* A hit in L1 with its value copied out, from the checks of the arguments to the bytes, in one piece: what a server does
+ * a million times a second. Everything that is not plain is left to the general way, which begins anew; nothing has
+ * been counted or changed then.
+ *
+ * Being inside (tc_reader_enter) counts as a call for cache_close(), so one store announces both. */
+#ifndef TC_TIER_HIT_H
+#define TC_TIER_HIT_H
+
+#include <string.h>
+
+#include "tier/verbs.h"
+
+static inline int64_t tc_hit_now_ms(const struct cache *c)
+{
+    return c->clock.system ? tc_mono_coarse_ms() : c->clock.ops.mono_ms(c->clock.ctx);
+}
+
+/* Whether the entry is one that may answer here: fresh, not too long, not counted. */
+static inline bool tc_hit_answers(const struct cache *c, const struct tc_entry *e, size_t cap)
+{
+    if (e->flags & (TC_ENTRY_COUNTS | TC_ENTRY_ABSENT) || e->len > cap || e->len > TC_L1_COPY_BYTES)
+        return false;
+    int64_t until_ms = tc_entry_fresh_until_ms(e);
+    return until_ms == TC_NEVER_MS || tc_hit_now_ms(c) < until_ms;
+}
+
+static inline __attribute__((always_inline)) bool tc_hit_copy_inside(struct cache *c, struct tc_reader *me,
+                                                                     struct tc_l1_ref ref, void *buf, size_t cap,
+                                                                     struct tc_l1_copied *copied)
+{
+    struct tc_stripe *s = tc_l1_stripe(&c->l1, ref.hash);
+    struct tc_entry *e = tc_index_find_here(&s->index, ref.hash, ref.key);
+    if (e == NULL || !tc_hit_answers(c, e, cap))
+        return false;
+    tc_l1_touch(&c->l1, s, me, e);
+    if (e->len > 0)
+        memcpy(buf, tc_entry_data(e), e->len);
+    if (copied != NULL) {
+        *copied = tc_l1_fields(e);
+        copied->now_ms = tc_hit_now_ms(c);
+    }
+    return true;
+}
+
+/* Copies a value that L1 holds, if that is all there is to do: true. buf may be NULL if cap is 0; copied may be NULL.
+ * False: nothing happened; the general way knows why. */
+static inline __attribute__((always_inline)) bool tc_hit_copy(struct cache *c, const struct cache_key *key, void *buf,
+                                                              size_t cap, struct tc_l1_copied *copied)
+{
+    const struct tc_key *k = (const struct tc_key *)key;
+    /* A type is plain for its own cache alone: so this is one, and a cache that is open. */
+    if (!tc_key_is_valid(k) || k->status != CACHE_OK || k->len == 0 || !tc_type_is_plain_for(k->type, c) ||
+        tc_fork_guard_is_child(&c->fork))
+        return false;
+    struct tc_reader *me = tc_reader_self(&c->l1.readers);
+    if (me == NULL)
+        return false;
+    _Atomic uint64_t *count = &me->counts[k->type->id % TC_READER_COUNTS];
+    uint64_t hits = atomic_load_explicit(count, memory_order_relaxed);
+    if ((hits + 1) % TC_SAMPLE_EVERY == 0)
+        return false; /* to be timed */
+    struct cache_slice bytes = { tc_key_data(k), k->len };
+    struct tc_l1_ref ref = { tc_hash_bytes(&c->hash, bytes.data, bytes.len), bytes };
+    tc_reader_enter(&c->l1.readers, me);
+    bool done = !atomic_load_explicit(&c->closing, memory_order_relaxed) &&
+                tc_hit_copy_inside(c, me, ref, buf, cap, copied);
+    if (done)
+        atomic_store_explicit(count, hits + 1, memory_order_relaxed);
+    tc_reader_leave(me); /* from here c may be closed, and the record gone */
+    return done;
+}
+
+#endif

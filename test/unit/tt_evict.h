@@ -1,0 +1,38 @@
+/* An eviction order without L1: nodes by number, its memory from an allocator that counts and can be told to fail. */
+#ifndef TT_EVICT_H
+#define TT_EVICT_H
+
+#include "fake/tt_alloc.h"
+#include "policy/evict.h"
+
+#define TT_EVICT_BYTES 100 /* of an entry, unless said otherwise */
+#define TT_EVICT_NONE SIZE_MAX
+
+struct tt_evict {
+    const struct cache_evict_ops *ops;
+    struct tt_alloc alloc;
+    struct cache_evict_env env;
+    void *state;
+    char *nodes;
+    bool *in; /* which of them are inserted */
+    size_t n_nodes, count;
+};
+
+/* Nodes 0 to n_nodes - 1, none inserted. */
+struct tt_evict *tt_evict_open(const struct cache_evict_ops *ops, size_t n_nodes);
+/* Takes out what is left. False: memory was not given back, or more, or the wrong size. */
+bool tt_evict_close(struct tt_evict *e);
+
+uint64_t tt_evict_hash(size_t i); /* of node i's key: spread as a hash function does it */
+
+void *tt_evict_node(struct tt_evict *e, size_t i);
+void tt_evict_insert(struct tt_evict *e, size_t i, size_t bytes); /* not inserted; its node is zeroed before */
+void tt_evict_hit(struct tt_evict *e, size_t i);
+void tt_evict_remove(struct tt_evict *e, size_t i);
+size_t tt_evict_victim(struct tt_evict *e); /* TT_EVICT_NONE: none. Fails the test if it is not inserted */
+size_t tt_evict_evict(struct tt_evict *e);  /* removes the victim, which must exist; returns it */
+
+/* A request for i in a cache of room entries: true for a hit. A miss evicts, then inserts. */
+bool tt_evict_get(struct tt_evict *e, size_t i, size_t room);
+
+#endif
