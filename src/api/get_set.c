@@ -50,8 +50,7 @@ static int copy_out(struct cache *c, struct tc_outcome *out, void *buf, size_t c
 }
 
 /* Whatever tc_hit_copy() left alone. */
-static __attribute__((noinline)) int get_copy(struct cache *c, const struct cache_key *k, void *buf, size_t cap,
-                                              struct cache_meta *m)
+static int get_copy_anyhow(struct cache *c, const struct cache_key *k, void *buf, size_t cap, struct cache_meta *m)
 {
     struct tc_target t;
     struct tc_reader *me;
@@ -69,23 +68,34 @@ static __attribute__((noinline)) int get_copy(struct cache *c, const struct cach
     return rc;
 }
 
+static __attribute__((noinline)) int get_copy(struct cache *c, const struct cache_key *k, void *buf, size_t cap,
+                                              struct cache_meta *m, struct tc_reader *held)
+{
+    int rc = get_copy_anyhow(c, k, buf, cap, m);
+    if (held != NULL)
+        tc_cache_leave_as(c, held);
+    return rc;
+}
+
 static __attribute__((noinline)) int get_copy_with_meta(struct cache *c, const struct cache_key *k, void *buf,
                                                         size_t cap, struct cache_meta *m)
 {
+    struct tc_reader *held;
     struct tc_l1_copied copied;
-    if (!tc_hit_copy(c, k, buf, cap, &copied))
-        return get_copy(c, k, buf, cap, m);
+    if (!tc_hit_copy(c, k, buf, cap, &copied, &held))
+        return get_copy(c, k, buf, cap, m, held);
     tc_values_meta(copied.now_ms, &copied, CACHE_TIER_L1, 0, m);
     return CACHE_OK;
 }
 
 int cache_get_copy(struct cache *c, const struct cache_key *k, void *buf, size_t cap, struct cache_meta *m)
 {
+    struct tc_reader *held;
     if (buf == NULL && cap > 0)
         return CACHE_E_INVALID;
     if (m != NULL)
         return get_copy_with_meta(c, k, buf, cap, m);
-    return tc_hit_copy(c, k, buf, cap, NULL) ? CACHE_OK : get_copy(c, k, buf, cap, NULL);
+    return tc_hit_copy(c, k, buf, cap, NULL, &held) ? CACHE_OK : get_copy(c, k, buf, cap, NULL, held);
 }
 
 /* ---- set ---- */

@@ -10,43 +10,45 @@
 
 #include "tier/verbs.h"
 
-static inline int64_t tc_hit_now_ms(const struct cache *c)
-{
-    return c->clock.system ? tc_mono_coarse_ms() : c->clock.ops.mono_ms(c->clock.ctx);
-}
-
 /* Whether the entry is one that may answer here: fresh, not too long, not counted. */
-static inline bool tc_hit_answers(const struct cache *c, const struct tc_entry *e, size_t cap)
+static inline bool tc_hit_answers(const struct cache *c, const struct tc_entry *e, size_t cap, int64_t *now_ms)
 {
     if (e->flags & (TC_ENTRY_COUNTS | TC_ENTRY_ABSENT) || e->len > cap || e->len > TC_L1_COPY_BYTES)
         return false;
     int64_t until_ms = tc_entry_fresh_until_ms(e);
-    return until_ms == TC_NEVER_MS || tc_hit_now_ms(c) < until_ms;
+    if (until_ms == TC_NEVER_MS)
+        return true;
+    if (c->clock.system)
+        *now_ms = tc_mono_coarse_ms();
+    return *now_ms < until_ms;
 }
 
 static inline __attribute__((always_inline)) bool tc_hit_copy_inside(struct cache *c, struct tc_reader *me,
                                                                      struct tc_l1_ref ref, void *buf, size_t cap,
-                                                                     struct tc_l1_copied *copied)
+                                                                     int64_t now_ms, struct tc_l1_copied *copied)
 {
     struct tc_stripe *s = tc_l1_stripe(&c->l1, ref.hash);
     struct tc_entry *e = tc_index_find_here(&s->index, ref.hash, ref.key);
-    if (e == NULL || !tc_hit_answers(c, e, cap))
+    if (e == NULL || !tc_hit_answers(c, e, cap, &now_ms))
         return false;
     tc_l1_touch(&c->l1, s, me, e);
     if (e->len > 0)
         memcpy(buf, tc_entry_data(e), e->len);
     if (copied != NULL) {
         *copied = tc_l1_fields(e);
-        copied->now_ms = tc_hit_now_ms(c);
+        copied->now_ms = c->clock.system ? tc_mono_coarse_ms() : now_ms;
     }
     return true;
 }
 
 /* Copies a value that L1 holds, if that is all there is to do: true. buf may be NULL if cap is 0; copied may be NULL.
- * False: nothing happened; the general way knows why. */
+ * False: the general way knows why. *held: this is counted as a call still, for the record *me; to be taken back
+ * after it. */
 static inline __attribute__((always_inline)) bool tc_hit_copy(struct cache *c, const struct cache_key *key, void *buf,
-                                                              size_t cap, struct tc_l1_copied *copied)
+                                                              size_t cap, struct tc_l1_copied *copied,
+                                                              struct tc_reader **held)
 {
+    *held = NULL;
     const struct tc_key *k = (const struct tc_key *)key;
     /* A type is plain for its own cache alone: so this is one, and a cache that is open. */
     if (!tc_key_is_valid(k) || k->status != CACHE_OK || k->len == 0 || !tc_type_is_plain_for(k->type, c) ||
@@ -61,12 +63,26 @@ static inline __attribute__((always_inline)) bool tc_hit_copy(struct cache *c, c
         return false; /* to be timed */
     struct cache_slice bytes = { tc_key_data(k), k->len };
     struct tc_l1_ref ref = { tc_hash_bytes(&c->hash, bytes.data, bytes.len), bytes };
+    /* A clock of the application's is not called inside, where nothing may wait, but within a call. */
+    bool foreign_clock = !c->clock.system, closing = false;
+    int64_t now_ms = 0;
+    if (foreign_clock) {
+        tc_reader_add(&me->calls, 1);
+        tc_readers_fence(&c->l1.readers);
+        closing = atomic_load_explicit(&c->closing, memory_order_relaxed);
+        now_ms = closing ? 0 : c->clock.ops.mono_ms(c->clock.ctx);
+    }
     tc_reader_enter(&c->l1.readers, me);
-    bool done = !atomic_load_explicit(&c->closing, memory_order_relaxed) &&
-                tc_hit_copy_inside(c, me, ref, buf, cap, copied);
+    if (!foreign_clock)
+        closing = atomic_load_explicit(&c->closing, memory_order_relaxed);
+    bool done = !closing && tc_hit_copy_inside(c, me, ref, buf, cap, now_ms, copied);
     if (done)
         atomic_store_explicit(count, hits + 1, memory_order_relaxed);
-    tc_reader_leave(me); /* from here c may be closed, and the record gone */
+    else
+        *held = me;
+    if (done == foreign_clock) /* it was counted and is through, or it was not and goes on */
+        tc_reader_add(&me->calls, done ? -1 : 1);
+    tc_reader_leave(me); /* unless it is held, c may be closed from here on, and the record gone */
     return done;
 }
 

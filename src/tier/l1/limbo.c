@@ -122,8 +122,8 @@ static void append_batch(struct tc_l1 *l1, struct tc_batch *batch)
     batch->epoch = tc_readers_epoch(&l1->readers);
     tc_lock_acquire(&w->lock);
     append_batch_locked(w, batch);
-    tc_lock_release(&w->lock);
     count(w, batch->bytes);
+    tc_lock_release(&w->lock);
 }
 
 /* Puts what was taken out in front of a batch. */
@@ -151,8 +151,8 @@ static void append_table(struct tc_l1 *l1, struct tc_table *t)
     else
         w->tables = t;
     w->last_table = t;
+    count(w, tc_index_table_bytes(t)); /* the next moment somebody may free it */
     tc_lock_release(&w->lock);
-    count(w, tc_index_table_bytes(t));
 }
 
 static uint64_t waiting_bytes(struct tc_l1 *l1)
