@@ -105,7 +105,9 @@ static int set_value(struct cache *c, const struct tc_target *t, struct cache_sl
 {
     struct tc_value_in in, *at = &in, *scratch;
     tc_write_prepare(c, t, data, absent, o->ttl_ms, &in);
-    tc_batch_write(c, &at, 1, o->ticket, tc_cache_deadline(c, o->timeout_ms), &scratch);
+    /* Without L2 nothing is waited for, and no exact clock is read. */
+    int64_t deadline_ms = c->l2.present ? tc_cache_deadline(c, o->timeout_ms) : INT64_MAX;
+    tc_batch_write(c, &at, 1, o->ticket, deadline_ms, &scratch);
     if (in.entry != NULL)
         tc_l1_drop(&c->l1, in.entry);
     return in.status;

@@ -38,23 +38,32 @@ static _Thread_local struct {
     uint64_t hashes[TC_TICKET_RING];
     struct miss misses[TC_TICKET_RING];
     unsigned next;
+    unsigned open; /* misses that are not answered, or forgotten for newer ones */
 } ring;
 
 /* Where the key's miss is, or TC_TICKET_RING. */
 static unsigned find(uint64_t cache_id, uint64_t hash)
 {
-    unsigned i = 0;
+    unsigned i = ring.open > 0 ? 0 : TC_TICKET_RING;
     while (i < TC_TICKET_RING && (ring.hashes[i] != hash || ring.misses[i].cache_id != cache_id))
         i++;
     return i;
+}
+
+static void forget(unsigned i)
+{
+    ring.open -= ring.misses[i].cache_id != 0;
+    ring.misses[i].cache_id = 0;
 }
 
 void tc_ticket_remember(uint64_t cache_id, uint64_t hash, uint64_t generation, int64_t now_ms)
 {
     unsigned i = find(cache_id, hash);
     if (i < TC_TICKET_RING)
-        ring.misses[i].cache_id = 0; /* its turn is that of the latest miss */
+        forget(i); /* its turn is that of the latest miss */
     i = ring.next++ % TC_TICKET_RING;
+    forget(i);
+    ring.open++;
     ring.hashes[i] = hash;
     ring.misses[i] = (struct miss){ cache_id, generation, now_ms };
 }
@@ -66,6 +75,6 @@ bool tc_ticket_recall(uint64_t cache_id, uint64_t hash, int64_t now_ms, uint64_t
         return false;
     struct miss *m = &ring.misses[i];
     *generation = m->generation;
-    m->cache_id = 0;
+    forget(i);
     return now_ms - m->taken_ms < TC_TICKET_IMPLICIT_MS;
 }

@@ -11,9 +11,11 @@
 #include "tier/verbs.h"
 
 /* Whether the entry is one that may answer here: fresh, not too long, not counted. */
-static inline bool tc_hit_answers(const struct cache *c, const struct tc_entry *e, size_t cap, int64_t *now_ms)
+static inline __attribute__((always_inline)) bool tc_hit_answers(const struct cache *c, const struct tc_entry *e,
+                                                                 size_t cap, int64_t *now_ms)
 {
-    if (e->flags & (TC_ENTRY_COUNTS | TC_ENTRY_ABSENT) || e->len > cap || e->len > TC_L1_COPY_BYTES)
+    cap = cap < TC_L1_COPY_BYTES ? cap : TC_L1_COPY_BYTES;
+    if (e->flags & (TC_ENTRY_COUNTS | TC_ENTRY_ABSENT) || e->len > cap)
         return false;
     int64_t until_ms = tc_entry_fresh_until_ms(e);
     if (until_ms == TC_NEVER_MS)

@@ -90,7 +90,7 @@ static inline struct tc_entry_more *tc_entry_more(const struct tc_entry *e)
     return (struct tc_entry_more *)(void *)((char *)(uintptr_t)e + tc_entry_more_at(e->key_len, room));
 }
 
-static inline const unsigned char *tc_entry_data(const struct tc_entry *e)
+static inline __attribute__((always_inline)) const unsigned char *tc_entry_data(const struct tc_entry *e)
 {
     return e->flags & TC_ENTRY_MORE ? tc_entry_more(e)->data : tc_entry_key(e) + e->key_len;
 }

@@ -119,11 +119,18 @@ static bool exceeds(const struct tc_index *x, unsigned sixteenths)
     return (uint64_t)(x->count + 1) * 16 > (uint64_t)x->n * TC_INDEX_LANES * sixteenths;
 }
 
+static size_t larger(size_t n)
+{
+    return n < SMALL_BUCKETS ? n * 2 : round_up(n + n / 4);
+}
+
+/* The size to grow to: not one in which these entries did not find their lanes. */
 static size_t next_n(const struct tc_index *x)
 {
-    if (x->n == 0)
-        return FIRST_BUCKETS;
-    return x->n < SMALL_BUCKETS ? (size_t)x->n * 2 : round_up((size_t)x->n + x->n / 4);
+    size_t n = x->n == 0 ? FIRST_BUCKETS : larger(x->n);
+    while (n <= x->refused)
+        n = larger(n);
+    return n;
 }
 
 size_t tc_index_bytes(const struct tc_index *x)
@@ -163,7 +170,7 @@ static bool wants_growth(const struct tc_index *x, uint64_t hash, bool thrift)
     struct place gap;
     if (x->n == 0)
         return true;
-    if (next_n(x) == x->refused)
+    if (next_n(x) > 2 * (size_t)x->n) /* these keys do not go into tables: see tc_index_make_room() */
         return false;
     return exceeds(x, thrift ? CRAMMED : FULL) || (exceeds(x, 8) && !find_gap(x, home_of(x, hash), &gap));
 }
@@ -290,6 +297,7 @@ static struct tc_table *grow(struct tc_index *x, const struct tc_alloc *a, bool 
     }
     struct tc_table *before = x->n > 0 ? table_of(x) : NULL;
     x->n = (uint32_t)n;
+    x->refused = 0;
     atomic_store_explicit(&x->table, table, memory_order_release);
     *grown = true;
     return before;

@@ -36,7 +36,7 @@ struct tc_table {
 struct tc_index {
     uint32_t n;       /* buckets, for writers */
     uint32_t count;   /* entries */
-    uint32_t refused; /* number of buckets for which growing was in vain: not tried again */
+    uint32_t refused; /* number of buckets in which these entries did not all find a lane: not tried again */
     /* Where the buckets are and how many: both in one word, so that a reader has them of one table. 0: no table yet.
      * The address has its lowest 6 and highest 16 bits free; the number is an 11-bit one shifted by a 5-bit one. On a
      * line that is written when the table grows and when the owner's stamps, which lie beside it, move on. */
@@ -73,21 +73,24 @@ static inline void tc_index_prefetch(const struct tc_index *x, uint64_t hash)
     __builtin_prefetch((const void *)home);
 }
 
+static inline __attribute__((always_inline)) uint64_t tc_index_differ(const unsigned char *a, const unsigned char *b)
+{
+    uint64_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return x ^ y;
+}
+
 /* Bytes of keys: short as a rule, and not worth a call. */
-static inline bool tc_index_same_bytes(const unsigned char *a, const unsigned char *b, size_t n)
+static inline __attribute__((always_inline)) bool tc_index_same_bytes(const unsigned char *a, const unsigned char *b,
+                                                                      size_t n)
 {
     if (n < 8)
         return memcmp(a, b, n) == 0;
-    uint64_t x, y;
-    for (size_t at = 0; at + 8 < n; at += 8) {
-        memcpy(&x, a + at, 8);
-        memcpy(&y, b + at, 8);
-        if (x != y)
-            return false;
-    }
-    memcpy(&x, a + n - 8, 8);
-    memcpy(&y, b + n - 8, 8);
-    return x == y;
+    uint64_t differ = tc_index_differ(a, b) | tc_index_differ(a + n - 8, b + n - 8);
+    for (size_t at = 8; at + 8 < n; at += 8)
+        differ |= tc_index_differ(a + at, b + at);
+    return differ == 0;
 }
 
 #define TC_INDEX_BYTES UINT64_C(0x0001010101010101) /* one in the byte of each lane */
@@ -171,7 +174,8 @@ static inline size_t tc_index_table_bytes(const struct tc_table *t)
 
 /* Makes room for one more entry of that hash, growing if the table is full, or no lane in reach is empty though half of
  * the table is filled: less than that, and somebody chose the keys. NULL: there is a gap, insert. Otherwise the
- * entry whose lane the new one must take (tc_index_replace): all lanes in reach are taken, or the table cannot grow.
+ * entry whose lane the new one must take (tc_index_replace): all lanes in reach are taken, or the table cannot grow:
+ * for want of memory, or because no table of up to twice its size has room for these keys within reach.
  * The heap bytes that growing took are added to *grown_bytes; the table before goes to *before, for who reads it still.
  * *failed: there is no table and no memory for one. */
 struct tc_entry *tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, bool thrift,

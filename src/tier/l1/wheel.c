@@ -3,18 +3,12 @@
  * so half a turn tells what is past from what is ahead. */
 #include "tier/l1/wheel.h"
 
-#include <stddef.h>
-
-#define LEVELS 4
-#define LEVEL_BITS 6
-#define SLOT_BITS 14
-#define SLOTS (1 << SLOT_BITS)
 #define NEVER 0
 #define NEVER_INSTEAD 1 /* the slot after the one that would read as never: as good, and a tick later */
 
 static int64_t slots_at(int64_t ms, unsigned level)
 {
-    return ms / TC_WHEEL_TICK_MS >> LEVEL_BITS * level;
+    return ms / TC_WHEEL_TICK_MS >> TC_WHEEL_LEVEL_BITS * level;
 }
 
 uint16_t tc_wheel_code(int64_t due_ms, int64_t now_ms)
@@ -24,19 +18,11 @@ uint16_t tc_wheel_code(int64_t due_ms, int64_t now_ms)
     for (unsigned level = 0;; level++) {
         /* The slot after the one it lies in: then it is past for certain. */
         int64_t now = slots_at(now_ms, level), ahead = slots_at(due_ms, level) + 1 - now;
-        if (ahead >= SLOTS / 4 && level < LEVELS - 1)
+        if (ahead >= TC_WHEEL_SLOTS / 4 && level < TC_WHEEL_LEVELS - 1)
             continue;
-        ahead = ahead < SLOTS / 4 ? ahead : SLOTS / 4;
+        ahead = ahead < TC_WHEEL_SLOTS / 4 ? ahead : TC_WHEEL_SLOTS / 4;
         ahead = ahead > 0 ? ahead : 1;
-        uint16_t code = (uint16_t)(level << SLOT_BITS | ((uint64_t)(now + ahead) & (SLOTS - 1)));
+        uint16_t code = (uint16_t)(level << TC_WHEEL_SLOT_BITS | ((uint64_t)(now + ahead) & (TC_WHEEL_SLOTS - 1)));
         return code != NEVER ? code : NEVER_INSTEAD;
     }
-}
-
-bool tc_wheel_is_due(uint16_t code, int64_t now_ms)
-{
-    if (code == NEVER)
-        return false;
-    int64_t past = slots_at(now_ms, code >> SLOT_BITS) - (code & (SLOTS - 1));
-    return (past & (SLOTS - 1)) < SLOTS / 2;
 }

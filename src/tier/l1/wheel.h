@@ -12,6 +12,10 @@
 #include <stdint.h>
 
 #define TC_WHEEL_TICK_MS 64
+#define TC_WHEEL_LEVELS 4
+#define TC_WHEEL_LEVEL_BITS 6
+#define TC_WHEEL_SLOT_BITS 14
+#define TC_WHEEL_SLOTS (1 << TC_WHEEL_SLOT_BITS)
 #define TC_WHEEL_BUCKETS 2 /* that the hand passes at each store */
 
 /* The code for a moment, seen from now: 0 for TC_NEVER_MS, which is never due. */
@@ -22,6 +26,11 @@ uint16_t tc_wheel_code(int64_t due_ms, int64_t now_ms);
  * A code is good for one look at least each TC_WHEEL_TRUST_MS: after a longer time without one, what is past may read
  * as ahead. */
 #define TC_WHEEL_TRUST_MS (8000 * TC_WHEEL_TICK_MS)
-bool tc_wheel_is_due(uint16_t code, int64_t now_ms);
+static inline bool tc_wheel_is_due(uint16_t code, int64_t now_ms)
+{
+    int64_t slot = now_ms / TC_WHEEL_TICK_MS >> TC_WHEEL_LEVEL_BITS * (code >> TC_WHEEL_SLOT_BITS);
+    uint64_t past = (uint64_t)(slot - code) & (TC_WHEEL_SLOTS - 1);
+    return code != 0 && past < TC_WHEEL_SLOTS / 2;
+}
 
 #endif
