@@ -2,6 +2,7 @@
 #include "base/readers.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -90,8 +91,12 @@ static struct tc_reader *make_locked(struct tc_readers *r, int32_t thread)
 
 static struct tc_reader *take_record(struct tc_readers *r)
 {
+    int error = errno; /* of the application: the system calls here may set it */
     int32_t thread = this_thread();
-    int error = errno; /* of the application: is_no_more() sets it */
+    if (thread <= 0) { /* a filter of system calls answers for the kernel */
+        errno = error;
+        return NULL;
+    }
     tc_lock_acquire(&r->lock);
     struct tc_reader *me = find_locked(r, thread);
     bool is_new = me == NULL;
@@ -135,21 +140,22 @@ struct tc_reader *tc_reader_seek(struct tc_readers *r)
 
 static bool barrier_in_all(struct tc_readers *r)
 {
-    if (!atomic_load_explicit(&r->asymmetric, memory_order_relaxed)) {
+    if (!atomic_load_explicit(&r->asymmetric, memory_order_acquire)) {
         __sync_synchronize();
-        return r->paying_since_ms == 0 || tc_mono_ms() - r->paying_since_ms > SWITCH_MS;
+        int64_t since_ms = atomic_load_explicit(&r->paying_since_ms, memory_order_relaxed);
+        return since_ms == 0 || tc_mono_ms() - since_ms > SWITCH_MS;
     }
     if (tc_barrier_heavy())
         return true;
-    r->paying_since_ms = tc_mono_ms();
+    atomic_store_explicit(&r->paying_since_ms, tc_mono_ms(), memory_order_relaxed);
     atomic_store(&r->asymmetric, false);
     return false;
 }
 
 void tc_readers_settle(struct tc_readers *r)
 {
-    if (!atomic_load_explicit(&r->asymmetric, memory_order_relaxed) || !tc_barrier_heavy())
-        __sync_synchronize();
+    while (!barrier_in_all(r))
+        sched_yield();
 }
 
 bool tc_readers_alone(struct tc_readers *r)
@@ -187,12 +193,21 @@ void tc_readers_step(struct tc_readers *r)
 
 /* ---- sums ---- */
 
+/* A short way that gives up is counted as a call before it is no more inside, and a call that ends with a look-up is
+ * inside until it is no more counted: so inside is looked at before and after. */
+static int64_t calls_of(const struct tc_reader *who)
+{
+    bool before = atomic_load_explicit(&who->inside, memory_order_acquire) != 0;
+    int64_t calls = atomic_load_explicit(&who->calls, memory_order_acquire);
+    bool after = atomic_load_explicit(&who->inside, memory_order_acquire) != 0;
+    return calls + (before || after);
+}
+
 int64_t tc_readers_calls(struct tc_readers *r)
 {
     int64_t sum = atomic_load(&r->crowd_calls);
     for (struct tc_reader *who = atomic_load_explicit(&r->first, memory_order_acquire); who != NULL; who = who->next)
-        sum += atomic_load_explicit(&who->calls, memory_order_acquire) +
-               (atomic_load_explicit(&who->inside, memory_order_acquire) != 0);
+        sum += calls_of(who);
     return sum;
 }
 

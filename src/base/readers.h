@@ -40,7 +40,7 @@ struct tc_readers {
     const struct tc_alloc *alloc;
     uint64_t id; /* random, not 0 */
     _Atomic bool asymmetric; /* false: the system has no such barrier, readers pay for one each time */
-    int64_t paying_since_ms; /* (stepping) when that became so; 0: from the start */
+    _Atomic int64_t paying_since_ms; /* when that became so; 0: from the start */
     bool ready;
     _Atomic(struct tc_reader *) first;
     _Atomic uint32_t n;

@@ -38,7 +38,8 @@ static inline __attribute__((always_inline)) bool tc_hit_copy_inside(struct cach
         memcpy(buf, tc_entry_data(e), e->len);
     if (copied != NULL) {
         *copied = tc_l1_fields(e);
-        copied->now_ms = c->clock.system ? tc_mono_coarse_ms() : now_ms;
+        bool was_read = !c->clock.system || copied->fresh_until_ms != TC_NEVER_MS;
+        copied->now_ms = was_read ? now_ms : tc_mono_coarse_ms(); /* as it was judged by */
     }
     return true;
 }

@@ -1,10 +1,10 @@
 /* What left the table and may still be read.
  *
- * Each thread keeps what it unlinks until it is a sixteenth of the reserve, then hands it on as a batch that carries the
- * epoch. When batches of some size have come together the epoch is stepped, which costs a system call, and what has
- * waited for two steps is freed. Batches count in a reserve that was taken out of the limit at the start; who stores
- * while more than that waits steps at once, and waits for readers that were interrupted while they read. A process with
- * one thread that uses the cache has no limbo: what it unlinks, nobody else reads. */
+ * Each thread keeps what it unlinks until it is a sixteenth of the reserve, less if there are more than four, then hands
+ * it on as a batch that carries the epoch. When batches of some size have come together the epoch is stepped, which
+ * costs a system call, and what has waited for two steps is freed. Batches count in a reserve that was taken out of the
+ * limit at the start; who stores while more than that waits steps at once, and waits for readers that were interrupted
+ * while they read. A process with one thread that uses the cache has no limbo: what it unlinks, nobody else reads. */
 #include <sched.h>
 
 #include "tier/l1/l1.h"
@@ -83,15 +83,15 @@ static void collect(struct tc_l1 *l1)
         tc_lock_acquire(&w->lock);
         bool found = take_passed_batch_locked(l1, &batch);
         struct tc_table *t = take_passed_table_locked(l1);
+        /* Not after the freeing: it may take long, and others would wait for what nobody holds. */
+        uint64_t bytes = batch.bytes + (t != NULL ? tc_index_table_bytes(t) : 0);
+        atomic_fetch_sub_explicit(&w->bytes, bytes, memory_order_relaxed);
         tc_lock_release(&w->lock);
         if (!found && t == NULL)
             return;
         give_up_entries(l1, batch.first);
-        if (t != NULL) {
-            batch.bytes += tc_index_table_bytes(t);
+        if (t != NULL)
             tc_index_free_table(t, l1->alloc);
-        }
-        atomic_fetch_sub_explicit(&w->bytes, batch.bytes, memory_order_relaxed);
     }
 }
 
@@ -160,15 +160,22 @@ static uint64_t waiting_bytes(struct tc_l1 *l1)
     return atomic_load_explicit(&l1->limbo.bytes, memory_order_relaxed);
 }
 
-/* A step for each batch that comes together. */
+static void step(struct tc_l1 *l1)
+{
+    atomic_store_explicit(&l1->limbo.since_step, 0, memory_order_relaxed);
+    tc_readers_step(&l1->readers);
+    collect(l1);
+}
+
+/* A step for each batch that comes together; for more than the reserve holds, as many as let it go, if nobody reads. */
 static void step_if_due(struct tc_l1 *l1)
 {
     struct tc_limbo *w = &l1->limbo;
     if (atomic_load_explicit(&w->since_step, memory_order_relaxed) < batch_bytes(l1))
         return;
-    atomic_store_explicit(&w->since_step, 0, memory_order_relaxed);
-    tc_readers_step(&l1->readers);
-    collect(l1);
+    step(l1);
+    for (int more = 0; more < 2 && waiting_bytes(l1) > l1->reserve; more++)
+        step(l1);
 }
 
 /* ---- a thread's own ---- */
@@ -177,7 +184,9 @@ static void keep_waiting(struct tc_l1 *l1, struct tc_reader *me, struct tc_entry
 {
     struct tc_batch mine = { me->waiting, me->waiting_last, 0, me->waiting_bytes };
     add(l1, &mine, e);
-    bool enough = mine.bytes >= batch_bytes(l1) / 4;
+    /* All threads together keep about a batch to themselves. */
+    uint64_t n = atomic_load_explicit(&l1->readers.n, memory_order_relaxed);
+    bool enough = mine.bytes >= batch_bytes(l1) / (n > 4 ? n : 4);
     if (enough)
         append_batch(l1, &mine);
     me->waiting = enough ? NULL : mine.first;
@@ -225,8 +234,7 @@ bool tc_limbo_drain(struct tc_l1 *l1)
         return true;
     int64_t until_ms = 0;
     for (unsigned round = 0; waiting_bytes(l1) > l1->reserve; round++) {
-        tc_readers_step(&l1->readers);
-        collect(l1);
+        step(l1);
         if (round < 2)
             continue;
         if (until_ms == 0)
