@@ -91,19 +91,15 @@ static struct tc_reader *make_locked(struct tc_readers *r, int32_t thread)
 
 static struct tc_reader *take_record(struct tc_readers *r)
 {
-    int error = errno; /* of the application: the system calls here may set it */
     int32_t thread = this_thread();
-    if (thread <= 0) { /* a filter of system calls answers for the kernel */
-        errno = error;
+    if (thread <= 0) /* a filter of system calls answers for the kernel */
         return NULL;
-    }
     tc_lock_acquire(&r->lock);
     struct tc_reader *me = find_locked(r, thread);
     bool is_new = me == NULL;
     if (is_new)
         me = make_locked(r, thread);
     tc_lock_release(&r->lock);
-    errno = error;
     /* Whoever found itself alone so far has its stores done by now; whoever asks later is not alone. */
     if (is_new && me != NULL)
         tc_readers_settle(r);
@@ -120,7 +116,9 @@ struct tc_reader *tc_reader_seek(struct tc_readers *r)
             *home = found;
             return home->reader;
         }
+    int error = errno; /* of the application: the system calls made here may set it */
     struct tc_reader *me = take_record(r);
+    errno = error;
     if (me == NULL)
         return NULL;
     /* Who sat here moves one on, and so does the next: several caches used in turn all keep a seat. */

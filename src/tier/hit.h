@@ -6,8 +6,6 @@
 #ifndef TC_TIER_HIT_H
 #define TC_TIER_HIT_H
 
-#include <string.h>
-
 #include "tier/verbs.h"
 
 /* Whether the entry is one that may answer here: fresh, not too long, not counted. */
@@ -33,11 +31,8 @@ static inline __attribute__((always_inline)) bool tc_hit_copy_inside(struct cach
     struct tc_entry *e = tc_index_find_here(&s->index, ref.hash, ref.key);
     if (e == NULL || !tc_hit_answers(c, e, cap, &now_ms))
         return false;
-    tc_l1_touch(&c->l1, s, me, e);
-    if (e->len > 0)
-        memcpy(buf, tc_entry_data(e), e->len);
+    tc_l1_copy_out(&c->l1, s, me, e, buf, copied);
     if (copied != NULL) {
-        *copied = tc_l1_fields(e);
         bool was_read = !c->clock.system || copied->fresh_until_ms != TC_NEVER_MS;
         copied->now_ms = was_read ? now_ms : tc_mono_coarse_ms(); /* as it was judged by */
     }

@@ -8,27 +8,17 @@
 
 #include <cmocka.h>
 
-#include "fake/tt_alloc.h"
 #include "policy/ghost.h"
 #include "tt_util.h"
+#include "unit/tt_evict.h"
 
 static struct tt_alloc memory;
 static struct cache_evict_env env;
 
-static void *env_alloc(void *ctx, size_t n)
-{
-    return tt_alloc_ops.alloc(ctx, n);
-}
-
-static void env_free(void *ctx, void *p, size_t n)
-{
-    tt_alloc_ops.free(ctx, p, n);
-}
-
 static int setup(void **state)
 {
     tt_alloc_init(&memory);
-    env = (struct cache_evict_env){ &memory, env_alloc, env_free };
+    env = tt_evict_env(&memory);
     *state = tt_xcalloc(sizeof(struct tc_ghost));
     return 0;
 }

@@ -20,12 +20,17 @@ static void env_free(void *ctx, void *p, size_t n)
     tt_alloc_ops.free(ctx, p, n);
 }
 
+struct cache_evict_env tt_evict_env(struct tt_alloc *a)
+{
+    return (struct cache_evict_env){ a, env_alloc, env_free };
+}
+
 struct tt_evict *tt_evict_open(const struct cache_evict_ops *ops, size_t n_nodes)
 {
     struct tt_evict *e = tt_xcalloc(sizeof *e);
     tt_alloc_init(&e->alloc);
     e->ops = ops;
-    e->env = (struct cache_evict_env){ &e->alloc, env_alloc, env_free };
+    e->env = tt_evict_env(&e->alloc);
     e->state = tt_xcalloc(ops->state_bytes);
     e->nodes = tt_xcalloc(n_nodes * ops->node_bytes);
     e->in = tt_xcalloc(n_nodes * sizeof *e->in);

@@ -18,6 +18,9 @@ struct tt_evict {
     size_t n_nodes, count;
 };
 
+/* What an order allocates, from a. */
+struct cache_evict_env tt_evict_env(struct tt_alloc *a);
+
 /* Nodes 0 to n_nodes - 1, none inserted. */
 struct tt_evict *tt_evict_open(const struct cache_evict_ops *ops, size_t n_nodes);
 /* Takes out what is left. False: memory was not given back, or more, or the wrong size. */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/hooks.h"
+
 #define KEY_LEN_MAX ((UINT32_C(1) << 19) - 1)
 _Static_assert(CACHE_KEY_MAX_BYTES <= KEY_LEN_MAX, "the field holds every key");
 _Static_assert(TC_TYPES_MAX <= UINT8_MAX, "and every type");
@@ -134,11 +136,6 @@ static void set_plain_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms)
     }
 }
 
-static int64_t later(int64_t ms, int64_t by_ms)
-{
-    return by_ms >= TC_NEVER_MS - ms ? TC_NEVER_MS : ms + by_ms;
-}
-
 void tc_entry_set_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms, int64_t max_stale_ms)
 {
     if (!(e->flags & TC_ENTRY_MORE)) {
@@ -147,6 +144,6 @@ void tc_entry_set_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms, int6
     }
     struct tc_entry_more *more = tc_entry_more(e);
     more->made_ms = more->taken_ms = now_ms;
-    more->fresh_until_ms = life_ms < 0 ? TC_NEVER_MS : later(now_ms, life_ms);
-    more->keep_until_ms = later(more->fresh_until_ms, max_stale_ms);
+    more->fresh_until_ms = life_ms < 0 ? TC_NEVER_MS : tc_deadline(now_ms, life_ms);
+    more->keep_until_ms = tc_deadline(more->fresh_until_ms, max_stale_ms);
 }

@@ -211,10 +211,7 @@ static inline bool copy(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref
     struct tc_entry *e = tc_index_find(&s->index, ref.hash, ref.key);
     if (e == NULL || now_ms >= tc_entry_fresh_until_ms(e) || e->len > cap || e->len > TC_L1_COPY_BYTES)
         return false;
-    tc_l1_touch(l1, s, me, e);
-    if (e->len > 0)
-        memcpy(buf, tc_entry_data(e), e->len);
-    *copied = tc_l1_fields(e);
+    tc_l1_copy_out(l1, s, me, e, buf, copied);
     return true;
 }
 

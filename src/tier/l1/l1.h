@@ -13,6 +13,8 @@
 #ifndef TC_TIER_L1_L1_H
 #define TC_TIER_L1_L1_H
 
+#include <string.h>
+
 #include "base/hooks.h"
 #include "base/readers.h"
 #include "tier/l1/stripe.h"
@@ -156,6 +158,18 @@ static inline __attribute__((always_inline)) void tc_l1_touch(struct tc_l1 *l1, 
     } else if (!l1->locked_hits) {
         l1->evict.hit(NULL, tc_entry_node(e, l1->node_bytes));
     }
+}
+
+/* A hit that is copied: the value to buf, which has room for it, and, unless copied is NULL, what is known of it. */
+static inline __attribute__((always_inline)) void tc_l1_copy_out(struct tc_l1 *l1, struct tc_stripe *s,
+                                                                 struct tc_reader *me, struct tc_entry *e, void *buf,
+                                                                 struct tc_l1_copied *copied)
+{
+    tc_l1_touch(l1, s, me, e);
+    if (e->len > 0)
+        memcpy(buf, tc_entry_data(e), e->len);
+    if (copied != NULL)
+        *copied = tc_l1_fields(e);
 }
 
 uint64_t tc_l1_generation(struct tc_l1 *l1, uint64_t hash);

@@ -230,8 +230,6 @@ void tc_l1_give_up(struct tc_l1 *l1, struct tc_dropped *dropped)
 
 bool tc_limbo_drain(struct tc_l1 *l1)
 {
-    if (waiting_bytes(l1) <= l1->reserve)
-        return true;
     int64_t until_ms = 0;
     for (unsigned round = 0; waiting_bytes(l1) > l1->reserve; round++) {
         step(l1);

@@ -37,7 +37,6 @@ static void env_free(void *ctx, void *p, size_t n)
 
 static void begin_order(struct tc_stripe *s, struct tc_order *o)
 {
-    s->env = (struct cache_evict_env){ s, env_alloc, env_free };
     if (s->l1->evict.begin != NULL)
         s->l1->evict.begin(o->state, &s->env);
     uint8_t stamp = atomic_load_explicit(&s->index.stamp, memory_order_relaxed);
@@ -59,13 +58,18 @@ static void enter_order(struct tc_stripe *s, struct tc_entry *e, struct tc_order
     s->l1->evict.insert(o->state, tc_entry_node(e, s->l1->node_bytes), e->hash, bytes);
 }
 
-/* The one that it stands in: its type's own, if that has one. */
-static struct tc_order *order_of(struct tc_stripe *s, const struct tc_entry *e)
+/* Where entries of the type of that number stand: in its own order, if it has one. */
+static struct tc_order *order_of_type(struct tc_stripe *s, uint32_t id)
 {
     for (struct tc_order *o = s->shared.next; o != NULL; o = o->next)
-        if (o->type->id == e->type_id)
+        if (o->type->id == id)
             return o;
     return &s->shared;
+}
+
+static struct tc_order *order_of(struct tc_stripe *s, const struct tc_entry *e)
+{
+    return order_of_type(s, e->type_id);
 }
 
 static void leave_order(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o)
@@ -89,6 +93,7 @@ int tc_stripe_init(struct tc_stripe *s, struct tc_l1 *l1)
         goto fail;
     }
     s->l1 = l1; /* what fini goes by */
+    s->env = (struct cache_evict_env){ s, env_alloc, env_free };
     tc_lock_acquire(&s->lock);
     begin_order(s, &s->shared);
     tc_lock_release(&s->lock);
@@ -255,13 +260,11 @@ static void adopt(struct tc_stripe *s, struct tc_order *o)
 struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t, bool own)
 {
     tc_lock_assert_held(&s->lock);
-    for (struct tc_order *o = s->shared.next; o != NULL; o = o->next)
-        if (o->type == t)
-            return o;
-    if (!own)
-        return &s->shared;
+    struct tc_order *o = order_of_type(s, t->id);
+    if (o != &s->shared || !own)
+        return o;
     struct tc_l1 *l1 = s->l1;
-    struct tc_order *o = tc_alloc_zeroed(l1->alloc, sizeof *o);
+    o = tc_alloc_zeroed(l1->alloc, sizeof *o);
     if (o == NULL)
         return &s->shared;
     o->state = tc_alloc_zeroed(l1->alloc, state_bytes(l1));

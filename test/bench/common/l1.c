@@ -155,7 +155,7 @@ void tt_l1_verify(const struct tt_l1 *l)
         int rc = cache_get_copy(l->cache, &ck, v, sizeof v, &m);
         if (rc == CACHE_OK ? m.len != l->value_bytes || !tt_bench_value_is_of(v, m.len, id)
                            : !l->limited || rc != CACHE_MISS)
-            tt_bench_die("tiercache does not hold %s rc %d len %zu", k.text, rc, (size_t)m.len);
+            tt_bench_die("tiercache does not hold %s: %s", k.text, cache_status_text(rc));
     }
     verify_peer(l, &tt_peer_bare, l->bare);
     for (size_t i = 0; i < l->n_peers; i++)
