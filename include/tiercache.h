@@ -320,8 +320,8 @@ TIERCACHE_API int cache_key_status(const struct cache_key *k);
  * small. Returns CACHE_OK, CACHE_E_BUFFER, or the key's sticky error. Does not block. */
 TIERCACHE_API int cache_key_text(const struct cache_key *k, char *buf, size_t cap, size_t *len);
 
-/* Frees what the key holds; needed only above 200 bytes. Safe on an initialised key, also twice, and also after its cache
- * was closed (a custom allocator must still be there then); k may be NULL. */
+/* Frees what the key holds; needed only above 200 bytes. Safe on an initialised key, also twice, and also after its
+ * cache was closed (a custom allocator must still be there then); k may be NULL. */
 TIERCACHE_API void cache_key_fini(struct cache_key *k);
 
 /* ---- get and set ---------------------------------------------------------------------------------------------- */
@@ -423,6 +423,14 @@ TIERCACHE_API int cache_invalidate(struct cache *c, const struct cache_key *k, c
 /* Drops everything from this process's L1 and voids every ticket and running load. L2 is left alone. Does not block
  * (it takes each stripe's lock in turn). Returns CACHE_OK. */
 TIERCACHE_API int cache_clear_local(struct cache *c);
+
+/* Another memory limit for L1, while the cache is in use. Stores go by it at once. What is too much is evicted by this
+ * call, a little at a time, so that others wait for no lock longer than for a store. timeout_ms 0 = the cache's; pinned
+ * values do not hold it up. The number of stripes stays, and so does what a type's l1_max_value_bytes was taken to be.
+ * Returns CACHE_OK: the limit holds. CACHE_E_TIMEOUT: it is in force, but not all memory is given back yet; call again.
+ * CACHE_BUSY: another thread is at it. CACHE_E_INVALID: timeout_ms is negative, or l1_bytes is less than 16 KiB for
+ * each stripe (64 KiB if it was 1 MiB when the cache was opened), or less than what the stripes themselves take. */
+TIERCACHE_API int cache_resize(struct cache *c, uint64_t l1_bytes, int64_t timeout_ms);
 
 /* ---- batches: one round trip to L2 ---------------------------------------------------------------------------- */
 

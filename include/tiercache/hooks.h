@@ -146,19 +146,20 @@ struct cache_ttl_ops {
 
 /* ---- eviction policy ------------------------------------------------------------------------------------------ */
 
-/* The order in which entries of one stripe leave L1. Each entry carries node_bytes for the policy's own use, each
- * order (a stripe's entries, or those of one type with a quota in a stripe) state_bytes; both start as zeros and are
- * 8-byte aligned. A node that was removed may be inserted again, into another order, as it is. Orders are independent
- * of each other. Nodes do not move while they are inserted.
+/* The order in which entries of one stripe leave L1. An entry is named by a number that is never 0 and holds from
+ * insert() to remove(), unless move() changes it. It carries a node of node_bytes for the policy's own use,
+ * cache_evict_node(); each order (a stripe's entries, or those of one type with a quota in a stripe) has state_bytes.
+ * Both start as zeros and are 8-byte aligned. A node that was removed may be inserted again, into another order, as it
+ * is. Orders are independent of each other.
  * Locking: every slot is called with the stripe's lock held (when the cache is closed, with nobody else there), except
  * hit() where the flags say otherwise: it must not block or call the cache, and allocate only through env. Unknown
  * flags are refused. */
 enum {
     CACHE_EVICT_LOCKED_HITS = 1u << 0, /* hit() needs the stripe's lock: each hit then waits for it. Without this flag
-                                          hit() is called with no lock and a state of NULL, from any thread, also at
-                                          once with the other slots and with itself on the same node: it may only do
-                                          relaxed atomic loads and stores on the node. It may come a moment after
-                                          remove() */
+                                          hit() is called with no lock, a state of NULL and an entry of 0, from any
+                                          thread, also at once with the other slots and with itself on the same node:
+                                          it may only do relaxed atomic loads and stores on the node. It may come a
+                                          moment after remove() or move() */
     CACHE_EVICT_STAMPED_HITS = 1u << 1 /* hit() is not called. The node begins with a uint8_t that a hit sets to the
                                           present stamp (1 to 255; see tick), with no lock, unless it is that already.
                                           The policy sets it to 0 when it likes, in insert() at least, and reads it as a
@@ -171,7 +172,12 @@ struct cache_evict_env {
     void *ctx;
     void *(*alloc)(void *ctx, size_t n);        /* NULL when out of memory, or when L1 has no room for it now */
     void (*free)(void *ctx, void *p, size_t n); /* n as asked for; p not NULL */
+    const void *entries;                        /* for cache_evict_node() */
 };
+
+/* The node of an entry that is inserted. It stays where it is until the entry is removed or moved. Only in slots that
+ * hold the stripe's lock. Does not block. */
+TIERCACHE_API void *cache_evict_node(const struct cache_evict_env *env, uint32_t entry);
 
 struct cache_evict_ops {
     uint32_t abi;
@@ -180,16 +186,20 @@ struct cache_evict_ops {
     size_t state_bytes; /* at most 4,096 */
     size_t node_bytes;  /* at most 256 */
     void (*begin)(void *state, const struct cache_evict_env *env); /* optional: before any other slot */
-    void (*end)(void *state);                /* optional: the last call; every node has been removed */
-    void (*insert)(void *state, void *node, uint64_t hash, size_t bytes); /* required */
-    void (*hit)(void *state, void *node);    /* required, except with CACHE_EVICT_STAMPED_HITS */
-    void (*remove)(void *state, void *node); /* required; it was inserted and not removed */
-    void *(*victim)(void *state);            /* required; a node to evict next, still inserted; NULL = empty. May be
-                                                called again without the node having been removed */
+    void (*end)(void *state);                 /* optional: the last call; every entry has been removed */
+    void (*insert)(void *state, uint32_t entry, uint64_t hash, size_t bytes); /* required */
+    void (*hit)(void *state, uint32_t entry, void *node); /* required, except with CACHE_EVICT_STAMPED_HITS */
+    void (*remove)(void *state, uint32_t entry); /* required; it was inserted and not removed */
+    uint32_t (*victim)(void *state);          /* required; the entry to evict next, still inserted; 0 = empty. May be
+                                                 called again without the entry having been removed */
     void (*tick)(void *state, uint8_t stamp); /* optional: the stamp that hits set from now on. It goes round from 255
-                                                to 1, a step after some 64th of the entries was stored or some 16th was
-                                                hit. Not called in a stripe without quotas while more than a quarter of
-                                                l1_bytes was never used: until then hits are not told */
+                                                 to 1, a step after some 64th of the entries was stored or some 16th was
+                                                 hit. Not called in a stripe without quotas while more than a quarter of
+                                                 l1_bytes was never used: until then hits are not told */
+    void (*move)(void *state, uint32_t from, uint32_t to); /* optional: an entry has another number from now on. Its
+                                                 node was copied to the new place and can be read at both. NULL: entries
+                                                 do not move, and memory that they lie too thinly in is had back by
+                                                 evicting more of them */
 };
 
 /* A policy that the library brings, for cache_opts.evict: "lru" (the default), "lru-exact", "sieve", "s3-fifo", "lfu",

@@ -97,7 +97,7 @@ static bool prepare(struct cache *c, struct cache_item *it, struct tc_target *t,
     it->status = it->data == NULL && it->len > 0 ? CACHE_E_INVALID : tc_cache_target(c, it->key, t);
     if (it->status != CACHE_OK)
         return false;
-    tc_write_prepare(c, t, (struct cache_slice){ it->data, it->len }, false, ttl_ms, in);
+    tc_write_prepare(c, t, (struct cache_slice){ it->data, it->len }, false, ttl_ms, NULL, in);
     return true;
 }
 

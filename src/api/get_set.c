@@ -5,6 +5,7 @@
 #include "api/values.h"
 #include "tier/batch.h"
 #include "tier/hit.h"
+#include "tier/set.h"
 
 /* ---- get ---- */
 
@@ -88,7 +89,9 @@ static __attribute__((noinline)) int get_copy_with_meta(struct cache *c, const s
     return CACHE_OK;
 }
 
-int cache_get_copy(struct cache *c, const struct cache_key *k, void *buf, size_t cap, struct cache_meta *m)
+/* Flattened: the hash and the look-up are to be part of it, whatever the compiler thinks of its size. */
+__attribute__((flatten)) int cache_get_copy(struct cache *c, const struct cache_key *k, void *buf, size_t cap,
+                                            struct cache_meta *m)
 {
     struct tc_reader *held;
     if (buf == NULL && cap > 0)
@@ -104,7 +107,8 @@ static int set_value(struct cache *c, const struct tc_target *t, struct cache_sl
                      const struct cache_set_opts *o)
 {
     struct tc_value_in in, *at = &in, *scratch;
-    tc_write_prepare(c, t, data, absent, o->ttl_ms, &in);
+    struct tc_room room;
+    tc_write_prepare(c, t, data, absent, o->ttl_ms, &room, &in);
     /* Without L2 nothing is waited for, and no exact clock is read. */
     int64_t deadline_ms = c->l2.present ? tc_cache_deadline(c, o->timeout_ms) : INT64_MAX;
     tc_batch_write(c, &at, 1, o->ticket, deadline_ms, &scratch);
@@ -117,14 +121,16 @@ static int set(struct cache *c, const struct cache_key *k, struct cache_slice da
                const struct cache_set_opts *in)
 {
     struct tc_target t;
+    struct tc_reader *me;
     struct cache_set_opts o;
-    int rc = tc_cache_enter_key(c, k, &t);
+    int rc = tc_cache_enter_key_as(c, k, &t, &me);
     if (rc != CACHE_OK)
         return rc;
     rc = tc_options_set(in, &o);
-    if (rc == CACHE_OK)
+    bool plain = rc == CACHE_OK && !absent && o.ticket == NULL && tc_set_plainly(c, me, &t, data, o.ttl_ms);
+    if (rc == CACHE_OK && !plain)
         rc = set_value(c, &t, data, absent, &o);
-    tc_cache_leave(c);
+    tc_cache_leave_as(c, me);
     return rc;
 }
 
@@ -167,4 +173,21 @@ int cache_clear_local(struct cache *c)
     tc_l1_clear(&c->l1);
     tc_cache_leave(c);
     return CACHE_OK;
+}
+
+int cache_resize(struct cache *c, uint64_t l1_bytes, int64_t timeout_ms)
+{
+    if (timeout_ms < 0)
+        return CACHE_E_INVALID;
+    int rc = tc_cache_enter(c);
+    if (rc != CACHE_OK)
+        return rc;
+    if (atomic_flag_test_and_set_explicit(&c->resizing, memory_order_acquire)) {
+        rc = CACHE_BUSY;
+    } else {
+        rc = tc_l1_resize(&c->l1, l1_bytes, tc_cache_deadline(c, timeout_ms));
+        atomic_flag_clear_explicit(&c->resizing, memory_order_release);
+    }
+    tc_cache_leave(c);
+    return rc;
 }

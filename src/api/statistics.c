@@ -20,7 +20,7 @@ static void add_l1(struct cache *c, const struct cache_type *t, struct cache_sta
     for (uint32_t i = 0; i < n; i++)
         s->l1_entries += atomic_load_explicit(&c->types.by_id[i]->l1_entries, memory_order_relaxed);
     s->l1_bytes = tc_l1_bytes(&c->l1);
-    s->l1_limit_bytes = c->l1.limit;
+    s->l1_limit_bytes = tc_l1_limit(&c->l1);
     int64_t pins = tc_l1_pin_count(&c->l1); /* summed while it moves: for a moment it may be below 0 */
     s->l1_pins = pins > 0 ? (uint64_t)pins : 0;
     s->l1_detached_bytes = atomic_load_explicit(&c->l1.detached_bytes, memory_order_relaxed);
@@ -67,6 +67,14 @@ static void add_l2(struct cache *c, struct cache_stats *s)
     s->events_suppressed = atomic_load_explicit(&c->notices.suppressed, memory_order_relaxed);
 }
 
+static void add_counted(struct cache_stats *s, struct tc_reader_counted counted)
+{
+    s->l1_hits += counted.hits;
+    s->sets += counted.sets;
+    s->l1_sets += counted.sets;
+    s->l1_replaced += counted.replaced;
+}
+
 static void gather(struct cache *c, const struct cache_type *t, struct cache_stats *s)
 {
     memset(s, 0, sizeof *s);
@@ -85,7 +93,7 @@ static void gather(struct cache *c, const struct cache_type *t, struct cache_sta
     for (size_t i = 0; i < n; i++)
         tc_stats_sum(sets[i], s);
     for (size_t id = t != NULL ? t->id : 0; id < TC_READER_COUNTS; id += t != NULL ? TC_READER_COUNTS : 1)
-        s->l1_hits += tc_readers_counted(&c->l1.readers, id);
+        add_counted(s, tc_readers_counted(&c->l1.readers, id));
     tc_stats_latencies(sets, n, s);
     add_l1(c, t, s);
 }

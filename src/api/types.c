@@ -46,7 +46,7 @@ static int register_locked(struct cache *c, const char *name, const struct tc_po
     if (rc != CACHE_OK)
         return rc;
     tc_l1_know(&c->l1, t);
-    if (t->id < TC_READER_COUNTS && !c->l1.locked_hits)
+    if (t->id < TC_READER_COUNTS && !c->l1.locked_hits && c->clock.system)
         tc_type_make_simple(t);
     t->next = c->types.first;
     c->types.first = t;

@@ -62,6 +62,37 @@ void tc_free_lines(const struct tc_alloc *a, void *p, size_t n)
     tc_free(a, base, n + TC_ALLOC_LINES_EXTRA);
 }
 
+size_t tc_heap_bytes(size_t n)
+{
+    if (n > SIZE_MAX - 32)
+        return SIZE_MAX;
+    size_t chunk = (n + sizeof(size_t) + 15) & ~(size_t)15;
+    return chunk < 32 ? 32 : chunk;
+}
+
+_Static_assert(sizeof(struct tc_block) <= TC_CACHELINE, "the others follow on the next line");
+
+struct tc_block *tc_block_open(const struct tc_alloc *a, size_t n)
+{
+    if (n >= SIZE_MAX / TC_CACHELINE)
+        return NULL;
+    struct tc_block *b = tc_alloc_lines(a, (n + 1) * TC_CACHELINE);
+    if (b != NULL)
+        b->n = n;
+    return b;
+}
+
+void tc_block_close(const struct tc_alloc *a, struct tc_block *b)
+{
+    if (b != NULL)
+        tc_free_lines(a, b, tc_block_bytes(b));
+}
+
+size_t tc_block_heap_bytes(size_t n)
+{
+    return tc_heap_bytes((n + 1) * TC_CACHELINE + TC_ALLOC_LINES_EXTRA);
+}
+
 char *tc_strdup(const struct tc_alloc *a, const char *s)
 {
     size_t n = strlen(s) + 1;

@@ -20,6 +20,32 @@ void tc_free(const struct tc_alloc *a, void *p, size_t n);    /* n as allocated;
 #define TC_ALLOC_LINES_EXTRA (TC_CACHELINE + sizeof(void *))
 void *tc_alloc_lines(const struct tc_alloc *a, size_t n);
 void tc_free_lines(const struct tc_alloc *a, void *p, size_t n);
+/* What an allocation of n bytes takes from the heap: malloc's header and rounding. */
+size_t tc_heap_bytes(size_t n);
+
+/* A block of cache lines that those who read without a lock find by an address: it is replaced whole, and the former
+ * one waits for them. This is its first line, the others follow, zeroed. */
+struct tc_block {
+    struct tc_block *next; /* among those that wait */
+    uint64_t epoch;        /* since when */
+    size_t n;              /* lines that follow */
+};
+struct tc_block *tc_block_open(const struct tc_alloc *a, size_t n); /* NULL when out of memory */
+void tc_block_close(const struct tc_alloc *a, struct tc_block *b);  /* b may be NULL */
+static inline void *tc_block_lines(struct tc_block *b)
+{
+    return (char *)b + TC_CACHELINE;
+}
+static inline struct tc_block *tc_block_of(void *lines)
+{
+    return (struct tc_block *)(void *)((char *)lines - TC_CACHELINE);
+}
+static inline size_t tc_block_bytes(const struct tc_block *b)
+{
+    return (b->n + 1) * TC_CACHELINE;
+}
+size_t tc_block_heap_bytes(size_t n); /* of one of n lines */
+
 char *tc_strdup(const struct tc_alloc *a, const char *s);     /* NULL when out of memory */
 void tc_strfree(const struct tc_alloc *a, char *s);           /* s may be NULL */
 

@@ -15,6 +15,6 @@ struct tc_hash {
 
 /* Draws the secret. 0 or an errno. */
 int tc_hash_init(struct tc_hash *h);
-uint64_t tc_hash_bytes(const struct tc_hash *h, const void *p, size_t n);
+uint64_t tc_hash_bytes(const struct tc_hash *h, const void *p, size_t n); /* see also base/hash_here.h */
 
 #endif

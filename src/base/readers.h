@@ -27,11 +27,12 @@ struct tc_reader {
     _Alignas(TC_CACHELINE) _Atomic uint64_t inside; /* the epoch in which it entered; 0: it is outside */
     /* Written by the owner only; the sums over all records mean something, a single one may be negative. */
     _Atomic int64_t calls, pins;
-    void *waiting, *waiting_last; /* the owner's: what it unlinked, not handed on yet */
-    uint64_t waiting_bytes;       /* the owner's */
+    uint64_t left_bytes; /* the owner's: of what it unlinked since it last stepped */
     int32_t thread;                 /* (lock) the owner as the kernel knows it */
     struct tc_reader *next;
-    _Atomic uint64_t counts[TC_READER_COUNTS];
+    _Atomic uint64_t counts[TC_READER_COUNTS]; /* hits, */
+    _Atomic uint64_t sets[TC_READER_COUNTS];   /* stores, */
+    _Atomic uint64_t replaced[TC_READER_COUNTS]; /* and those of them that replaced something: by type */
     uint64_t others;                /* the owner's: look-ups that counts have no place for */
     uint8_t marks[TC_READER_MARKS]; /* the owner's: what it has not told its stripes yet */
 };
@@ -137,7 +138,11 @@ void tc_readers_settle(struct tc_readers *r);
 /* Calls under way; whoever reads at this moment is one too. */
 int64_t tc_readers_calls(struct tc_readers *r);
 int64_t tc_readers_pins(struct tc_readers *r);
-uint64_t tc_readers_counted(struct tc_readers *r, size_t which);
+/* Of that type: hits, stores, and those that replaced something, of all threads. */
+struct tc_reader_counted {
+    uint64_t hits, sets, replaced;
+};
+struct tc_reader_counted tc_readers_counted(struct tc_readers *r, size_t which);
 
 /* For whoever has a record, and for who got none. */
 static inline void tc_readers_add_calls(struct tc_readers *r, struct tc_reader *me, int64_t n)

@@ -28,11 +28,6 @@ int64_t tc_mono_ms(void)
     return read_ms(CLOCK_MONOTONIC);
 }
 
-int64_t tc_mono_coarse_ms(void)
-{
-    return read_ms(CLOCK_MONOTONIC_COARSE);
-}
-
 int64_t tc_wall_ms(void)
 {
     return read_ms(CLOCK_REALTIME);

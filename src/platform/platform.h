@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #define TC_CACHELINE 64
 #define TC_ARRAY_LEN(a) (sizeof(a) / sizeof(*(a)))
@@ -19,7 +20,13 @@
 /* ---- clock.c: real time of this machine; everything above uses struct tc_clock (base/hooks.h) ---- */
 int64_t tc_mono_ns(void);        /* CLOCK_MONOTONIC, ns */
 int64_t tc_mono_ms(void);        /* the same in ms */
-int64_t tc_mono_coarse_ms(void); /* CLOCK_MONOTONIC_COARSE, ms: never ahead of tc_mono_ms, behind by one tick */
+/* CLOCK_MONOTONIC_COARSE, ms: never ahead of tc_mono_ms, behind by one tick. */
+static inline int64_t tc_mono_coarse_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+    return (int64_t)ts.tv_sec * 1000 + (int64_t)((uint32_t)ts.tv_nsec / 1000000);
+}
 int64_t tc_wall_ms(void);        /* CLOCK_REALTIME, ms */
 
 /* ---- lock.c: a mutex that knows its holder in debug builds; a condition on the monotonic clock ---- */

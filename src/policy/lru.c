@@ -6,10 +6,15 @@
  * comes up for eviction and carries a stamp it moves to the end of that stamp's list, where it would be had each hit
  * moved it, and the next one is looked at. So each move pays for at least one hit, and the victim is one of those used
  * longest ago, as far as stamps tell times apart: a step of some 64th of the entries. What that costs in hits is in
- * docs/decisions/012-recency-by-stamps.md. */
+ * docs/decisions/012-recency-by-stamps.md.
+ *
+ * The lists lie one after the other in a single chain of entries; each is known by its newest one. With a new stamp the
+ * oldest two become one, which changes nothing in the chain, nor in the entries: those keep the name of the list that
+ * they were put into, and stand in that one or in the oldest. */
 #include <stdatomic.h>
 #include <stddef.h>
 
+#include "base/cells.h"
 #include "policy/evict.h"
 
 #define LISTS 64
@@ -18,78 +23,115 @@
 
 struct node {
     _Atomic uint8_t stamp; /* 0: not used since it was put where it is */
-    struct node *newer, *older;
+    uint8_t list;          /* that it was put into */
+    uint32_t newer, older; /* entries, or 0 */
 };
 
 struct state {
-    struct node ends[LISTS]; /* of circular lists: newer is the oldest entry, older the newest */
-    uint64_t filled;         /* bit i: list i may not be empty */
-    unsigned newest;         /* the list of the present stamp; the one after it is the oldest */
+    const struct tc_cells *cells;
+    uint64_t filled;           /* bit i: list i is not empty */
+    uint32_t newest_of[LISTS]; /* entries; 0: the list is empty */
+    uint32_t oldest;           /* entry, or 0 */
+    unsigned newest;           /* the list of the present stamp; the one after it is the oldest */
     uint8_t stamp;
 };
 
-_Static_assert(sizeof(struct node) <= TC_EVICT_NODE_MAX && sizeof(struct state) <= TC_EVICT_STATE_MAX, "within limits");
+_Static_assert(sizeof(struct node) == 12 && sizeof(struct state) <= TC_EVICT_STATE_MAX, "within limits");
 
 static void lru_begin(void *state, const struct cache_evict_env *env)
 {
-    (void)env;
-    struct state *s = state;
-    for (size_t i = 0; i < LISTS; i++)
-        s->ends[i].newer = s->ends[i].older = &s->ends[i];
+    ((struct state *)state)->cells = env->entries;
 }
 
-static void take_out(struct node *n)
+static struct node *node_of(const struct state *s, uint32_t entry)
 {
-    n->newer->older = n->older;
-    n->older->newer = n->newer;
+    return tc_cell(s->cells, entry);
 }
 
-static void append(struct state *s, size_t list, struct node *n)
+static unsigned oldest_list(const struct state *s)
 {
-    struct node *end = &s->ends[list];
+    return (s->newest + 1) % LISTS;
+}
+
+/* The newest entry of all lists up to the nth oldest one, n from 0 to LISTS; 0: there is none. */
+static uint32_t newest_among(const struct state *s, unsigned n)
+{
+    unsigned first = oldest_list(s);
+    uint64_t turned = first > 0 ? s->filled >> first | s->filled << (LISTS - first) : s->filled;
+    if (n < LISTS)
+        turned &= (UINT64_C(1) << n) - 1;
+    return turned != 0 ? s->newest_of[(first + LISTS - 1 - (unsigned)__builtin_clzll(turned)) % LISTS] : 0;
+}
+
+static void set_newest(struct state *s, unsigned list, uint32_t entry)
+{
+    s->newest_of[list] = entry;
+    if (entry != 0)
+        s->filled |= UINT64_C(1) << list;
+    else
+        s->filled &= ~(UINT64_C(1) << list);
+}
+
+/* The list whose newest entry this is, or LISTS: it is none's. */
+static unsigned ended_by(const struct state *s, uint32_t entry, const struct node *n)
+{
+    if (s->newest_of[n->list] == entry)
+        return n->list;
+    return s->newest_of[oldest_list(s)] == entry ? oldest_list(s) : LISTS;
+}
+
+/* Sets what names the entry on its newer and on its older side. */
+static void name(struct state *s, const struct node *n, uint32_t to_newer, uint32_t to_older)
+{
+    if (n->newer != 0)
+        node_of(s, n->newer)->older = to_newer;
+    *(n->older != 0 ? &node_of(s, n->older)->newer : &s->oldest) = to_older;
+}
+
+static void append(struct state *s, unsigned list, uint32_t entry)
+{
+    struct node *n = node_of(s, entry);
     atomic_store_explicit(&n->stamp, 0, memory_order_relaxed);
-    n->newer = end;
-    n->older = end->older;
-    end->older->newer = n;
-    end->older = n;
-    s->filled |= UINT64_C(1) << list;
+    n->list = (uint8_t)list;
+    n->older = newest_among(s, (list + LISTS - oldest_list(s)) % LISTS + 1);
+    n->newer = n->older != 0 ? node_of(s, n->older)->newer : s->oldest;
+    name(s, n, entry, entry);
+    set_newest(s, list, entry);
 }
 
-/* Puts all entries of one list before those of another. */
-static void prepend_all(struct state *s, size_t from, size_t to)
+static void take_out(struct state *s, uint32_t entry)
 {
-    struct node *a = &s->ends[from], *b = &s->ends[to];
-    if (a->newer == a)
-        return;
-    a->older->newer = b->newer;
-    b->newer->older = a->older;
-    b->newer = a->newer;
-    a->newer->older = b;
-    a->newer = a->older = a;
-    s->filled |= UINT64_C(1) << to;
+    const struct node *n = node_of(s, entry);
+    unsigned list = ended_by(s, entry, n);
+    if (list < LISTS) { /* the next older one ends it, unless that ends one of those before it */
+        uint32_t before = newest_among(s, (list + LISTS - oldest_list(s)) % LISTS);
+        set_newest(s, list, n->older != before ? n->older : 0);
+    }
+    name(s, n, n->older, n->newer);
 }
 
 static void lru_tick(void *state, uint8_t stamp)
 {
     struct state *s = state;
     s->stamp = stamp;
-    s->newest = (s->newest + 1) % LISTS;
-    prepend_all(s, s->newest, (s->newest + 1) % LISTS);
-    s->filled &= ~(UINT64_C(1) << s->newest);
+    s->newest = oldest_list(s);
+    uint32_t oldest = s->newest_of[s->newest]; /* its entries are the oldest list's from now on */
+    set_newest(s, s->newest, 0);
+    if (s->newest_of[oldest_list(s)] == 0)
+        set_newest(s, oldest_list(s), oldest);
 }
 
-static void lru_insert(void *state, void *node, uint64_t hash, size_t bytes)
+static void lru_insert(void *state, uint32_t entry, uint64_t hash, size_t bytes)
 {
     (void)hash;
     (void)bytes;
     struct state *s = state;
-    append(s, s->newest, node);
+    append(s, s->newest, entry);
 }
 
-static void lru_remove(void *state, void *node)
+static void lru_remove(void *state, uint32_t entry)
 {
-    (void)state;
-    take_out(node);
+    take_out(state, entry);
 }
 
 /* How many lists lie between the newest one and that of a stamp. */
@@ -99,34 +141,28 @@ static unsigned age_of(const struct state *s, uint8_t stamp)
     return age < LISTS - 1 ? age : LISTS - 1;
 }
 
-/* The oldest list that holds something, or LISTS. */
-static size_t oldest_list(struct state *s)
-{
-    unsigned first = (s->newest + 1) % LISTS;
-    while (s->filled != 0) {
-        uint64_t turned = first > 0 ? s->filled >> first | s->filled << (LISTS - first) : s->filled;
-        size_t list = (first + (unsigned)__builtin_ctzll(turned)) % LISTS;
-        if (s->ends[list].newer != &s->ends[list])
-            return list;
-        s->filled &= ~(UINT64_C(1) << list);
-    }
-    return LISTS;
-}
-
-static void *lru_victim(void *state)
+static uint32_t lru_victim(void *state)
 {
     struct state *s = state;
-    for (unsigned moves = 0;; moves++) {
-        size_t list = oldest_list(s);
-        if (list == LISTS)
-            return NULL;
-        struct node *n = s->ends[list].newer;
-        uint8_t stamp = atomic_load_explicit(&n->stamp, memory_order_relaxed);
+    for (unsigned moves = 0; s->oldest != 0; moves++) {
+        uint32_t entry = s->oldest;
+        uint8_t stamp = atomic_load_explicit(&node_of(s, entry)->stamp, memory_order_relaxed);
         if (stamp == 0 || moves == MOVES)
-            return n;
-        take_out(n);
-        append(s, (s->newest + LISTS - age_of(s, stamp)) % LISTS, n);
+            return entry;
+        take_out(s, entry);
+        append(s, (s->newest + LISTS - age_of(s, stamp)) % LISTS, entry);
     }
+    return 0;
+}
+
+static void lru_move(void *state, uint32_t from, uint32_t to)
+{
+    struct state *s = state;
+    const struct node *n = node_of(s, to);
+    unsigned list = ended_by(s, from, n);
+    if (list < LISTS)
+        s->newest_of[list] = to;
+    name(s, n, to, to);
 }
 
 const struct cache_evict_ops tc_evict_lru = {
@@ -140,4 +176,5 @@ const struct cache_evict_ops tc_evict_lru = {
     .remove = lru_remove,
     .victim = lru_victim,
     .tick = lru_tick,
+    .move = lru_move,
 };

@@ -1,5 +1,5 @@
 /* Queues of the eviction orders, doubly linked through the nodes from the newest to the oldest, and the node of those
- * policies whose hits take no lock. */
+ * policies whose hits take no lock. Entries are named by their numbers, as in cache_evict_ops; 0 is none. */
 #ifndef TC_POLICY_QUEUE_H
 #define TC_POLICY_QUEUE_H
 
@@ -8,46 +8,62 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cells.h"
+
 struct tc_link {
-    struct tc_link *newer, *older;
+    uint32_t newer, older;
 };
 
 struct tc_queue {
-    struct tc_link *newest, *oldest;
+    uint32_t newest, oldest;
 };
 
-/* Puts l next to newer, on its older side; NULL: l is the newest. */
-static inline void tc_queue_put(struct tc_queue *q, struct tc_link *l, struct tc_link *newer)
+/* Of the entry's node, which begins with it. */
+static inline struct tc_link *tc_link(const struct tc_cells *c, uint32_t entry)
 {
-    struct tc_link *older = newer != NULL ? newer->older : q->newest;
-    l->newer = newer;
-    l->older = older;
-    if (newer != NULL)
-        newer->older = l;
-    else
-        q->newest = l;
-    if (older != NULL)
-        older->newer = l;
-    else
-        q->oldest = l;
+    return tc_cell(c, entry);
 }
 
-static inline void tc_queue_take(struct tc_queue *q, struct tc_link *l)
+/* Sets what names the entry on its newer side, and on its older side: its neighbours, or the queue where it ends. */
+static inline void tc_queue_name(const struct tc_cells *c, struct tc_queue *q, const struct tc_link *l,
+                                 uint32_t to_newer, uint32_t to_older)
 {
-    if (l->newer != NULL)
-        l->newer->older = l->older;
-    else
-        q->newest = l->older;
-    if (l->older != NULL)
-        l->older->newer = l->newer;
-    else
-        q->oldest = l->newer;
+    *(l->newer != 0 ? &tc_link(c, l->newer)->older : &q->newest) = to_newer;
+    *(l->older != 0 ? &tc_link(c, l->older)->newer : &q->oldest) = to_older;
+}
+
+/* Puts the entry next to newer, on its older side; 0: it is the newest. */
+static inline void tc_queue_put(const struct tc_cells *c, struct tc_queue *q, uint32_t entry, uint32_t newer)
+{
+    struct tc_link *l = tc_link(c, entry);
+    l->newer = newer;
+    l->older = newer != 0 ? tc_link(c, newer)->older : q->newest;
+    tc_queue_name(c, q, l, entry, entry);
+}
+
+static inline void tc_queue_take(const struct tc_cells *c, struct tc_queue *q, uint32_t entry)
+{
+    const struct tc_link *l = tc_link(c, entry);
+    tc_queue_name(c, q, l, l->older, l->newer);
+}
+
+/* The entry that has this number now stands where it stood. */
+static inline void tc_queue_move(const struct tc_cells *c, struct tc_queue *q, uint32_t to)
+{
+    tc_queue_name(c, q, tc_link(c, to), to, to);
+}
+
+/* An entry has another number: in what may name it. */
+static inline void tc_rename_entry(uint32_t *name, uint32_t from, uint32_t to)
+{
+    if (*name == from)
+        *name = to;
 }
 
 /* A node that notes its hits; the order looks at them when the entry comes up as a victim. Everything but hits belongs
  * to whoever has the lock. */
 struct tc_hit_node {
-    struct tc_link link; /* first: a link is its node */
+    struct tc_link link; /* first: see tc_link() */
     uint32_t tag;        /* of the key: tc_hit_tag() of its hash */
     uint32_t weight;     /* bytes, as far as they go */
     _Atomic uint8_t hits;
@@ -55,9 +71,9 @@ struct tc_hit_node {
     uint8_t uses;  /* hits that the order has looked at */
 };
 
-static inline struct tc_hit_node *tc_hit_node(struct tc_link *l)
+static inline struct tc_hit_node *tc_hit_node(const struct tc_cells *c, uint32_t entry)
 {
-    return (struct tc_hit_node *)l;
+    return tc_cell(c, entry);
 }
 
 /* Two keys that are cached at once share a tag once in some thousand millions. */

@@ -18,10 +18,11 @@
 enum { SMALL, MAIN, QUEUES };
 
 struct state {
+    const struct tc_cells *cells;
     struct tc_queue queues[QUEUES];
     uint64_t weight[QUEUES];
     size_t count;
-    struct tc_hit_node *named; /* the victim that was named last, if it is still there */
+    uint32_t named; /* the victim that was named last, if it is still there */
     const struct cache_evict_env *env;
     struct tc_ghost ghost;
     /* Where the entry stood that left last, not as a victim: a new value of its key takes that place, as if the old one
@@ -29,25 +30,29 @@ struct state {
     bool left;
     uint8_t left_queue, left_hits;
     uint32_t left_tag;
-    struct tc_link *left_newer;
+    uint32_t left_newer;
 };
 
-static void enter(struct state *s, struct tc_hit_node *n, uint8_t queue, struct tc_link *newer)
+static void enter(struct state *s, uint32_t entry, uint8_t queue, uint32_t newer)
 {
+    struct tc_hit_node *n = tc_hit_node(s->cells, entry);
     n->queue = queue;
     s->weight[queue] += n->weight;
-    tc_queue_put(&s->queues[queue], &n->link, newer);
+    tc_queue_put(s->cells, &s->queues[queue], entry, newer);
 }
 
-static void leave(struct state *s, struct tc_hit_node *n)
+static void leave(struct state *s, uint32_t entry)
 {
+    const struct tc_hit_node *n = tc_hit_node(s->cells, entry);
     s->weight[n->queue] -= n->weight;
-    tc_queue_take(&s->queues[n->queue], &n->link);
+    tc_queue_take(s->cells, &s->queues[n->queue], entry);
 }
 
 static void s3fifo_begin(void *state, const struct cache_evict_env *env)
 {
-    ((struct state *)state)->env = env;
+    struct state *s = state;
+    s->env = env;
+    s->cells = env->entries;
 }
 
 static void s3fifo_end(void *state)
@@ -64,37 +69,38 @@ static void give_up_place(struct state *s)
     s->left = false;
 }
 
-static void s3fifo_insert(void *state, void *node, uint64_t hash, size_t bytes)
+static void s3fifo_insert(void *state, uint32_t entry, uint64_t hash, size_t bytes)
 {
     struct state *s = state;
-    struct tc_hit_node *n = node;
+    struct tc_hit_node *n = tc_hit_node(s->cells, entry);
     n->tag = tc_hit_tag(hash);
     n->weight = tc_hit_weight(bytes);
     s->count++;
-    s->named = NULL;
+    s->named = 0;
     tc_ghost_reserve(&s->ghost, s->env, s->count * 9 / 10);
     if (s->left && s->left_tag == n->tag) {
         tc_hit_set(n, s->left_hits < HITS_MOST ? s->left_hits + 1 : HITS_MOST);
-        enter(s, n, s->left_queue, s->left_newer);
+        enter(s, entry, s->left_queue, s->left_newer);
         s->left = false;
         return;
     }
     give_up_place(s);
-    enter(s, n, tc_ghost_take(&s->ghost, n->tag) > 0 ? MAIN : SMALL, NULL);
+    enter(s, entry, tc_ghost_take(&s->ghost, n->tag) > 0 ? MAIN : SMALL, 0);
 }
 
-static void s3fifo_hit(void *state, void *node)
+static void s3fifo_hit(void *state, uint32_t entry, void *node)
 {
     (void)state;
+    (void)entry;
     tc_hit_add(node, HITS_MOST);
 }
 
-static void s3fifo_remove(void *state, void *node)
+static void s3fifo_remove(void *state, uint32_t entry)
 {
     struct state *s = state;
-    struct tc_hit_node *n = node;
+    const struct tc_hit_node *n = tc_hit_node(s->cells, entry);
     give_up_place(s);
-    if (n != s->named) {
+    if (entry != s->named) {
         s->left = true;
         s->left_queue = n->queue;
         s->left_hits = tc_hit_count(n);
@@ -103,8 +109,8 @@ static void s3fifo_remove(void *state, void *node)
     } else if (n->queue == SMALL) {
         tc_ghost_add(&s->ghost, n->tag);
     }
-    s->named = NULL;
-    leave(s, n);
+    s->named = 0;
+    leave(s, entry);
     if (--s->count == 0)
         tc_ghost_clear(&s->ghost);
 }
@@ -113,8 +119,8 @@ static void s3fifo_remove(void *state, void *node)
 static bool small_gives(const struct state *s)
 {
     uint64_t all = s->weight[SMALL] + s->weight[MAIN];
-    return s->queues[MAIN].oldest == NULL ||
-           (s->queues[SMALL].oldest != NULL && s->weight[SMALL] + all / s->count > all / 10);
+    return s->queues[MAIN].oldest == 0 ||
+           (s->queues[SMALL].oldest != 0 && s->weight[SMALL] + all / s->count > all / 10);
 }
 
 /* It was used too often to leave. */
@@ -123,27 +129,38 @@ static bool is_kept(const struct tc_hit_node *n)
     return tc_hit_count(n) >= (n->queue == SMALL ? PROMOTING_HITS : 1);
 }
 
-static void *s3fifo_victim(void *state)
+static uint32_t s3fifo_victim(void *state)
 {
     struct state *s = state;
     if (s->count == 0)
-        return NULL;
-    if (s->named != NULL && !is_kept(s->named))
+        return 0;
+    if (s->named != 0 && !is_kept(tc_hit_node(s->cells, s->named)))
         return s->named; /* nothing changed: asking again does not ask the other queue */
     give_up_place(s); /* entries move: nothing may be said about neighbours any more */
     uint8_t queue = small_gives(s) ? SMALL : MAIN;
-    struct tc_hit_node *n = tc_hit_node(s->queues[queue].oldest);
-    for (int steps = 0; is_kept(n) && steps < STEPS_MOST; steps++) {
+    uint32_t entry = s->queues[queue].oldest;
+    for (int steps = 0; steps < STEPS_MOST; steps++) {
+        struct tc_hit_node *n = tc_hit_node(s->cells, entry);
+        if (!is_kept(n))
+            break;
         uint8_t hits = tc_hit_count(n);
-        leave(s, n);
+        leave(s, entry);
         tc_hit_set(n, queue == SMALL ? 0 : (uint8_t)(hits - 1));
-        enter(s, n, MAIN, NULL);
-        if (s->queues[queue].oldest == NULL)
+        enter(s, entry, MAIN, 0);
+        if (s->queues[queue].oldest == 0)
             queue = MAIN;
-        n = tc_hit_node(s->queues[queue].oldest);
+        entry = s->queues[queue].oldest;
     }
-    s->named = n;
-    return n;
+    s->named = entry;
+    return entry;
+}
+
+static void s3fifo_move(void *state, uint32_t from, uint32_t to)
+{
+    struct state *s = state;
+    tc_queue_move(s->cells, &s->queues[tc_hit_node(s->cells, to)->queue], to);
+    tc_rename_entry(&s->named, from, to);
+    tc_rename_entry(&s->left_newer, from, to);
 }
 
 const struct cache_evict_ops tc_evict_s3fifo = {
@@ -157,4 +174,5 @@ const struct cache_evict_ops tc_evict_s3fifo = {
     .hit = s3fifo_hit,
     .remove = s3fifo_remove,
     .victim = s3fifo_victim,
+    .move = s3fifo_move,
 };

@@ -10,60 +10,78 @@
 #define STEPS_MOST 1024
 
 struct state {
+    const struct tc_cells *cells;
     struct tc_queue queue;
-    struct tc_link *hand; /* what it looks at next; NULL: the oldest */
+    uint32_t hand; /* what it looks at next; 0: the oldest */
     /* Where the entry stood that left last: a new value of its key takes that place, as if the old one were hit. */
     bool left, left_at_hand;
     uint32_t left_tag;
-    struct tc_link *left_newer;
+    uint32_t left_newer;
 };
 
-static void sieve_insert(void *state, void *node, uint64_t hash, size_t bytes)
+static void sieve_begin(void *state, const struct cache_evict_env *env)
+{
+    ((struct state *)state)->cells = env->entries;
+}
+
+static void sieve_insert(void *state, uint32_t entry, uint64_t hash, size_t bytes)
 {
     struct state *s = state;
-    struct tc_hit_node *n = node;
+    struct tc_hit_node *n = tc_hit_node(s->cells, entry);
     (void)bytes;
     n->tag = tc_hit_tag(hash);
     if (s->left && s->left_tag == n->tag) {
-        tc_queue_put(&s->queue, &n->link, s->left_newer);
+        tc_queue_put(s->cells, &s->queue, entry, s->left_newer);
         tc_hit_set(n, 1);
         if (s->left_at_hand)
-            s->hand = &n->link;
+            s->hand = entry;
     } else {
-        tc_queue_put(&s->queue, &n->link, NULL);
+        tc_queue_put(s->cells, &s->queue, entry, 0);
     }
     s->left = false;
 }
 
-static void sieve_hit(void *state, void *node)
+static void sieve_hit(void *state, uint32_t entry, void *node)
 {
     (void)state;
+    (void)entry;
     tc_hit_add(node, 1);
 }
 
-static void sieve_remove(void *state, void *node)
+static void sieve_remove(void *state, uint32_t entry)
 {
     struct state *s = state;
-    struct tc_hit_node *n = node;
+    const struct tc_hit_node *n = tc_hit_node(s->cells, entry);
     s->left = true;
     s->left_tag = n->tag;
     s->left_newer = n->link.newer;
-    s->left_at_hand = s->hand == &n->link;
+    s->left_at_hand = s->hand == entry;
     if (s->left_at_hand)
         s->hand = n->link.newer;
-    tc_queue_take(&s->queue, &n->link);
+    tc_queue_take(s->cells, &s->queue, entry);
 }
 
-static void *sieve_victim(void *state)
+static uint32_t sieve_victim(void *state)
 {
     struct state *s = state;
-    struct tc_link *l = s->hand != NULL ? s->hand : s->queue.oldest;
-    for (int steps = 0; l != NULL && tc_hit_count(tc_hit_node(l)) > 0 && steps < STEPS_MOST; steps++) {
-        tc_hit_set(tc_hit_node(l), 0);
-        l = l->newer != NULL ? l->newer : s->queue.oldest;
+    uint32_t entry = s->hand != 0 ? s->hand : s->queue.oldest;
+    for (int steps = 0; entry != 0 && steps < STEPS_MOST; steps++) {
+        struct tc_hit_node *n = tc_hit_node(s->cells, entry);
+        if (tc_hit_count(n) == 0)
+            break;
+        tc_hit_set(n, 0);
+        entry = n->link.newer != 0 ? n->link.newer : s->queue.oldest;
     }
-    s->hand = l;
-    return l;
+    s->hand = entry;
+    return entry;
+}
+
+static void sieve_move(void *state, uint32_t from, uint32_t to)
+{
+    struct state *s = state;
+    tc_queue_move(s->cells, &s->queue, to);
+    tc_rename_entry(&s->hand, from, to);
+    tc_rename_entry(&s->left_newer, from, to);
 }
 
 const struct cache_evict_ops tc_evict_sieve = {
@@ -71,8 +89,10 @@ const struct cache_evict_ops tc_evict_sieve = {
     .name = "sieve",
     .state_bytes = sizeof(struct state),
     .node_bytes = sizeof(struct tc_hit_node),
+    .begin = sieve_begin,
     .insert = sieve_insert,
     .hit = sieve_hit,
     .remove = sieve_remove,
     .victim = sieve_victim,
+    .move = sieve_move,
 };

@@ -78,3 +78,17 @@ bool tc_ticket_recall(uint64_t cache_id, uint64_t hash, int64_t now_ms, uint64_t
     forget(i);
     return now_ms - m->taken_ms < TC_TICKET_IMPLICIT_MS;
 }
+
+bool tc_ticket_peek(uint64_t cache_id, uint64_t hash, int64_t now_ms, uint64_t *generation)
+{
+    unsigned i = find(cache_id, hash);
+    if (i == TC_TICKET_RING)
+        return false;
+    *generation = ring.misses[i].generation;
+    return now_ms - ring.misses[i].taken_ms < TC_TICKET_IMPLICIT_MS;
+}
+
+bool tc_ticket_any(void)
+{
+    return ring.open > 0;
+}

@@ -27,6 +27,10 @@ void tc_ticket_remember(uint64_t cache_id, uint64_t hash, uint64_t generation, i
 /* Takes this thread's ticket for the key, so that it serves once. False: there is none, or it is too old. */
 bool tc_ticket_recall(uint64_t cache_id, uint64_t hash, int64_t now_ms, uint64_t *generation);
 
+/* The same without taking it. */
+bool tc_ticket_peek(uint64_t cache_id, uint64_t hash, int64_t now_ms, uint64_t *generation);
+bool tc_ticket_any(void); /* this thread has some */
+
 #define TC_TICKET_RING 64
 #define TC_TICKET_IMPLICIT_MS 60000
 

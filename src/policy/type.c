@@ -144,11 +144,24 @@ bool tc_type_is_valid(const struct cache_type *t)
     return t != NULL && t->magic == TYPE_MAGIC;
 }
 
+/* What short ways of hits and stores go by. */
+static void set_plain(struct cache_type *t, const struct tc_policy *p)
+{
+    bool hits = t->simple && !(p->flags & CACHE_TYPE_NO_L1);
+    bool stores = hits && !(p->flags & CACHE_TYPE_REQUIRE_TICKET) && p->jitter_percent == 0 && p->decide == NULL &&
+                  p->l1_quota_bytes == 0 && p->l1_quota_entries == 0;
+    atomic_store_explicit(&t->plain_for, hits ? t->cache : NULL, memory_order_relaxed);
+    atomic_store_explicit(&t->plain_ttl_ms, stores ? p->ttl_ms : 0, memory_order_relaxed);
+    atomic_store_explicit(&t->plain_l1_ttl_ms, stores ? p->l1_ttl_ms : 0, memory_order_relaxed);
+    atomic_store_explicit(&t->plain_max_bytes, stores ? p->l1_max_value_bytes : 0, memory_order_relaxed);
+}
+
 void tc_type_make_simple(struct cache_type *t)
 {
+    struct tc_policy p;
+    tc_type_policy(t, &p);
     t->simple = true;
-    if (!(tc_type_flags(t) & CACHE_TYPE_NO_L1))
-        atomic_store_explicit(&t->plain_for, t->cache, memory_order_relaxed);
+    set_plain(t, &p);
 }
 
 void tc_type_policy(const struct cache_type *t, struct tc_policy *out)
@@ -178,8 +191,7 @@ static void set_policy_locked(struct cache_type *t, const struct tc_policy *p, i
     if (tc_type_flags(t) & ~p->flags & CACHE_TYPE_NO_L2)
         atomic_store_explicit(&t->l2_since_ms, now_ms + 1, memory_order_relaxed);
     atomic_store_explicit(&t->max_stale_ms, p->max_stale_ms, memory_order_relaxed);
-    atomic_store_explicit(&t->plain_for, t->simple && !(p->flags & CACHE_TYPE_NO_L1) ? t->cache : NULL,
-                          memory_order_relaxed);
+    set_plain(t, p);
     memcpy(words, p, sizeof *p);
     uint64_t sequence = atomic_load_explicit(&t->sequence, memory_order_relaxed);
     atomic_store_explicit(&t->sequence, sequence + 1, memory_order_relaxed);

@@ -62,6 +62,9 @@ struct cache_type {
     bool simple; /* set before it is published: neither its number nor the cache's eviction policy asks for more than
                     what a hit does as a rule */
     _Atomic(struct cache *) plain_for; /* its cache, if besides its policy uses L1; else NULL */
+    /* For a store that asks for no more than these (tier/set.h): the policy's, or 0, and then it asks for more. */
+    _Atomic int64_t plain_ttl_ms, plain_l1_ttl_ms;
+    _Atomic uint64_t plain_max_bytes;
     _Atomic int64_t max_stale_ms; /* the policy's, for those who ask for nothing else */
     _Atomic int64_t l2_since_ms; /* monotonic: when it last came to use L2 after a time without; else INT64_MIN */
     _Atomic uint64_t jitter_state;

@@ -34,10 +34,11 @@ enum { WINDOW, PROBATION, PROTECTED, QUEUES };
 enum { BY_WINDOW, BY_MAIN, LOSERS };
 
 struct state {
+    const struct tc_cells *cells;
     struct tc_queue queues[QUEUES];
     uint64_t weight[QUEUES];
     size_t count;
-    struct tc_hit_node *named; /* the victim that was named last, if it is still there */
+    uint32_t named; /* the victim that was named last, if it is still there */
     const struct cache_evict_env *env;
     struct tc_sketch sketch;
     struct tc_ghost lost[LOSERS];
@@ -52,34 +53,32 @@ struct state {
     uint32_t left_tag;
 };
 
-static void enter(struct state *s, struct tc_hit_node *n, uint8_t queue)
+static void enter(struct state *s, uint32_t entry, uint8_t queue)
 {
+    struct tc_hit_node *n = tc_hit_node(s->cells, entry);
     n->queue = queue;
     s->weight[queue] += n->weight;
-    tc_queue_put(&s->queues[queue], &n->link, NULL);
+    tc_queue_put(s->cells, &s->queues[queue], entry, 0);
 }
 
-static void leave(struct state *s, struct tc_hit_node *n)
+static void leave(struct state *s, uint32_t entry)
 {
+    const struct tc_hit_node *n = tc_hit_node(s->cells, entry);
     s->weight[n->queue] -= n->weight;
-    tc_queue_take(&s->queues[n->queue], &n->link);
+    tc_queue_take(s->cells, &s->queues[n->queue], entry);
 }
 
-static void move(struct state *s, struct tc_hit_node *n, uint8_t queue)
+static void requeue(struct state *s, uint32_t entry, uint8_t queue)
 {
-    leave(s, n);
-    enter(s, n, queue);
-}
-
-static struct tc_hit_node *oldest(const struct state *s, uint8_t queue)
-{
-    return tc_hit_node(s->queues[queue].oldest);
+    leave(s, entry);
+    enter(s, entry, queue);
 }
 
 static void wtinylfu_begin(void *state, const struct cache_evict_env *env)
 {
     struct state *s = state;
     s->env = env;
+    s->cells = env->entries;
     s->share = SHARE_FIRST;
 }
 
@@ -152,43 +151,44 @@ static void notice(struct state *s, uint32_t tag)
         climb(s);
 }
 
-static void wtinylfu_insert(void *state, void *node, uint64_t hash, size_t bytes)
+static void wtinylfu_insert(void *state, uint32_t entry, uint64_t hash, size_t bytes)
 {
     struct state *s = state;
-    struct tc_hit_node *n = node;
+    struct tc_hit_node *n = tc_hit_node(s->cells, entry);
     n->tag = tc_hit_tag(hash);
     n->weight = tc_hit_weight(bytes);
     s->count++;
-    s->named = NULL;
+    s->named = 0;
     tc_sketch_reserve(&s->sketch, s->env, s->count);
     tc_sketch_add(&s->sketch, n->tag, 1);
     if (s->left && s->left_tag == n->tag) {
-        enter(s, n, s->left_queue == WINDOW ? WINDOW : PROTECTED);
+        enter(s, entry, s->left_queue == WINDOW ? WINDOW : PROTECTED);
     } else {
         notice(s, n->tag);
-        enter(s, n, WINDOW);
+        enter(s, entry, WINDOW);
     }
     s->left = false;
 }
 
-static void wtinylfu_hit(void *state, void *node)
+static void wtinylfu_hit(void *state, uint32_t entry, void *node)
 {
     (void)state;
+    (void)entry;
     tc_hit_add(node, HITS_MOST);
 }
 
-static void wtinylfu_remove(void *state, void *node)
+static void wtinylfu_remove(void *state, uint32_t entry)
 {
     struct state *s = state;
-    struct tc_hit_node *n = node;
+    struct tc_hit_node *n = tc_hit_node(s->cells, entry);
     make_up(s, n);
-    s->left = n != s->named;
+    s->left = entry != s->named;
     s->left_tag = n->tag;
     s->left_queue = n->queue;
-    if (n == s->named)
+    if (entry == s->named)
         tc_ghost_add(&s->lost[n->queue == WINDOW ? BY_WINDOW : BY_MAIN], n->tag);
-    s->named = NULL;
-    leave(s, n);
+    s->named = 0;
+    leave(s, entry);
     if (--s->count > 0)
         return;
     tc_ghost_clear(&s->lost[BY_WINDOW]);
@@ -209,74 +209,82 @@ static struct shares shares_of(const struct state *s)
     return h;
 }
 
-/* The entry that has to leave the window so that another can come, or NULL while it has less than its share. However
- * small that is, the newest entry of all always stands in the window. */
-static struct tc_hit_node *window_gives(struct state *s, const struct shares *h)
+/* The entry that has to leave the window so that another can come, or 0 while it has less than its share. However small
+ * that is, the newest entry of all always stands in the window. */
+static uint32_t window_gives(struct state *s, const struct shares *h)
 {
-    for (int steps = 0; s->weight[WINDOW] + h->entry > h->window && s->queues[WINDOW].oldest != NULL; steps++) {
-        struct tc_hit_node *n = oldest(s, WINDOW);
+    for (int steps = 0; s->weight[WINDOW] + h->entry > h->window && s->queues[WINDOW].oldest != 0; steps++) {
+        uint32_t entry = s->queues[WINDOW].oldest;
         if (steps == STEPS_MOST)
-            return n;
-        if (make_up(s, n))
-            move(s, n, WINDOW);
+            return entry;
+        if (make_up(s, tc_hit_node(s->cells, entry)))
+            requeue(s, entry, WINDOW);
         else if (s->weight[WINDOW] > h->window + h->entry) /* its share became smaller */
-            move(s, n, PROBATION);
+            requeue(s, entry, PROBATION);
         else
-            return n;
+            return entry;
     }
-    return NULL;
+    return 0;
 }
 
-/* The entry that has to leave main, or NULL: main has none. */
-static struct tc_hit_node *main_gives(struct state *s, const struct shares *h)
+/* The entry that has to leave main, or 0: main has none. */
+static uint32_t main_gives(struct state *s, const struct shares *h)
 {
     for (int steps = 0; steps < STEPS_MOST; steps++) {
-        bool demote = s->queues[PROTECTED].oldest != NULL &&
-                      (s->queues[PROBATION].oldest == NULL || s->weight[PROTECTED] > h->protected);
-        if (!demote && s->queues[PROBATION].oldest == NULL)
-            return NULL;
-        struct tc_hit_node *n = oldest(s, demote ? PROTECTED : PROBATION);
-        bool hit = make_up(s, n);
+        bool demote = s->queues[PROTECTED].oldest != 0 &&
+                      (s->queues[PROBATION].oldest == 0 || s->weight[PROTECTED] > h->protected);
+        if (!demote && s->queues[PROBATION].oldest == 0)
+            return 0;
+        uint32_t entry = s->queues[demote ? PROTECTED : PROBATION].oldest;
+        bool hit = make_up(s, tc_hit_node(s->cells, entry));
         if (!demote && !hit)
-            return n;
-        move(s, n, hit ? PROTECTED : PROBATION);
+            return entry;
+        requeue(s, entry, hit ? PROTECTED : PROBATION);
     }
-    return oldest(s, s->queues[PROBATION].oldest != NULL ? PROBATION : PROTECTED);
+    return s->queues[s->queues[PROBATION].oldest != 0 ? PROBATION : PROTECTED].oldest;
 }
 
 /* Whether what the window gives is let into main in the place of what main gives. A tie is for what is there. One in
  * 128 is let in against the counts: else who finds keys that share their counters with a popular one could fill main
  * with them for good. */
-static bool admits(struct state *s, const struct tc_hit_node *comer, const struct tc_hit_node *there)
+static bool admits(struct state *s, uint32_t comer, uint32_t there)
 {
     if (s->sketch.blocks == NULL)
         return true; /* knows nothing: then by recency */
-    unsigned count = tc_sketch_count(&s->sketch, comer->tag);
-    if (count > tc_sketch_count(&s->sketch, there->tag))
+    uint32_t tag = tc_hit_node(s->cells, comer)->tag;
+    unsigned count = tc_sketch_count(&s->sketch, tag);
+    if (count > tc_sketch_count(&s->sketch, tc_hit_node(s->cells, there)->tag))
         return true;
     if (count <= ALWAYS_COUNT)
         return false;
-    s->lottery = s->lottery * UINT32_C(1664525) + UINT32_C(1013904223) + comer->tag;
+    s->lottery = s->lottery * UINT32_C(1664525) + UINT32_C(1013904223) + tag;
     return s->lottery >> 25 == 0;
 }
 
-static void *wtinylfu_victim(void *state)
+static uint32_t wtinylfu_victim(void *state)
 {
     struct state *s = state;
     if (s->count == 0)
-        return NULL;
-    if (s->named != NULL && tc_hit_count(s->named) == 0)
+        return 0;
+    if (s->named != 0 && tc_hit_count(tc_hit_node(s->cells, s->named)) == 0)
         return s->named; /* nothing changed: asking again does not let another comer in */
     struct shares h = shares_of(s);
-    struct tc_hit_node *comer = window_gives(s, &h), *there = main_gives(s, &h);
-    if (there == NULL)
-        there = comer != NULL ? comer : oldest(s, WINDOW);
-    else if (comer != NULL && admits(s, comer, there))
-        move(s, comer, PROBATION);
-    else if (comer != NULL)
+    uint32_t comer = window_gives(s, &h), there = main_gives(s, &h);
+    if (there == 0)
+        there = comer != 0 ? comer : s->queues[WINDOW].oldest;
+    else if (comer != 0 && admits(s, comer, there))
+        requeue(s, comer, PROBATION);
+    else if (comer != 0)
         there = comer;
     s->named = there;
     return there;
+}
+
+static void wtinylfu_move(void *state, uint32_t from, uint32_t to)
+{
+    struct state *s = state;
+    tc_queue_move(s->cells, &s->queues[tc_hit_node(s->cells, to)->queue], to);
+    tc_rename_entry(&s->named, from, to);
 }
 
 const struct cache_evict_ops tc_evict_wtinylfu = {
@@ -290,4 +298,5 @@ const struct cache_evict_ops tc_evict_wtinylfu = {
     .hit = wtinylfu_hit,
     .remove = wtinylfu_remove,
     .victim = wtinylfu_victim,
+    .move = wtinylfu_move,
 };

@@ -12,7 +12,8 @@ struct pending {
     struct tc_l1_found found;
 };
 
-/* How many look-ups are under way at once: enough to hide the waiting for memory, few enough for all to be there yet. */
+/* How many look-ups are under way at once: enough to hide the waiting for memory, few enough for all to be there
+ * yet. */
 #define AHEAD 16
 
 static void fetch_ahead(struct cache *c, struct tc_reader *me, const struct tc_batch_get *items, size_t n)
@@ -96,7 +97,7 @@ static bool is_fill(struct cache *c, struct tc_value_in *in, const struct cache_
     uint64_t hash = in->target->ref.hash;
     in->status = CACHE_OK;
     /* Also beside an explicit one: the miss is answered now, the next set is a write of its own. */
-    bool recalled = tc_ticket_recall(c->id, hash, tc_clock_coarse_ms(&c->clock), &in->generation);
+    bool recalled = tc_ticket_recall(c->id, hash, in->now_ms, &in->generation);
     if (ticket != NULL) {
         if (!tc_ticket_read(ticket, c->id, hash, &in->generation))
             in->status = CACHE_E_TICKET;
@@ -107,7 +108,8 @@ static bool is_fill(struct cache *c, struct tc_value_in *in, const struct cache_
     return recalled;
 }
 
-/* A value that is not to be cached, or cannot be, still replaces the one that is. why: the result in the latter case. */
+/* A value that is not to be cached, or cannot be, still replaces the one that is. why: the result in the latter
+ * case. */
 static void store_nothing(struct cache *c, struct tc_value_in *in, bool fill, int why, int64_t deadline_ms)
 {
     if (!fill)

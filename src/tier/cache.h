@@ -1,8 +1,9 @@
 /* struct cache: one cache and the parts it is made of. The parts know their own headers; this is where they meet.
  *
- * Lock order (docs/threading.md): flight bucket -> stripe; types -> a new type's update_lock. Every other lock is a leaf:
- * limbo, records of readers, recovery, worker, report, flight graph, and those of the Redis backend. No lock is held
- * while a callback of the application or a backend slot runs, except the allocator, the clock and the eviction policy. */
+ * Lock order (docs/threading.md): flight bucket -> stripe; types -> a new type's update_lock. Every other lock is a
+ * leaf: limbo, records of readers, recovery, worker, report, flight graph, and those of the Redis backend. No lock is
+ * held while a callback of the application or a backend slot runs, except the allocator, the clock and the eviction
+ * policy. */
 #ifndef TC_TIER_CACHE_H
 #define TC_TIER_CACHE_H
 
@@ -48,6 +49,7 @@ struct cache {
 
     bool recovery_ready, types_ready; /* their locks are made */
     _Atomic bool closing;
+    atomic_flag resizing; /* a thread is inside cache_resize() */
     atomic_flag closer; /* a thread is inside cache_close() */
 };
 

@@ -77,8 +77,9 @@ void tc_read_settle(struct cache *c, struct tc_l2_read *r, uint64_t generation, 
         struct tc_policy p;
         struct cache_type *t = r->target->type;
         tc_type_policy(t, &p);
-        if (!r->keep_in_l1 || tc_l1_put(&c->l1, e, &p, &generation, false) != CACHE_OK)
-            tc_l1_detach(&c->l1, e);
+        if (r->keep_in_l1)
+            tc_l1_put(&c->l1, e, &p, &generation, false);
+        tc_l1_detach_unless_stored(&c->l1, e); /* it was refused, or copied */
         tc_l1_pin(&c->l1, e);
         tc_l1_drop(&c->l1, e);
         answer(out, t, e, CACHE_TIER_L2, 0);

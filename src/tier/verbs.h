@@ -65,6 +65,7 @@ struct tc_value_in {
     struct tc_policy policy;
     struct tc_entry *entry; /* the caller's reference */
     struct cache_ttl ttl;
+    int64_t now_ms;      /* when it was prepared, by the coarse clock */
     uint64_t generation; /* of the ticket; only for fills */
     int status;          /* the result */
     bool in_gate;        /* from here: while it is stored */
@@ -73,9 +74,13 @@ struct tc_value_in {
 };
 
 /* Makes the entry of a value, with a copy of data, and decides its lifetimes. in->status: CACHE_OK, CACHE_E_NOMEM,
- * CACHE_E_TOO_LARGE; in->entry is a reference of the caller's, NULL if it failed. */
+ * CACHE_E_TOO_LARGE; in->entry is a reference of the caller's, NULL if it failed. room, if not NULL: where the entry of
+ * a value that goes to L1 alone may be made; it is there for as long as *in is used. */
+struct tc_room {
+    _Alignas(8) unsigned char bytes[1024];
+};
 void tc_write_prepare(struct cache *c, const struct tc_target *t, struct cache_slice data, bool absent,
-                      int64_t wished_ms, struct tc_value_in *in);
+                      int64_t wished_ms, struct tc_room *room, struct tc_value_in *in);
 
 /* An entry for a value that is made here, of that policy's kind; NULL when out of memory. */
 struct tc_entry *tc_write_entry(struct cache *c, const struct tc_target *t, const struct tc_policy *p, size_t len);

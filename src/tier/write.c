@@ -12,8 +12,8 @@
 
 #define SHORT_LIFE_MS 86400000
 
-/* The kind of entry was chosen before its life was known. Without memory for the other kind it lives as long as this one
- * can say; where that is nothing, it was of the other kind from the start. */
+/* The kind of entry was chosen before its life was known. Without memory for the other kind it lives as long as this
+ * one can say; where that is nothing, it was of the other kind from the start. */
 static void set_life(struct cache *c, struct tc_value_in *in, int64_t now_ms, int64_t life_ms)
 {
     struct tc_entry *e = in->entry;
@@ -33,7 +33,8 @@ void tc_write_lifetime(struct cache *c, struct tc_value_in *in, int64_t wished_m
 {
     struct tc_entry *e = in->entry;
     const struct tc_target *t = in->target;
-    int64_t now_ms = tc_clock_coarse_ms(&c->clock); /* as readers will: none sees more life than was given */
+    /* By the clock that readers go by: none sees more life than was given. */
+    int64_t now_ms = in->now_ms = tc_clock_coarse_ms(&c->clock);
     struct tc_ttl_ask ask = { .view = { .type = t->type,
                                         .key = t->ref.key,
                                         .value_len = e->len,
@@ -53,24 +54,39 @@ void tc_write_lifetime(struct cache *c, struct tc_value_in *in, int64_t wished_m
     set_life(c, in, now_ms, life_ms > 0 ? life_ms : -1);
 }
 
+/* Hits are counted in the larger kind; after some years of a machine's life it is the one that can tell the time. */
+static bool is_small(const struct tc_policy *p, int64_t now_ms)
+{
+    return p->decide == NULL && tc_entry_can_say(now_ms + SHORT_LIFE_MS, SHORT_LIFE_MS);
+}
+
 struct tc_entry *tc_write_entry(struct cache *c, const struct tc_target *t, const struct tc_policy *p, size_t len)
 {
-    /* Hits are counted in the larger kind; after some years of a machine's life it is the one that can tell the time. */
-    return p->decide != NULL || !tc_entry_can_say(tc_clock_coarse_ms(&c->clock) + SHORT_LIFE_MS, SHORT_LIFE_MS)
-               ? tc_entry_open(&c->alloc, c->l1.node_bytes, t->type, t->ref.hash, t->ref.key, len)
-               : tc_entry_open_small(&c->alloc, c->l1.node_bytes, t->type, t->ref.hash, t->ref.key, len);
+    return is_small(p, tc_clock_coarse_ms(&c->clock))
+               ? tc_entry_open_small(&c->alloc, c->l1.node_bytes, t->type, t->ref.hash, t->ref.key, len)
+               : tc_entry_open(&c->alloc, c->l1.node_bytes, t->type, t->ref.hash, t->ref.key, len);
+}
+
+static struct tc_entry *make_entry(struct cache *c, const struct tc_target *t, size_t len, struct tc_room *room,
+                                   const struct tc_value_in *in)
+{
+    struct tc_entry *e = NULL;
+    if (room != NULL && !c->l2.present && is_small(&in->policy, in->now_ms))
+        e = tc_entry_lend(room->bytes, sizeof room->bytes, c->l1.node_bytes, t->type, t->ref.hash, t->ref.key, len);
+    return e != NULL ? e : tc_write_entry(c, t, &in->policy, len);
 }
 
 void tc_write_prepare(struct cache *c, const struct tc_target *t, struct cache_slice data, bool absent,
-                      int64_t wished_ms, struct tc_value_in *in)
+                      int64_t wished_ms, struct tc_room *room, struct tc_value_in *in)
 {
     *in = (struct tc_value_in){ .target = t, .status = CACHE_E_TOO_LARGE };
     tc_cache_count(t->type, TC_COUNT_sets);
     tc_type_policy(t->type, &in->policy);
+    in->now_ms = tc_clock_coarse_ms(&c->clock);
     if (data.len > c->max_value_bytes)
         return;
     in->status = CACHE_E_NOMEM;
-    in->entry = tc_write_entry(c, t, &in->policy, data.len);
+    in->entry = make_entry(c, t, data.len, room, in);
     if (in->entry == NULL)
         return;
     if (data.len > 0)

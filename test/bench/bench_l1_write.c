@@ -54,7 +54,7 @@ TT_LOOP_INLINE enum tt_answer read_through(const struct tt_task *t, unsigned thr
 TT_LOOP_INLINE enum tt_answer peer_read_through(const struct tt_task *t, unsigned thread, size_t pos,
                                                 unsigned char *buf)
 {
-    enum tt_answer a = t->peer->get(t->handle, &t->seq->keys[thread][pos], buf);
+    enum tt_answer a = t->peer->get(t->handle, &t->seq->keys[thread][pos].k, buf);
     if (a == TT_WRONG)
         return tt_op_peer_set(t, thread, pos, buf);
     return tt_right_if(tt_bench_value_begins_with(buf, t->seq->ids[thread][pos]), a);

@@ -10,8 +10,8 @@
 /* ---- time ---- */
 
 #define TT_SOON_MS 5000
-/* How much later than its deadline a call may return because the machine is busy: little beside what hangs in these tests
- * would take. Sanitizers make everything several times slower. */
+/* How much later than its deadline a call may return because the machine is busy: little beside what hangs in these
+ * tests would take. Sanitizers make everything several times slower. */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define TT_SLACK_MS 2500
 #else

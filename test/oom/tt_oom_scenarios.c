@@ -253,6 +253,15 @@ static void run_clear_local(void)
     tt_must(rc == CACHE_OK, rc);
 }
 
+static void run_resize(void)
+{
+    uint64_t limit = tt_cache_stats(&tt_oom.b).l1_limit_bytes;
+    int rc = cache_resize(tt_oom.b.c, limit * 2, 1000);
+    tt_must(rc == CACHE_OK, rc);
+    rc = cache_resize(tt_oom.b.c, limit, 1000);
+    tt_must(rc == CACHE_OK, rc);
+}
+
 static void name_items(const char *text)
 {
     memset(tt_oom.items, 0, sizeof tt_oom.items);
@@ -365,6 +374,7 @@ const struct tt_oom_scenario tt_oom_scenarios[] = {
     { "cache_fetch of a key inside its loader", before_recursive_fetch, run_fetch, false },
     { "cache_invalidate", NULL, run_invalidate, false },
     { "cache_clear_local", NULL, run_clear_local, false },
+    { "cache_resize", NULL, run_resize, false },
     { "cache_set_many", NULL, run_set_many, false },
     { "cache_get_many", before_get_many, run_get_many, false },
     { "cache_invalidate_many", NULL, run_invalidate_many, false },

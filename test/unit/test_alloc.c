@@ -4,6 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include <cmocka.h>
 
@@ -92,7 +95,82 @@ static void sizes_that_cannot_be_expressed_are_refused_without_asking(void **sta
     (void)state;
     for (size_t less = 0; less < 72; less++)
         assert_null(tc_alloc_lines(&table, SIZE_MAX - less));
+    for (size_t less = 0; less < 3; less++) {
+        assert_null(tc_block_open(&table, SIZE_MAX - less));
+        assert_null(tc_block_open(&table, SIZE_MAX / TC_CACHELINE + 1 - less));
+    }
     assert_int_equal(tt_alloc_counts(&counting).calls, 0);
+}
+
+static void a_block_is_a_line_and_the_zeroed_lines_that_follow_it(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < 40; n++) {
+        void *shift = tc_alloc(&table, n * 8);
+        struct tc_block *b = tc_block_open(&table, n);
+        assert_non_null(b);
+        unsigned char *lines = tc_block_lines(b);
+        assert_int_equal((uintptr_t)lines % TC_CACHELINE, 0);
+        assert_int_equal(lines - (unsigned char *)b, TC_CACHELINE);
+        assert_ptr_equal(tc_block_of(lines), b);
+        assert_true(b->n == n && b->next == NULL && b->epoch == 0);
+        assert_int_equal(tc_block_bytes(b), (n + 1) * TC_CACHELINE);
+        for (size_t i = 0; i < n * TC_CACHELINE; i++)
+            assert_int_equal(lines[i], 0);
+        memset(lines, 0xFF, n * TC_CACHELINE); /* neither the head nor what lies behind is touched */
+        b->next = b;
+        b->epoch = UINT64_MAX;
+        assert_int_equal(b->n, n);
+        tc_block_close(&table, b);
+        tc_free(&table, shift, n * 8);
+        assert_int_equal(tt_alloc_counts(&counting).live_blocks, 0);
+    }
+    tc_block_close(&table, NULL);
+}
+
+static void the_heap_gives_a_block_what_it_is_said_to(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < 40; n++) {
+        struct tc_block *b = tc_block_open(&table, n);
+        assert_int_equal(tc_block_heap_bytes(n), tc_heap_bytes(tt_alloc_counts(&counting).live_bytes));
+        tc_block_close(&table, b);
+    }
+}
+
+static void heap_bytes_hold_the_allocation_and_grow_with_it(void **state)
+{
+    (void)state;
+    assert_int_equal(tc_heap_bytes(0), tc_heap_bytes(1));
+    for (size_t n = 0; n < 5000; n++) {
+        size_t h = tc_heap_bytes(n);
+        assert_int_equal(h % 16, 0);
+        assert_in_range(h, 32, SIZE_MAX);
+        assert_true(n <= 24 ? h == 32 : h >= n + sizeof(size_t) && h - n < sizeof(size_t) + 16);
+        assert_true(h <= tc_heap_bytes(n + 1));
+    }
+    for (size_t less = 0; less < 64; less++) /* what no heap gives does not come out small */
+        assert_true(tc_heap_bytes(SIZE_MAX - less) >= SIZE_MAX - less);
+}
+
+/* glibc may leave a rest too small for a chunk of its own with the one before it. */
+static void heap_bytes_are_those_of_malloc(void **state)
+{
+    (void)state;
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    size_t exact = 0;
+    enum { N = 4000 };
+    for (size_t n = 1; n <= N; n++) {
+        void *p = tc_alloc(&tc_alloc_default, n);
+        size_t h = malloc_usable_size(p) + sizeof(size_t);
+        assert_in_range(h, tc_heap_bytes(n), tc_heap_bytes(n) + 16);
+        exact += h == tc_heap_bytes(n);
+        tc_free(&tc_alloc_default, p, n);
+    }
+    assert_in_range(exact, N * 9 / 10, N);
+#else
+    skip();
+#endif
 }
 
 static void a_string_is_copied_with_its_end(void **state)
@@ -114,6 +192,7 @@ static void out_of_memory_is_null(void **state)
     assert_null(tc_alloc(&table, 1));
     assert_null(tc_alloc_zeroed(&table, 1));
     assert_null(tc_alloc_lines(&table, 1));
+    assert_null(tc_block_open(&table, 1));
     assert_null(tc_strdup(&table, "x"));
 }
 
@@ -139,6 +218,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(lines_are_zeroed_and_begin_on_a_cache_line_whatever_the_allocator_gives, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(sizes_that_cannot_be_expressed_are_refused_without_asking, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_block_is_a_line_and_the_zeroed_lines_that_follow_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_heap_gives_a_block_what_it_is_said_to, setup, teardown),
+        cmocka_unit_test_setup_teardown(heap_bytes_hold_the_allocation_and_grow_with_it, setup, teardown),
+        cmocka_unit_test(heap_bytes_are_those_of_malloc),
         cmocka_unit_test_setup_teardown(a_string_is_copied_with_its_end, setup, teardown),
         cmocka_unit_test_setup_teardown(out_of_memory_is_null, setup, teardown),
         cmocka_unit_test(the_default_table_is_malloc_and_free),

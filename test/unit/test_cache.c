@@ -114,6 +114,11 @@ static int with_clear_local(struct cache *c)
     return cache_clear_local(c);
 }
 
+static int with_resize(struct cache *c)
+{
+    return cache_resize(c, 64 << 20, 0);
+}
+
 static int with_type_register(struct cache *c)
 {
     struct cache_type_opts o = CACHE_TYPE_OPTS_INIT;
@@ -140,7 +145,7 @@ static int with_stats_push(struct cache *c)
 }
 
 static int (*const by_cache[])(struct cache *c) = {
-    with_clear_local, with_type_register, with_type_find, with_stats_read, with_stats_push,
+    with_clear_local, with_resize, with_type_register, with_type_find, with_stats_read, with_stats_push,
 };
 
 static void assert_every_verb(struct cache *c, const struct cache_key *k, int status)

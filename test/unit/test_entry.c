@@ -115,8 +115,8 @@ static void assert_parts_are_apart(struct fixture *f, open_fn *open, size_t node
     memset(value, 'v', sizeof value);
     struct tc_entry *e = open(&f->alloc, node, f->type, 1, slice(key, key_len), len);
     memcpy(tc_entry_room(e), value, len);
-    assert_int_equal((uintptr_t)tc_entry_node(e, node) % 16, 0);
-    assert_int_equal((uintptr_t)e % 16, 0); /* the table has other uses for these bits */
+    assert_int_equal((uintptr_t)tc_entry_node(e, node) % 8, 0);
+    assert_int_equal((uintptr_t)e % 8, 0);
     assert_true(!(e->flags & TC_ENTRY_MORE) || (uintptr_t)tc_entry_more(e) % _Alignof(struct tc_entry_more) == 0);
     assert_memory_equal(tc_entry_node(e, node), zeros, node); /* policies rely on it */
     memset(tc_entry_node(e, node), 'n', node);
@@ -133,7 +133,7 @@ static void node_key_and_value_do_not_overlap(void **state)
 {
     struct fixture *f = *state;
     for (size_t kind = 0; kind < TC_ARRAY_LEN(kinds); kind++)
-        for (size_t node = 0; node <= 256; node += 16)
+        for (size_t node = TC_ENTRY_NODE_LEAST; node <= 256; node += 8)
             for (size_t key_len = 0; key_len < 40; key_len += 3)
                 for (size_t len = 0; len < 40; len += 7)
                     assert_parts_are_apart(f, kinds[kind], node, key_len, len);
@@ -162,13 +162,14 @@ static void an_entry_counts_for_what_the_heap_gives_it(void **state)
 {
     struct fixture *f = *state;
     for (size_t kind = 0; kind < TC_ARRAY_LEN(kinds); kind++)
-        for (size_t node = 0; node <= 32; node += 16)
+        for (size_t node = TC_ENTRY_NODE_LEAST; node <= 40; node += 8)
             for (size_t len = 0; len < 3000; len += 13) {
                 size_t before = live_bytes(f);
                 struct tc_entry *e = kinds[kind](&f->alloc, node, f->type, 1, slice("key", 3), len);
                 size_t asked = live_bytes(f) - before;
                 assert_true(asked >= node + sizeof *e + 3 + len);
-                assert_int_equal(tc_entry_bytes(e, node), tc_entry_heap_bytes(asked));
+                assert_int_equal(tc_entry_own_bytes(e, node), asked);
+                assert_int_equal(tc_entry_bytes(e, node), tc_heap_bytes(asked));
                 tc_entry_free(&f->alloc, node, e);
             }
 }
@@ -192,11 +193,11 @@ static void heap_bytes_are_never_less_than_malloc_takes(void **state)
     (void)state;
     for (size_t n = 1; n < 100000; n += n < 2000 ? 1 : 97) {
         void *p = malloc(n);
-        assert_true(tc_entry_heap_bytes(n) >= malloc_usable_size(p) + sizeof(size_t));
-        assert_true(tc_entry_heap_bytes(n) <= n + 40);
+        assert_true(tc_heap_bytes(n) >= malloc_usable_size(p) + sizeof(size_t));
+        assert_true(tc_heap_bytes(n) <= n + 40);
         free(p);
     }
-    assert_true(tc_entry_heap_bytes(0) >= 16);
+    assert_true(tc_heap_bytes(0) >= 16);
 }
 
 /* ---- frames ---- */
@@ -219,7 +220,7 @@ static void an_adopted_frame_is_owned_counted_and_freed(void **state)
     assert_int_equal(tc_entry_more(e)->frame_len, 100);
     assert_memory_equal(tc_entry_key(e), "key", 3);
     struct tc_entry *plain = tc_entry_open(&f->alloc, 16, f->type, 9, slice("key", 3), 0);
-    assert_int_equal(tc_entry_bytes(e, 16), tc_entry_bytes(plain, 16) + tc_entry_heap_bytes(100));
+    assert_int_equal(tc_entry_bytes(e, 16), tc_entry_bytes(plain, 16) + tc_heap_bytes(100));
     tc_entry_free(&f->alloc, 16, plain);
     tc_entry_free(&f->alloc, 16, e);
     assert_int_equal(tt_alloc_counts(&f->counting).live_blocks, 0);
@@ -286,11 +287,11 @@ static void the_longest_key_fits(void **state)
     unsigned char *key = tt_xmalloc(CACHE_KEY_MAX_BYTES);
     memset(key, 'k', CACHE_KEY_MAX_BYTES);
     for (size_t kind = 0; kind < TC_ARRAY_LEN(kinds); kind++) {
-        struct tc_entry *e = kinds[kind](&f->alloc, 0, f->type, 1, slice(key, CACHE_KEY_MAX_BYTES), 8);
+        struct tc_entry *e = kinds[kind](&f->alloc, 16, f->type, 1, slice(key, CACHE_KEY_MAX_BYTES), 8);
         assert_int_equal(e->key_len, CACHE_KEY_MAX_BYTES);
         assert_memory_equal(tc_entry_key(e), key, CACHE_KEY_MAX_BYTES);
         assert_ptr_equal(tc_entry_data(e), tc_entry_key(e) + CACHE_KEY_MAX_BYTES);
-        tc_entry_free(&f->alloc, 0, e);
+        tc_entry_free(&f->alloc, 16, e);
     }
     free(key);
 }
@@ -508,8 +509,16 @@ static void what_an_entry_is_in_is_told_beside_its_references(void **state)
     assert_false(tc_entry_is_in_l1(e));
     atomic_store(&e->refs, TC_ENTRY_IN_L1 | 1);
     assert_true(tc_entry_is_in_l1(e));
-    assert_int_equal(TC_ENTRY_REFS & (TC_ENTRY_IN_L1 | TC_ENTRY_DETACHED), 0);
-    assert_int_equal(TC_ENTRY_REFS | TC_ENTRY_IN_L1 | TC_ENTRY_DETACHED, UINT32_MAX);
+    static const uint32_t told[] = { TC_ENTRY_DETACHED, TC_ENTRY_IN_L1, TC_ENTRY_IN_PAGE, TC_ENTRY_LENT };
+    uint32_t all = TC_ENTRY_REFS;
+    for (size_t i = 0; i < TC_ARRAY_LEN(told); i++) {
+        assert_int_equal(all & told[i], 0);
+        all |= told[i];
+        atomic_store(&e->refs, TC_ENTRY_REFS | told[i]);
+        assert_int_equal(tc_entry_is_in_l1(e), told[i] == TC_ENTRY_IN_L1);
+        assert_int_equal(tc_entry_is_lent(e), told[i] == TC_ENTRY_LENT);
+    }
+    assert_int_equal(all, UINT32_MAX);
     atomic_store(&e->refs, 1);
     tc_entry_free(&f->alloc, 16, e);
 }

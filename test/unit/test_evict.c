@@ -47,7 +47,39 @@ static void the_tables_keep_within_the_limits_of_their_contract(void **state)
         assert_int_equal(ops->flags, ops == &tc_evict_lru_exact ? CACHE_EVICT_LOCKED_HITS : 0);
         assert_true(ops->state_bytes <= TC_EVICT_STATE_MAX && ops->node_bytes <= TC_EVICT_NODE_MAX);
         assert_true(ops->insert != NULL && ops->hit != NULL && ops->remove != NULL && ops->victim != NULL);
+        assert_true(ops->begin != NULL && ops->move != NULL);
     }
+}
+
+/* A node is where its entry begins, whether that lies apart or in a page with others. */
+static void the_node_of_an_entry_is_found_by_its_number(void **state)
+{
+    (void)state;
+    enum { BYTES = 40 };
+    struct tt_alloc memory;
+    tt_alloc_init(&memory);
+    struct tc_alloc table = tt_alloc_table(&memory);
+    struct tc_block *before = NULL;
+    struct tc_slab slab;
+    struct tc_cells cells = { .pages = NULL };
+    tc_slab_init(&slab, &cells, &table);
+    uint64_t apart;
+    uint32_t entries[] = {
+        tc_slab_take(&slab, BYTES, &before),
+        tc_slab_adopt(&slab, &apart, &before),
+        tc_slab_take(&slab, BYTES, &before),
+    };
+    const struct cache_evict_env env = { .entries = &cells };
+    char *first = cache_evict_node(&env, entries[0]), *last = cache_evict_node(&env, entries[2]);
+    assert_ptr_equal(cache_evict_node(&env, entries[1]), &apart);
+    assert_ptr_equal(first, tc_cell(&cells, entries[0]));
+    assert_ptr_equal(last, first + BYTES);
+    for (size_t i = 0; i < TC_ARRAY_LEN(entries); i++)
+        tc_slab_give(&slab, entries[i]);
+    tc_slab_fini(&slab);
+    assert_null(before);
+    assert_true(tt_alloc_is_clean(&memory));
+    tt_alloc_fini(&memory);
 }
 
 static void an_empty_order_has_no_victim(void **state)
@@ -284,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(policies_are_found_by_their_names),
         cmocka_unit_test(the_tables_keep_within_the_limits_of_their_contract),
+        cmocka_unit_test(the_node_of_an_entry_is_found_by_its_number),
         cmocka_unit_test(an_empty_order_has_no_victim),
         cmocka_unit_test(every_entry_leaves_once_whatever_happened_before),
         cmocka_unit_test(without_memory_the_orders_still_work),

@@ -343,51 +343,66 @@ static void a_quota_that_comes_later_holds_wherever_the_types_entries_lie(void *
 
 /* ---- other orders of eviction ---- */
 
-/* The newest goes first: what a policy for scans may do. A doubly linked stack. */
+/* The newest goes first: what a policy for scans may do. A doubly linked stack; its entries do not move. */
 struct stacked {
-    struct stacked *above, *below;
+    uint32_t above, below;
 };
 
-static void stack_insert(void *state, void *node, uint64_t hash, size_t bytes)
+struct stack {
+    const struct cache_evict_env *env;
+    uint32_t top;
+};
+
+static struct stacked *stacked(const struct stack *s, uint32_t entry)
 {
-    struct stacked **top = state, *n = node;
+    return cache_evict_node(s->env, entry);
+}
+
+static void stack_begin(void *state, const struct cache_evict_env *env)
+{
+    ((struct stack *)state)->env = env;
+}
+
+static void stack_insert(void *state, uint32_t entry, uint64_t hash, size_t bytes)
+{
+    struct stack *s = state;
     (void)hash;
     (void)bytes;
-    n->above = NULL;
-    n->below = *top;
-    if (*top != NULL)
-        (*top)->above = n;
-    *top = n;
+    *stacked(s, entry) = (struct stacked){ 0, s->top };
+    if (s->top != 0)
+        stacked(s, s->top)->above = entry;
+    s->top = entry;
 }
 
-static void stack_hit(void *state, void *node)
+static void stack_hit(void *state, uint32_t entry, void *node)
 {
-    (void)state;
-    (void)node;
+    assert_ptr_equal(node, stacked(state, entry));
 }
 
-static void stack_remove(void *state, void *node)
+static void stack_remove(void *state, uint32_t entry)
 {
-    struct stacked **top = state, *n = node;
-    if (n->above != NULL)
-        n->above->below = n->below;
+    struct stack *s = state;
+    const struct stacked *n = stacked(s, entry);
+    if (n->above != 0)
+        stacked(s, n->above)->below = n->below;
     else
-        *top = n->below;
-    if (n->below != NULL)
-        n->below->above = n->above;
+        s->top = n->below;
+    if (n->below != 0)
+        stacked(s, n->below)->above = n->above;
 }
 
-static void *stack_victim(void *state)
+static uint32_t stack_victim(void *state)
 {
-    return *(struct stacked **)state;
+    return ((const struct stack *)state)->top;
 }
 
 static const struct cache_evict_ops newest_first = {
     .abi = CACHE_HOOKS_ABI,
     .flags = CACHE_EVICT_LOCKED_HITS,
     .name = "newest first",
-    .state_bytes = sizeof(struct stacked *),
+    .state_bytes = sizeof(struct stack),
     .node_bytes = sizeof(struct stacked),
+    .begin = stack_begin,
     .insert = stack_insert,
     .hit = stack_hit,
     .remove = stack_remove,

@@ -6,12 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
 
 #include "platform/platform.h"
-#include "policy/evict.h"
+#include "tt_evict.h"
 #include "tt_util.h"
 
 enum {
@@ -25,28 +24,32 @@ enum {
 };
 
 struct order {
-    uint64_t state[TC_EVICT_STATE_MAX / sizeof(uint64_t)];
-    uint64_t nodes[MANY][TC_EVICT_NODE_MAX / sizeof(uint64_t)];
-    bool there[MANY];
+    struct tt_evict *e;
     uint64_t inserted_at[MANY]; /* the reference: when it came, */
     uint64_t used_in[MANY];     /* and the tick in which it was last inserted or hit */
     uint64_t clock, tick, toward_tick;
-    size_t count;
 };
 
 static void tick(struct order *o)
 {
     o->tick++;
     o->toward_tick = 0;
-    tc_evict_lru.tick(o->state, (uint8_t)(1 + o->tick % STAMPS));
+    tc_evict_lru.tick(o->e->state, (uint8_t)(1 + o->tick % STAMPS));
 }
 
 static struct order *new_order(void)
 {
     struct order *o = tt_xcalloc(sizeof *o);
-    tc_evict_lru.begin(o->state, NULL);
+    o->e = tt_evict_open(&tc_evict_lru, MANY);
     tick(o);
     return o;
+}
+
+static bool free_order(struct order *o)
+{
+    bool clean = tt_evict_close(o->e);
+    free(o);
+    return clean;
 }
 
 static int setup(void **state)
@@ -57,31 +60,27 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    free(*state);
-    return 0;
+    return free_order(*state) ? 0 : -1;
 }
 
 /* The byte that is L1's. */
 static _Atomic uint8_t *stamp_of(struct order *o, size_t i)
 {
-    return (_Atomic uint8_t *)(void *)o->nodes[i];
+    return tt_evict_node(o->e, i);
 }
 
 static void used(struct order *o, uint64_t share)
 {
     o->toward_tick += share;
-    if (o->toward_tick > o->count)
+    if (o->toward_tick > o->e->count)
         tick(o);
 }
 
 static void insert(struct order *o, size_t i)
 {
-    memset(o->nodes[i], 0, sizeof o->nodes[i]); /* as the contract promises */
-    tc_evict_lru.insert(o->state, o->nodes[i], i, 100);
+    tt_evict_insert(o->e, i, TT_EVICT_BYTES);
     o->inserted_at[i] = ++o->clock;
     o->used_in[i] = o->tick;
-    o->there[i] = true;
-    o->count++;
 }
 
 /* As L1 does it. False: there was nothing to do. */
@@ -97,24 +96,22 @@ static bool hit(struct order *o, size_t i)
 
 static void take_out(struct order *o, size_t i)
 {
-    tc_evict_lru.remove(o->state, o->nodes[i]);
-    o->there[i] = false;
-    o->count--;
+    tt_evict_remove(o->e, i);
 }
 
 /* Index of the victim, or MANY. */
 static size_t victim(struct order *o)
 {
-    uint64_t(*node)[TC_ARRAY_LEN(o->nodes[0])] = tc_evict_lru.victim(o->state);
-    return node != NULL ? (size_t)(node - o->nodes) : MANY;
+    size_t i = tt_evict_victim(o->e);
+    return i != TT_EVICT_NONE ? i : MANY;
 }
 
 /* Nothing but the order's own victims: each that is there comes once. */
 static void drain(struct order *o)
 {
-    while (o->count > 0) {
+    while (o->e->count > 0) {
         size_t v = victim(o);
-        assert_true(v < MANY && o->there[v]);
+        assert_true(v < MANY && o->e->in[v]);
         take_out(o, v);
     }
     assert_int_equal(victim(o), MANY);
@@ -130,6 +127,7 @@ static void the_table_keeps_within_the_limits_of_its_own_contract(void **state)
     assert_true(tc_evict_lru.state_bytes <= 4096 && tc_evict_lru.node_bytes <= 256);
     assert_int_equal(tc_evict_lru.flags, CACHE_EVICT_STAMPED_HITS); /* hits take no lock */
     assert_null(tc_evict_lru.hit);
+    assert_int_equal(tc_evict_lru.node_bytes, 12); /* of each entry in memory */
     assert_string_equal(tc_evict_lru.name, "lru");
 }
 
@@ -140,8 +138,9 @@ static void the_stamp_is_0_after_an_insertion(void **state)
     assert_int_equal(*stamp_of(o, 0), 0);
     hit(o, 0);
     take_out(o, 0);
-    tc_evict_lru.insert(o->state, o->nodes[0], 0, 100); /* of one that was hit before */
+    tc_evict_lru.insert(o->e->state, tt_evict_entry(o->e, 0), 0, 100); /* of one that was hit before */
     assert_int_equal(*stamp_of(o, 0), 0);
+    tc_evict_lru.remove(o->e->state, tt_evict_entry(o->e, 0));
 }
 
 /* ---- without hits ---- */
@@ -174,16 +173,14 @@ static void the_victim_stays_until_it_is_removed(void **state)
 /* Before there is a tick at all too: an order begins without one. */
 static void without_hits_entries_leave_in_the_order_they_came(void **state)
 {
-    struct order *o = *state;
-    memset(o, 0, sizeof *o);
-    tc_evict_lru.begin(o->state, NULL);
+    (void)state;
+    struct tt_evict *e = tt_evict_open(&tc_evict_lru, NODES);
     for (size_t i = 0; i < NODES; i++)
-        insert(o, i);
-    for (size_t i = 0; i < NODES; i++) {
-        assert_int_equal(victim(o), i);
-        take_out(o, i);
-    }
-    assert_int_equal(victim(o), MANY);
+        tt_evict_insert(e, i, TT_EVICT_BYTES);
+    for (size_t i = 0; i < NODES; i++)
+        assert_int_equal(tt_evict_evict(e), i);
+    assert_int_equal(tt_evict_victim(e), TT_EVICT_NONE);
+    assert_true(tt_evict_close(e));
 }
 
 /* Far more ticks than are told apart, with gaps, and so many at once that nothing is left in any newer list. */
@@ -215,7 +212,7 @@ static size_t oldest_by_insertion(const struct order *o)
 {
     size_t oldest = MANY;
     for (size_t i = 0; i < NODES; i++)
-        if (o->there[i] && (oldest == MANY || o->inserted_at[i] < o->inserted_at[oldest]))
+        if (o->e->in[i] && (oldest == MANY || o->inserted_at[i] < o->inserted_at[oldest]))
             oldest = i;
     return oldest;
 }
@@ -226,7 +223,7 @@ static void an_entry_may_be_removed_from_anywhere(void **state)
     uint64_t seed = tt_seed();
     for (int step = 0; step < 5 * NODES; step++) {
         size_t i = tt_random(&seed) % NODES;
-        if (o->there[i])
+        if (o->e->in[i])
             take_out(o, i);
         else
             insert(o, i);
@@ -234,6 +231,8 @@ static void an_entry_may_be_removed_from_anywhere(void **state)
             tick(o);
         assert_int_equal(victim(o), oldest_by_insertion(o));
     }
+    for (; o->e->count > 0; take_out(o, victim(o)))
+        assert_int_equal(victim(o), oldest_by_insertion(o));
 }
 
 /* ---- with hits ---- */
@@ -293,7 +292,7 @@ static uint64_t greatest_age(const struct order *o)
 {
     uint64_t greatest = 0;
     for (size_t i = 0; i < NODES; i++)
-        if (o->there[i] && age(o, i) > greatest)
+        if (o->e->in[i] && age(o, i) > greatest)
             greatest = age(o, i);
     return greatest;
 }
@@ -301,7 +300,7 @@ static uint64_t greatest_age(const struct order *o)
 static size_t any_there(const struct order *o, uint64_t *seed)
 {
     size_t i = tt_random(seed) % NODES;
-    while (!o->there[i])
+    while (!o->e->in[i])
         i = (i + 1) % NODES;
     return i;
 }
@@ -321,7 +320,7 @@ static void the_victim_was_used_no_later_than_any_other_as_far_as_stamps_tell(vo
                 used(o, MARKED);
         }
         size_t v = victim(o);
-        assert_true(v < NODES && o->there[v]);
+        assert_true(v < NODES && o->e->in[v]);
         assert_int_equal(age(o, v), greatest_age(o));
         take_out(o, v);
         insert(o, gap);
@@ -389,6 +388,68 @@ static void a_stamp_that_went_all_the_way_round_is_believed_once(void **state)
     assert_int_equal(victim(o), 2);
 }
 
+/* The reference: where each entry was put, by tick and then by turn, and a search through all of them. */
+struct model {
+    uint64_t put_in[NODES], turn[NODES], turns;
+    uint64_t hit_in[NODES]; /* 0: it was not hit since */
+};
+
+static void put(struct model *m, size_t i, uint64_t tick)
+{
+    m->put_in[i] = tick;
+    m->turn[i] = ++m->turns;
+    m->hit_in[i] = 0;
+}
+
+static size_t first_of(const struct model *m, const bool *in)
+{
+    size_t v = MANY;
+    for (size_t i = 0; i < NODES; i++)
+        if (in[i] && (v == MANY || m->put_in[i] < m->put_in[v] ||
+                      (m->put_in[i] == m->put_in[v] && m->turn[i] < m->turn[v])))
+            v = i;
+    return v;
+}
+
+static size_t model_victim(struct model *m, const struct order *o)
+{
+    size_t v;
+    while ((v = first_of(m, o->e->in)) != MANY && m->hit_in[v] > 0) {
+        uint64_t ticks = (o->tick - m->hit_in[v]) % STAMPS;
+        put(m, v, o->tick - (ticks < TOLD_APART - 1 ? ticks : TOLD_APART - 1));
+    }
+    return v;
+}
+
+static void victims_are_those_of_a_search_through_all(void **state)
+{
+    struct order *o = *state;
+    struct model *m = tt_xcalloc(sizeof *m);
+    uint64_t seed = tt_seed();
+    for (int step = 0; step < STEPS / 2; step++) {
+        uint64_t what = tt_random(&seed) % 4096;
+        size_t i = tt_random(&seed) % (what % 8 ? 32 : 128);
+        if (!o->e->in[i]) {
+            insert(o, i);
+            put(m, i, o->tick);
+        } else if (what % 4 == 0) {
+            take_out(o, i);
+        } else {
+            hit(o, i);
+            m->hit_in[i] = o->tick;
+        }
+        for (uint64_t ticks = what == 1 ? tt_random(&seed) % 600 : what % 16 == 1; ticks > 0; ticks--)
+            tick(o);
+        if (what % 4 == 3)
+            continue;
+        size_t v = model_victim(m, o);
+        assert_int_equal(victim(o), v);
+        if (v != MANY && what % 4 == 2)
+            take_out(o, v);
+    }
+    free(m);
+}
+
 static size_t count_stamped(struct order *o)
 {
     size_t n = 0;
@@ -408,7 +469,7 @@ static void a_search_is_bounded_and_goes_on_where_it_stopped(void **state)
         hit(o, i);
     for (size_t stamped = MANY; stamped > 0; calls++) {
         size_t v = victim(o), left = count_stamped(o);
-        assert_true(v < MANY && o->there[v]);
+        assert_true(v < MANY && o->e->in[v]);
         assert_true(left < stamped && stamped - left <= MANY / 4); /* no stripe is locked for long */
         stamped = left;
     }
@@ -421,7 +482,7 @@ static void change_something(struct order *o, uint64_t *seed)
 {
     size_t i = tt_random(seed) % NODES;
     uint64_t what = tt_random(seed) % 1000;
-    if (!o->there[i])
+    if (!o->e->in[i])
         insert(o, i);
     else if (what < 600)
         hit(o, i);
@@ -440,8 +501,8 @@ static void whatever_happens_each_entry_is_there_once(void **state)
     for (int round = 0; round < 40; round++) {
         for (int step = 0; step < 3000; step++) {
             change_something(o, &seed);
-            size_t v = o->count > 0 && tt_random(&seed) % 2 ? victim(o) : MANY;
-            assert_true(v == MANY || o->there[v]);
+            size_t v = o->e->count > 0 && tt_random(&seed) % 2 ? victim(o) : MANY;
+            assert_true(v == MANY || o->e->in[v]);
             if (v != MANY && tt_random(&seed) % 3 == 0)
                 take_out(o, v);
         }
@@ -460,7 +521,7 @@ static void orders_are_independent(void **state)
     take_out(a, 0);
     assert_int_equal(victim(a), 1);
     assert_int_equal(victim(b), 5);
-    free(b);
+    assert_true(free_order(b));
 }
 
 /* ---- threads ---- */
@@ -491,9 +552,9 @@ static void hits_may_come_while_a_victim_is_sought(void **state)
         insert(o, i);
     struct tt_crew *crew = tt_crew_start(2, hit_all_the_time, &r);
     for (int step = 0; step < STEPS / 4; step++) {
-        void *v = tc_evict_lru.victim(o->state);
-        tc_evict_lru.remove(o->state, v);
-        tc_evict_lru.insert(o->state, v, 0, 100);
+        uint32_t v = tc_evict_lru.victim(o->e->state);
+        tc_evict_lru.remove(o->e->state, v);
+        tc_evict_lru.insert(o->e->state, v, 0, 100);
         if (step % 8 == 0)
             tick(o);
         atomic_store(&r.now, (uint8_t)(1 + o->tick % STAMPS));
@@ -510,7 +571,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_stamp_is_0_after_an_insertion, setup, teardown),
         cmocka_unit_test_setup_teardown(an_empty_order_has_no_victim, setup, teardown),
         cmocka_unit_test_setup_teardown(the_victim_stays_until_it_is_removed, setup, teardown),
-        cmocka_unit_test_setup_teardown(without_hits_entries_leave_in_the_order_they_came, setup, teardown),
+        cmocka_unit_test(without_hits_entries_leave_in_the_order_they_came),
         cmocka_unit_test_setup_teardown(many_ticks_change_neither_who_is_there_nor_the_order, setup, teardown),
         cmocka_unit_test_setup_teardown(an_entry_may_be_removed_from_anywhere, setup, teardown),
         cmocka_unit_test_setup_teardown(a_hit_saves_the_oldest_entry, setup, teardown),
@@ -521,6 +582,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(hot_entries_are_never_victims_however_long_a_scan_goes_on, setup, teardown),
         cmocka_unit_test_setup_teardown(who_was_hit_before_all_that_is_told_apart_is_among_the_oldest, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stamp_that_went_all_the_way_round_is_believed_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(victims_are_those_of_a_search_through_all, setup, teardown),
         cmocka_unit_test_setup_teardown(a_search_is_bounded_and_goes_on_where_it_stopped, setup, teardown),
         cmocka_unit_test_setup_teardown(whatever_happens_each_entry_is_there_once, setup, teardown),
         cmocka_unit_test_setup_teardown(orders_are_independent, setup, teardown),

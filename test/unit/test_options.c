@@ -260,24 +260,31 @@ static int some_part(void *ctx, struct cache_key *k, uint32_t index, struct cach
     return cache_key_append(k, part.data, part.len);
 }
 
-static void some_insert(void *state, void *node, uint64_t hash, size_t bytes)
+static void some_insert(void *state, uint32_t entry, uint64_t hash, size_t bytes)
 {
     (void)state;
-    (void)node;
+    (void)entry;
     (void)hash;
     (void)bytes;
 }
 
-static void some_hit(void *state, void *node)
+static void some_hit(void *state, uint32_t entry, void *node)
 {
     (void)state;
+    (void)entry;
     (void)node;
 }
 
-static void *some_victim(void *state)
+static void some_remove(void *state, uint32_t entry)
 {
     (void)state;
-    return NULL;
+    (void)entry;
+}
+
+static uint32_t some_victim(void *state)
+{
+    (void)state;
+    return 0;
 }
 
 static void assert_abi(const struct cache_opts *o, const char *table)
@@ -312,7 +319,7 @@ static const struct cache_evict_ops evict_good = {
     .node_bytes = 8,
     .insert = some_insert,
     .hit = some_hit,
-    .remove = some_hit,
+    .remove = some_remove,
     .victim = some_victim,
 };
 

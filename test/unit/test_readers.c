@@ -242,7 +242,7 @@ static void records_of_threads_that_are_no_more_are_used_again(void **state)
     /* A thread that was joined may be known to the kernel a moment longer. */
     assert_in_range(records(f), 1, 8);
     assert_int_equal(tc_readers_calls(&f->r), SHORT_THREADS); /* and nothing that they counted is lost */
-    assert_int_equal(tc_readers_counted(&f->r, 0), SHORT_THREADS);
+    assert_int_equal(tc_readers_counted(&f->r, 0).hits, SHORT_THREADS);
 }
 
 static void threads_that_come_in_waves_leave_records_for_one_or_two(void **state)
@@ -277,8 +277,8 @@ static void without_memory_there_is_no_record_but_everything_counts(void **state
     tc_reader_count(&me->counts[TC_READER_COUNTS - 1], 3);
     assert_int_equal(tc_readers_calls(&f->r), 1);
     assert_int_equal(tc_readers_pins(&f->r), 1);
-    assert_int_equal(tc_readers_counted(&f->r, TC_READER_COUNTS - 1), 3);
-    assert_int_equal(tc_readers_counted(&f->r, 0), 0);
+    assert_int_equal(tc_readers_counted(&f->r, TC_READER_COUNTS - 1).hits, 3);
+    assert_int_equal(tc_readers_counted(&f->r, 0).hits, 0);
 }
 
 /* Every other thread has no record; some take back what others counted. */
@@ -308,9 +308,9 @@ static void sums_are_those_of_all_threads(void **state)
     assert_int_equal(tt_crew_join(tt_crew_start(CREW, count_things, f)), 0);
     assert_int_equal(tc_readers_calls(&f->r), CREW * 10000 + 7);
     assert_int_equal(tc_readers_pins(&f->r), 0);
-    assert_int_equal(tc_readers_counted(&f->r, 1), 10000);
-    assert_int_equal(tc_readers_counted(&f->r, 3), 30000);
-    assert_int_equal(tc_readers_counted(&f->r, 2), 0);
+    assert_int_equal(tc_readers_counted(&f->r, 1).hits, 10000);
+    assert_int_equal(tc_readers_counted(&f->r, 3).hits, 30000);
+    assert_int_equal(tc_readers_counted(&f->r, 2).hits, 0);
 }
 
 /* ---- alone ---- */

@@ -199,9 +199,12 @@ static void clear(void)
 /* Moves the wheel past the entry's end, and touches its stripe. */
 static void let_expire(void)
 {
+    struct cache_key other;
     tt_clock_advance(&b.clock, 10000);
-    for (int i = 0; i < 50; i++)
-        assert_int_equal(tt_cache_set(&b, &k, "new"), CACHE_OK);
+    for (uint64_t i = 0; i < 2000; i++) { /* some of them in the same stripe */
+        cache_key_u64(cache_key_init(&other, b.type), i);
+        assert_int_equal(tt_cache_set(&b, &other, "new"), CACHE_OK);
+    }
 }
 
 static int fetch_again(struct tt_loader *loader, struct cache_load *ld, const struct cache_key *key)

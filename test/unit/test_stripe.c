@@ -9,175 +9,288 @@
 
 #include <cmocka.h>
 
+#include "base/slab.h"
 #include "tt_util.h"
-#include "unit/tt_l1.h"
+#include "unit/tt_stripe.h"
 
-enum { LIMIT = 1 << 20 };
-
-struct fixture {
-    struct tt_l1 *r;
-    struct tc_stripe *s; /* the only one; locked during a test */
-    struct tc_dropped dropped;
-};
-
-static void open_with(struct fixture *f, const struct cache_evict_ops *evict)
+static int setup_with(void **state, bool paged)
 {
-    f->r = tt_l1_new(LIMIT, 1, evict);
-    assert_non_null(f->r);
-    for (size_t i = 0; i < TT_L1_TYPES; i++)
-        tc_l1_know(&f->r->l1, f->r->types[i]); /* tc_l1_put() does not come in between */
-    f->s = tc_l1_stripe(&f->r->l1, 0);
-    tc_lock_acquire(&f->s->lock);
-    atomic_store(&f->s->granted, atomic_exchange(&f->r->l1.pool, 0)); /* all memory is its own */
-}
-
-/* As every caller does it: without the lock. */
-static void give_up(struct fixture *f)
-{
-    tc_lock_release(&f->s->lock);
-    tc_l1_give_up(&f->r->l1, &f->dropped);
-    tc_lock_acquire(&f->s->lock);
-}
-
-static bool close_again(struct fixture *f)
-{
-    tc_lock_release(&f->s->lock);
-    tc_l1_give_up(&f->r->l1, &f->dropped);
-    return tt_l1_free(f->r);
-}
-
-static int setup(void **state)
-{
-    struct fixture *f = tt_xcalloc(sizeof *f);
-    open_with(f, NULL);
+    struct tt_stripe *f = tt_xcalloc(sizeof *f);
+    tt_stripe_open(f, NULL, paged);
     *state = f;
     return 0;
 }
 
+static int setup(void **state)
+{
+    return setup_with(state, true);
+}
+
+static int setup_apart(void **state)
+{
+    return setup_with(state, false);
+}
+
 static int teardown(void **state)
 {
-    struct fixture *f = *state;
-    bool clean = close_again(f);
+    struct tt_stripe *f = *state;
+    bool clean = tt_stripe_close(f);
     free(f);
     return clean ? 0 : -1;
-}
-
-/* Links a new entry of that number; L1's is the only reference. */
-static struct tc_entry *link_new(struct fixture *f, uint64_t number, size_t type, bool own_order, int64_t ttl_ms)
-{
-    struct tt_l1_put p = { .type = type, .len = 50, .ttl_ms = ttl_ms };
-    struct tc_entry *e = tt_l1_entry(f->r, tt_l1_key(f->r, number), &p);
-    uint64_t grown_bytes = 0;
-    bool failed;
-    struct tc_table *before;
-    struct tc_entry *instead =
-        tc_index_make_room(&f->s->index, &f->r->alloc, e->hash, false, &grown_bytes, &before, &failed);
-    assert_false(failed);
-    if (before != NULL) /* nobody reads */
-        tc_index_free_table(before, &f->r->alloc);
-    tc_stripe_account(f->s, grown_bytes, 0);
-    struct tc_order *o = tc_stripe_order(f->s, f->r->types[type], own_order);
-    tc_stripe_link(f->s, e, o, tt_l1_now(f->r), instead, TC_COUNT_l1_evicted_probe, &f->dropped);
-    tc_l1_drop(&f->r->l1, e);
-    return e;
-}
-
-static struct tc_entry *find(struct fixture *f, uint64_t number)
-{
-    struct tt_l1_key k = tt_l1_key(f->r, number);
-    return tc_stripe_find(f->s, k.hash, tt_l1_ref(&k).key);
-}
-
-/* A hit, as a look-up does it. */
-static void touch(struct fixture *f, struct tc_entry *e)
-{
-    struct tc_l1 *l1 = &f->r->l1;
-    struct cache_slice key = { tc_entry_key(e), e->key_len };
-    tc_lock_release(&f->s->lock);
-    tc_l1_touch(l1, f->s, tc_reader_self(&l1->readers), e);
-    if (l1->locked_hits)
-        tc_l1_tell_hit(f->s, (struct tc_l1_ref){ e->hash, key });
-    tc_lock_acquire(&f->s->lock);
-}
-
-static void *node_of(struct fixture *f, struct tc_entry *e)
-{
-    return tc_entry_node(e, f->r->l1.node_bytes);
-}
-
-static void remove_entry(struct fixture *f, struct tc_entry *e)
-{
-    tc_stripe_remove(f->s, e, TC_COUNT_l1_invalidated, &f->dropped);
 }
 
 /* ---- linking ---- */
 
 static void what_is_linked_is_everywhere_and_what_is_removed_nowhere(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_stripe *f = *state;
+    bool paged = f->r->l1.paged;
     for (uint64_t n = 0; n < 300; n++) {
-        struct tc_entry *e = link_new(f, n, n % 2, n % 2, n % 3 ? 5000 : 0);
-        assert_ptr_equal(find(f, n), e);
-        assert_int_equal(e->refs, TC_ENTRY_IN_L1 + 1);
+        uint32_t cell = tt_stripe_link(f, n, n % 2, n % 2, n % 3 ? 5000 : 0);
+        assert_int_equal(tt_stripe_find(f, n), cell);
+        assert_int_equal(tt_stripe_number(f, cell), n);
+        assert_int_equal((cell & TC_CELL_APART) == 0, paged);
+        assert_int_equal(tt_stripe_entry(f, cell)->refs, (TC_ENTRY_IN_L1 + 1) | (paged ? TC_ENTRY_IN_PAGE : 0));
     }
     assert_true(tc_stripe_check(f->s));
-    assert_int_equal(tt_l1_type_entries(f->r, 0), 150);
+    assert_int_equal(tt_stripe_entries(f, 0), 150);
     for (uint64_t n = 0; n < 300; n++) {
-        remove_entry(f, find(f, n));
-        assert_null(find(f, n));
+        tt_stripe_remove(f, tt_stripe_find(f, n));
+        assert_int_equal(tt_stripe_find(f, n), 0);
         if (n % 50 == 0)
             assert_true(tc_stripe_check(f->s));
     }
-    assert_int_equal(tt_l1_type_entries(f->r, 0) + tt_l1_type_entries(f->r, 1), 0);
-    assert_int_equal(tt_l1_type_bytes(f->r, 0) + tt_l1_type_bytes(f->r, 1), 0);
-    assert_null(tc_stripe_victim(f->s, NULL, NULL));
+    assert_int_equal(tt_stripe_entries(f, 0) + tt_stripe_entries(f, 1), 0);
+    assert_int_equal(tt_stripe_type_bytes(f, 0) + tt_stripe_type_bytes(f, 1), 0);
+    assert_int_equal(tc_stripe_victim(f->s, NULL, 0), 0);
     assert_int_equal(tt_l1_count(f->r, TC_COUNT_l1_invalidated), 300);
+    assert_int_equal(tt_stripe_reap(f), 300);
+    assert_true(tc_stripe_check(f->s));
+}
+
+/* Where the old one is listed may be known or not. */
+static void assert_takes_anothers_place(struct tt_stripe *f, bool known)
+{
+    uint32_t old = tt_stripe_link(f, 1, 0, false, 5000), found;
+    struct tt_l1_key k = tt_l1_key(f->r, 1);
+    struct tc_index_at at;
+    struct tc_entry *e = tt_l1_entry(f->r, k, &(struct tt_l1_put){ .type = 1, .len = 500 });
+    tc_index_find_at(f->s->index.view, e->hash, tt_l1_ref(&k).key, &found, &at);
+    assert_int_equal(found, old);
+    uint32_t cell = tc_stripe_house(f->s, e, &f->dropped);
+    struct tc_lane lane = { .instead = old, .at = known ? &at : NULL, .why = TC_COUNT_l1_replaced };
+    uint64_t replaced = tt_l1_count(f->r, TC_COUNT_l1_replaced), left = tt_stripe_entry(f, old)->hash;
+    tc_stripe_link(f->s, cell, tc_stripe_order(f->s, f->r->types[1], true), tt_l1_now(f->r), &lane, &f->dropped);
+    tc_l1_drop(&f->r->l1, e);
+    assert_int_equal(tt_stripe_find(f, 1), cell);
+    assert_int_equal(atomic_load(&at.bucket->lanes[at.lane]), cell);
+    assert_int_equal(tt_stripe_entry(f, cell)->len, 500);
+    assert_int_equal(tt_stripe_number(f, cell), 1);
+    assert_false(tc_entry_is_in_l1(tt_stripe_entry(f, old)));
+    assert_int_equal(tt_stripe_entry(f, old)->hash, left); /* who reads it still finds it whole */
+    assert_int_equal(tt_stripe_entries(f, 0), 0);
+    assert_int_equal(tt_stripe_entries(f, 1), 1);
+    assert_int_equal(tt_l1_count(f->r, TC_COUNT_l1_replaced), replaced + 1);
+    assert_true(tc_stripe_check(f->s));
+    assert_int_equal(tt_stripe_reap(f), 1);
+    assert_true(tc_stripe_check(f->s));
+    tt_stripe_remove(f, cell);
+    tt_stripe_reap(f);
 }
 
 static void a_new_entry_may_take_anothers_place(void **state)
 {
-    struct fixture *f = *state;
-    struct tc_entry *old = link_new(f, 1, 0, false, 5000);
-    struct tc_entry *e = tt_l1_entry(f->r, tt_l1_key(f->r, 1), &(struct tt_l1_put){ .type = 1, .len = 500 });
-    tc_stripe_link(f->s, e, tc_stripe_order(f->s, f->r->types[1], true), tt_l1_now(f->r), old, TC_COUNT_l1_replaced,
-                   &f->dropped);
-    tc_l1_drop(&f->r->l1, e);
-    assert_ptr_equal(find(f, 1), e);
-    assert_ptr_equal(f->dropped.first, old);
-    assert_int_equal(tt_l1_type_entries(f->r, 0), 0);
-    assert_int_equal(tt_l1_type_entries(f->r, 1), 1);
-    assert_int_equal(tt_l1_count(f->r, TC_COUNT_l1_replaced), 1);
-    assert_true(tc_stripe_check(f->s));
+    struct tt_stripe *f = *state;
+    assert_takes_anothers_place(f, false);
+    assert_takes_anothers_place(f, true);
+}
+
+/* Heap bytes in all, and those of cells that nobody has. */
+static uint64_t free_bytes(struct tt_stripe *f)
+{
+    return tt_alloc_counts(&f->r->counting).live_bytes - f->s->slab.free_bytes;
 }
 
 static void who_is_pinned_is_not_freed_but_told_as_detached(void **state)
 {
-    struct fixture *f = *state;
-    struct tc_entry *e = link_new(f, 1, 0, false, 0), *free_one = link_new(f, 2, 0, false, 0);
+    struct tt_stripe *f = *state;
+    bool paged = f->r->l1.paged;
+    uint64_t none = free_bytes(f);
+    uint32_t cell = tt_stripe_link(f, 1, 0, false, 0), free_one = tt_stripe_link(f, 2, 0, false, 0);
+    uint32_t third = tt_stripe_link(f, 3, 0, false, 0); /* its page stays */
+    struct tc_entry *e = tt_stripe_entry(f, cell);
+    size_t bytes = tc_l1_entry_bytes(&f->r->l1, e);
     tc_l1_pin(&f->r->l1, e);
-    remove_entry(f, e);
+    tt_stripe_remove(f, cell);
     assert_false(tc_entry_is_in_l1(e));
-    give_up(f);
-    assert_null(f->dropped.first);
+    assert_int_equal(f->s->left.bytes, bytes);
+    assert_int_equal(tt_stripe_reap(f), 1);
+    assert_int_equal(f->s->left.bytes, 0);
     assert_true(e->refs & TC_ENTRY_DETACHED);
     assert_int_equal(e->refs & TC_ENTRY_REFS, 1);
-    assert_int_equal(tt_l1_detached_bytes(f->r), tc_l1_entry_bytes(&f->r->l1, e));
-    size_t live = tt_alloc_counts(&f->r->counting).live_blocks;
-    remove_entry(f, free_one);
-    assert_ptr_equal(f->dropped.first, free_one);
-    give_up(f);
-    assert_int_equal(tt_alloc_counts(&f->r->counting).live_blocks, live - 1);
-    assert_int_equal(tt_l1_detached_bytes(f->r), tc_l1_entry_bytes(&f->r->l1, e));
-    tc_l1_release(&f->r->l1, e);
+    assert_int_equal(tt_l1_detached_bytes(f->r), bytes);
+    uint64_t live = free_bytes(f), blocks = tt_alloc_counts(&f->r->counting).live_blocks;
+    tt_stripe_remove(f, free_one);
+    assert_int_equal(free_bytes(f), live); /* it waits */
+    assert_int_equal(tc_stripe_reap(f->s, 1, &f->dropped), 1);
+    assert_int_equal(f->dropped.first != NULL, !paged);
+    tt_stripe_give_up(f);
+    assert_true(free_bytes(f) < live);
+    assert_int_equal(tt_alloc_counts(&f->r->counting).live_blocks, blocks - (paged ? 0 : 1));
+    assert_int_equal(tt_l1_detached_bytes(f->r), bytes);
+    assert_true(tt_l1_is_value(tc_entry_data(e), e->len, 1, NULL));
+    live = free_bytes(f);
+    tt_stripe_release(f, e);
     assert_int_equal(tt_l1_detached_bytes(f->r), 0);
-    assert_int_equal(tt_alloc_counts(&f->r->counting).live_blocks, live - 2);
+    assert_true(free_bytes(f) < live);
+    assert_int_equal(tt_alloc_counts(&f->r->counting).live_blocks, blocks - (paged ? 0 : 2));
+    assert_true(tc_stripe_check(f->s));
+    tt_stripe_remove(f, third);
+    tt_stripe_reap(f);
+    assert_int_equal(tt_alloc_counts(&f->r->counting).live_blocks, blocks - (paged ? 1 : 3));
+    assert_true(free_bytes(f) > none); /* the table, and a map */
+}
+
+/* ---- memory for an entry ---- */
+
+enum kind { SMALL, LARGE, FRAMED, LENT, KINDS };
+
+static struct tc_entry *open_kind(struct tt_stripe *f, enum kind kind, const struct tt_l1_key *k, size_t len,
+                                  void *memory, size_t cap)
+{
+    struct tc_l1_ref ref = tt_l1_ref(k);
+    size_t node = f->r->l1.node_bytes;
+    struct cache_type *t = f->r->types[0];
+    struct tc_entry *e = NULL;
+    if (kind == SMALL)
+        e = tc_entry_open_small(&f->r->alloc, node, t, k->hash, ref.key, len);
+    else if (kind == LARGE)
+        e = tc_entry_open(&f->r->alloc, node, t, k->hash, ref.key, len);
+    else if (kind == LENT)
+        e = tc_entry_lend(memory, cap, node, t, k->hash, ref.key, len);
+    if (kind != FRAMED) {
+        tt_l1_fill(tc_entry_room(e), len, k->number, 1);
+        return e;
+    }
+    unsigned char *frame = tc_alloc(&f->r->alloc, len + 10);
+    tt_l1_fill(frame + 10, len, k->number, 1);
+    return tc_entry_adopt(&f->r->alloc, node, t, k->hash, ref.key, frame, len + 10,
+                          (struct cache_slice){ frame + 10, len });
+}
+
+static void link_housed(struct tt_stripe *f, uint32_t cell)
+{
+    struct tc_lane lane = { .why = TC_COUNT_l1_evicted_probe };
+    tc_stripe_link(f->s, cell, &f->s->shared, tt_l1_now(f->r), &lane, &f->dropped);
+}
+
+static void assert_housed(struct tt_stripe *f, enum kind kind, uint64_t number, size_t len)
+{
+    static _Alignas(8) unsigned char memory[4096];
+    struct tt_l1_key k = tt_l1_key(f->r, number);
+    struct tc_entry *e = open_kind(f, kind, &k, len, memory, sizeof memory);
+    size_t own = tc_entry_own_bytes(e, f->r->l1.node_bytes);
+    bool in_page = f->r->l1.paged && kind != FRAMED && own <= TC_SLAB_MOST;
+    assert_int_equal(tc_stripe_pages(f->s, own, kind == FRAMED), in_page);
+    uint64_t before = tc_stripe_bytes(f->s), growth = tc_stripe_entry_growth(f->s, e);
+    uint32_t refs = e->refs, cell = tc_stripe_house(f->s, e, &f->dropped);
+    assert_int_equal(tc_stripe_bytes(f->s) - before, growth);
+    assert_int_equal((cell & TC_CELL_APART) == 0, in_page);
+    link_housed(f, cell);
+    struct tc_entry *stored = tt_stripe_entry(f, cell);
+    if (in_page) {
+        assert_ptr_not_equal(stored, e);
+        assert_int_equal(e->refs, refs);
+        assert_int_equal(stored->refs, 1 | TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1);
+        memset(tc_entry_room(e), 0x77, len); /* it is nobody's now */
+    } else {
+        assert_ptr_equal(stored, e);
+        assert_int_equal(e->refs, 2 | TC_ENTRY_IN_L1);
+    }
+    assert_int_equal(tt_stripe_number(f, cell), number);
+    assert_int_equal(stored->len, len);
+    assert_int_equal(tt_stripe_find(f, number), cell);
+    tc_l1_drop(&f->r->l1, e);
+    assert_true(tc_stripe_check(f->s));
+}
+
+/* Of every size from the least, so that it goes to every kind of page and beyond them. */
+static void what_is_small_is_copied_to_a_page_and_the_rest_lies_apart_as_it_is(void **state)
+{
+    struct tt_stripe *f = *state;
+    uint64_t number = 0;
+    for (size_t i = 0; i < 200; i++) /* so that the table need not grow */
+        tt_stripe_link(f, 1000 + i, 0, false, 0);
+    for (size_t i = 0; i < 200; i++)
+        tt_stripe_remove(f, tt_stripe_find(f, 1000 + i));
+    tt_stripe_reap(f);
+    for (size_t len = 0; len < 2500; len += len < 300 ? 13 : 77)
+        for (unsigned kind = 0; kind < KINDS; kind++)
+            if (kind != LENT || (f->r->l1.paged && len <= 1900))
+                assert_housed(f, kind, number++, len);
+    assert_int_equal(tt_stripe_entries(f, 0), number);
+    for (uint64_t n = 0; n < number; n++) {
+        tt_stripe_remove(f, tt_stripe_find(f, n));
+        tt_stripe_reap(f);
+    }
+    assert_true(tc_stripe_check(f->s));
+    uint64_t maps = f->s->slab.bytes;
+    assert_int_equal(f->s->slab.free_bytes, 0);
+    assert_int_equal(tc_stripe_bytes(f->s), tc_index_bytes(&f->s->index) + maps);
+    assert_true(maps < 4096);
+}
+
+static void without_memory_for_a_cell_nothing_changes(void **state)
+{
+    struct tt_stripe *f = *state;
+    struct tt_l1_key k = tt_l1_key(f->r, 1);
+    struct tc_entry *e = open_kind(f, SMALL, &k, 50, NULL, 0);
+    uint64_t before = tc_stripe_bytes(f->s);
+    struct tt_alloc_counts counts = tt_alloc_counts(&f->r->counting);
+    for (uint64_t nth = 1; nth <= (f->r->l1.paged ? 2 : 1); nth++) { /* a map, and a page */
+        tt_alloc_fail(&f->r->counting, nth, false);
+        assert_int_equal(tc_stripe_house(f->s, e, &f->dropped), 0);
+        assert_int_equal(tt_alloc_counts(&f->r->counting).failed, nth);
+        tt_alloc_fail(&f->r->counting, 0, false);
+        assert_int_equal(tc_stripe_bytes(f->s), before);
+        assert_int_equal(tt_alloc_counts(&f->r->counting).live_bytes, counts.live_bytes);
+        assert_int_equal(e->refs, 1);
+        assert_true(tc_stripe_check(f->s));
+    }
+    tc_l1_drop(&f->r->l1, e);
+    tt_stripe_link(f, 1, 0, false, 0);
+    assert_true(tc_stripe_check(f->s));
+}
+
+static void without_pages_numbers_are_kept_for_as_many_as_there_are_lanes(void **state)
+{
+    struct tt_stripe *f = *state;
+    struct tc_entry *entries[64];
+    tt_stripe_link(f, 0, 0, false, 0);
+    size_t lanes = tc_index_lanes(&f->s->index);
+    uint64_t growth = tc_slab_reserve_growth(&f->s->slab, lanes), before = tc_stripe_bytes(f->s);
+    tc_stripe_reserve(f->s, &f->dropped);
+    assert_int_equal(tc_stripe_bytes(f->s) - before, growth);
+    assert_true(lanes < TC_ARRAY_LEN(entries) && growth > 0);
+    for (size_t i = 1; i < lanes; i++)
+        entries[i] = tt_l1_entry(f->r, tt_l1_key(f->r, i), &(struct tt_l1_put){ .len = 50 });
+    tt_alloc_fail(&f->r->counting, 1, true);
+    for (size_t i = 1; i < lanes; i++) {
+        uint32_t cell = tc_stripe_house(f->s, entries[i], &f->dropped);
+        assert_true(cell != 0);
+        link_housed(f, cell);
+        tc_l1_drop(&f->r->l1, entries[i]);
+    }
+    tt_alloc_fail(&f->r->counting, 0, false);
+    assert_int_equal(f->s->index.count, lanes);
+    assert_true(tc_stripe_check(f->s));
 }
 
 /* ---- orders ---- */
 
 static void a_type_gets_one_order_of_its_own_and_it_counts(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_stripe *f = *state;
     struct tc_order *shared = tc_stripe_order(f->s, f->r->types[0], false);
     uint64_t before = tc_stripe_bytes(f->s);
     assert_ptr_equal(tc_stripe_order(f->s, f->r->types[1], false), shared);
@@ -193,7 +306,7 @@ static void a_type_gets_one_order_of_its_own_and_it_counts(void **state)
 
 static void without_memory_for_an_order_the_shared_one_serves(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_stripe *f = *state;
     struct tc_order *shared = tc_stripe_order(f->s, f->r->types[0], false);
     uint64_t before = tc_stripe_bytes(f->s);
     for (uint64_t nth = 1; nth <= 2; nth++) {
@@ -207,28 +320,28 @@ static void without_memory_for_an_order_the_shared_one_serves(void **state)
 
 static void of_one_order_its_own_oldest_leaves(void **state)
 {
-    struct fixture *f = *state;
-    link_new(f, 1, 0, false, 0);
-    struct tc_entry *first = link_new(f, 2, 1, true, 0), *second = link_new(f, 3, 1, true, 0);
+    struct tt_stripe *f = *state;
+    tt_stripe_link(f, 1, 0, false, 0);
+    uint32_t first = tt_stripe_link(f, 2, 1, true, 0), second = tt_stripe_link(f, 3, 1, true, 0);
     struct tc_order *own = tc_stripe_order(f->s, f->r->types[1], false);
-    assert_ptr_equal(tc_stripe_victim(f->s, own, NULL), first);
-    remove_entry(f, first);
-    assert_ptr_equal(tc_stripe_victim(f->s, own, NULL), second);
-    remove_entry(f, second);
-    assert_null(tc_stripe_victim(f->s, own, NULL));
+    assert_int_equal(tc_stripe_victim(f->s, own, 0), first);
+    tt_stripe_remove(f, first);
+    assert_int_equal(tc_stripe_victim(f->s, own, 0), second);
+    tt_stripe_remove(f, second);
+    assert_int_equal(tc_stripe_victim(f->s, own, 0), 0);
 }
 
 static void of_all_orders_the_oldest_in_time_leaves(void **state)
 {
-    struct fixture *f = *state;
-    struct tc_entry *in_order[6];
+    struct tt_stripe *f = *state;
+    uint32_t in_order[6];
     for (uint64_t n = 0; n < TC_ARRAY_LEN(in_order); n++) {
-        in_order[n] = link_new(f, n, n % 3, n % 3 > 0, 0);
+        in_order[n] = tt_stripe_link(f, n, n % 3, n % 3 > 0, 0);
         tt_clock_advance(&f->r->time, 10);
     }
     for (size_t n = 0; n < TC_ARRAY_LEN(in_order); n++) {
-        assert_ptr_equal(tc_stripe_victim(f->s, NULL, NULL), in_order[n]);
-        remove_entry(f, in_order[n]);
+        assert_int_equal(tc_stripe_victim(f->s, NULL, 0), in_order[n]);
+        tt_stripe_remove(f, in_order[n]);
     }
 }
 
@@ -238,21 +351,21 @@ static void of_all_orders_the_oldest_in_time_leaves(void **state)
  * of them. */
 static void a_victim_is_never_among_the_most_recently_used_three_quarters(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_stripe *f = *state;
     enum { ENTRIES = 400, STEPS = 20000 };
-    struct tc_entry *entries[ENTRIES];
+    uint32_t entries[ENTRIES];
     uint64_t used_at[ENTRIES], clock = 0, seed = tt_seed();
     for (uint64_t n = 0; n < ENTRIES; n++) {
-        entries[n] = link_new(f, n, 0, false, 0);
+        entries[n] = tt_stripe_link(f, n, 0, false, 0);
         used_at[n] = ++clock;
     }
     for (int step = 0; step < STEPS; step++) {
         size_t n = tt_random(&seed) % (tt_random(&seed) % 2 ? ENTRIES : 20);
-        touch(f, entries[n]);
+        tt_stripe_touch(f, entries[n]);
         used_at[n] = ++clock;
         if (tt_random(&seed) % 8 > 0)
             continue;
-        struct tc_entry *victim = tc_stripe_victim(f->s, NULL, NULL);
+        uint32_t victim = tc_stripe_victim(f->s, NULL, 0);
         size_t v = 0, older = 0;
         while (entries[v] != victim)
             v++;
@@ -260,9 +373,9 @@ static void a_victim_is_never_among_the_most_recently_used_three_quarters(void *
             older += used_at[k] < used_at[v];
         assert_true(older <= ENTRIES / 4 + 1);
         if (step % 2 == 0) { /* and it leaves, and another comes */
-            remove_entry(f, victim);
-            give_up(f);
-            entries[v] = link_new(f, 1000 + (uint64_t)step, 0, false, 0);
+            tt_stripe_remove(f, victim);
+            tt_stripe_reap(f);
+            entries[v] = tt_stripe_link(f, 1000 + (uint64_t)step, 0, false, 0);
             used_at[v] = ++clock;
         }
     }
@@ -275,9 +388,19 @@ struct told {
     void *state; /* of the order that it was last inserted into */
 };
 
-static void told_insert(void *state, void *node, uint64_t hash, size_t bytes)
+static void told_begin(void *state, const struct cache_evict_env *env)
 {
-    struct told *t = node;
+    *(const struct cache_evict_env **)state = env;
+}
+
+static struct told *told_node(void *state, uint32_t entry)
+{
+    return cache_evict_node(*(const struct cache_evict_env **)state, entry);
+}
+
+static void told_insert(void *state, uint32_t entry, uint64_t hash, size_t bytes)
+{
+    struct told *t = told_node(state, entry);
     (void)hash;
     assert_true(bytes > 0);
     assert_true(t->state != NULL || (t->stamp == 0 && t->hits == 0)); /* a node starts as zeros */
@@ -285,30 +408,32 @@ static void told_insert(void *state, void *node, uint64_t hash, size_t bytes)
     t->state = state;
 }
 
-static void told_hit(void *state, void *node)
+/* With the lock for its order and entry, without it for none. */
+static void told_hit(void *state, uint32_t entry, void *node)
 {
-    (void)state;
+    assert_int_equal(state != NULL, entry != 0);
+    assert_true(state == NULL || told_node(state, entry) == node);
     ((struct told *)node)->hits++;
 }
 
-static void told_remove(void *state, void *node)
+static void told_remove(void *state, uint32_t entry)
 {
-    (void)state;
-    (void)node;
+    assert_ptr_equal(told_node(state, entry)->state, state);
 }
 
-static void *told_victim(void *state)
+static uint32_t told_victim(void *state)
 {
     (void)state;
-    return NULL;
+    return 0;
 }
 
 static const struct cache_evict_ops told_ops = {
     .abi = CACHE_HOOKS_ABI,
     .flags = CACHE_EVICT_LOCKED_HITS,
     .name = "told",
-    .state_bytes = 8,
+    .state_bytes = sizeof(struct cache_evict_env *),
     .node_bytes = sizeof(struct told),
+    .begin = told_begin,
     .insert = told_insert,
     .hit = told_hit,
     .remove = told_remove,
@@ -319,19 +444,20 @@ static void a_policy_without_stamps_is_told_of_every_hit(void **state)
 {
     (void)state;
     struct cache_evict_ops ops = told_ops;
-    for (int locked = 0; locked < 2; locked++) {
-        struct fixture f = { .dropped = { .first = NULL } };
+    for (int i = 0; i < 4; i++) {
+        bool locked = i % 2, paged = i / 2;
+        struct tt_stripe f = { .r = NULL };
         ops.flags = locked ? CACHE_EVICT_LOCKED_HITS : 0;
-        open_with(&f, &ops);
-        struct tc_entry *e = NULL;
+        tt_stripe_open(&f, &ops, paged);
+        uint32_t e = 0;
         for (uint64_t n = 0; n < 100; n++)
-            e = link_new(&f, n, 0, false, 0);
-        for (int i = 0; i < 50; i++)
-            touch(&f, e); /* the newest: near the front anyway */
-        assert_int_equal(((struct told *)node_of(&f, e))->hits, 50);
-        touch(&f, find(&f, 0)); /* the oldest */
-        assert_int_equal(((struct told *)node_of(&f, find(&f, 0)))->hits, 1);
-        assert_true(close_again(&f));
+            e = tt_stripe_link(&f, n, 0, false, 0);
+        for (int hit = 0; hit < 50; hit++)
+            tt_stripe_touch(&f, e); /* the newest: near the front anyway */
+        assert_int_equal(((struct told *)tt_stripe_node(&f, e))->hits, 50);
+        tt_stripe_touch(&f, tt_stripe_find(&f, 0)); /* the oldest */
+        assert_int_equal(((struct told *)tt_stripe_node(&f, tt_stripe_find(&f, 0)))->hits, 1);
+        assert_true(tt_stripe_close(&f));
     }
 }
 
@@ -339,39 +465,39 @@ static void a_policy_with_stamps_is_told_of_none_and_finds_its_stamp(void **stat
 {
     (void)state;
     struct cache_evict_ops ops = told_ops;
-    struct fixture f = { .dropped = { .first = NULL } };
+    struct tt_stripe f = { .r = NULL };
     ops.flags = CACHE_EVICT_STAMPED_HITS;
-    open_with(&f, &ops);
-    struct tc_entry *e = NULL;
+    tt_stripe_open(&f, &ops, true);
+    uint32_t e = 0;
     for (uint64_t n = 0; n < 100; n++)
-        e = link_new(&f, n, 0, false, 0);
-    assert_int_equal(((struct told *)node_of(&f, e))->stamp, 0);
+        e = tt_stripe_link(&f, n, 0, false, 0);
+    assert_int_equal(((struct told *)tt_stripe_node(&f, e))->stamp, 0);
     for (int i = 0; i < 50; i++) {
-        touch(&f, e);
-        assert_int_equal(((struct told *)node_of(&f, e))->stamp, f.s->index.stamp);
+        tt_stripe_touch(&f, e);
+        assert_int_equal(((struct told *)tt_stripe_node(&f, e))->stamp, f.s->index.view->stamp);
     }
-    assert_int_not_equal(f.s->index.stamp, 0);
-    assert_int_equal(((struct told *)node_of(&f, e))->hits, 0);
-    assert_int_equal(((struct told *)node_of(&f, find(&f, 0)))->stamp, 0);
-    assert_true(close_again(&f));
+    assert_int_not_equal(f.s->index.view->stamp, 0);
+    assert_int_equal(((struct told *)tt_stripe_node(&f, e))->hits, 0);
+    assert_int_equal(((struct told *)tt_stripe_node(&f, tt_stripe_find(&f, 0)))->stamp, 0);
+    assert_true(tt_stripe_close(&f));
 }
 
 static void entries_that_change_to_an_order_made_later_are_new_to_it(void **state)
 {
     (void)state;
-    struct fixture f = { .dropped = { .first = NULL } };
-    open_with(&f, &told_ops);
+    struct tt_stripe f = { .r = NULL };
+    tt_stripe_open(&f, &told_ops, true);
     for (uint64_t n = 0; n < 20; n++)
-        touch(&f, link_new(&f, n, n % 2, false, 0));
+        tt_stripe_touch(&f, tt_stripe_link(&f, n, n % 2, false, 0));
     struct tc_order *own = tc_stripe_order(f.s, f.r->types[1], true);
     assert_int_equal(own->count, 10);
     for (uint64_t n = 0; n < 20; n++) {
-        struct told *t = node_of(&f, find(&f, n));
+        struct told *t = tt_stripe_node(&f, tt_stripe_find(&f, n));
         assert_int_equal(t->state == own->state, n % 2);
         assert_int_equal(t->hits, n % 2 ? 0 : 1);
     }
     assert_true(tc_stripe_check(f.s));
-    assert_true(close_again(&f));
+    assert_true(tt_stripe_close(&f));
 }
 
 /* Sorting is by age in uses, whose count wraps around. */
@@ -379,32 +505,32 @@ static void an_order_made_later_begins_with_the_one_not_used_for_longest(void **
 {
     enum { ENTRIES = 200 };
     (void)state;
-    for (uint32_t start = 0; start < 2; start++) {
-        struct fixture f = { .dropped = { .first = NULL } };
-        struct tc_entry *entries[ENTRIES];
-        open_with(&f, NULL);
-        f.s->uses = 0u - start * (ENTRIES + ENTRIES / 2);
+    for (uint32_t start = 0; start < 4; start++) {
+        struct tt_stripe f = { .r = NULL };
+        uint32_t entries[ENTRIES];
+        tt_stripe_open(&f, NULL, start % 2);
+        f.s->uses = 0u - start / 2 * (ENTRIES + ENTRIES / 2);
         for (uint64_t n = 0; n < ENTRIES; n++)
-            entries[n] = link_new(&f, n, n % 2, false, n % 3 ? 5000 : 0);
+            entries[n] = tt_stripe_link(&f, n, n % 2, false, n % 3 ? 5000 : 0);
         for (size_t n = ENTRIES; n-- > 0;) /* the other way round, whatever was touched lately */
-            touch(&f, entries[n]);
-        struct tc_entry *by_age[ENTRIES];
+            tt_stripe_touch(&f, entries[n]);
+        uint32_t by_age[ENTRIES];
         size_t of_type = 0;
         for (uint32_t age = 2 * ENTRIES; age-- > 0;)
             for (size_t n = 1; n < ENTRIES; n += 2)
-                if (f.s->uses - entries[n]->used_at == age)
+                if (f.s->uses - tt_stripe_entry(&f, entries[n])->used_at == age)
                     by_age[of_type++] = entries[n];
         assert_int_equal(of_type, ENTRIES / 2);
         struct tc_order *own = tc_stripe_order(f.s, f.r->types[1], true);
         assert_int_equal(own->count, of_type);
         assert_true(tc_stripe_check(f.s));
         for (size_t i = 0; i < of_type; i++) {
-            assert_ptr_equal(tc_stripe_victim(f.s, own, NULL), by_age[i]);
-            remove_entry(&f, by_age[i]);
+            assert_int_equal(tc_stripe_victim(f.s, own, 0), by_age[i]);
+            tt_stripe_remove(&f, by_age[i]);
         }
         assert_int_equal(own->count, 0);
         assert_int_equal(own->bytes, 0);
-        assert_true(close_again(&f));
+        assert_true(tt_stripe_close(&f));
     }
 }
 
@@ -412,29 +538,29 @@ static void an_order_made_later_begins_with_the_one_not_used_for_longest(void **
 static void hits_that_were_not_told_yet_are_not_taken_for_the_oldest(void **state)
 {
     enum { ENTRIES = 3005 };
-    struct fixture *f = *state;
-    struct tc_entry *entries[ENTRIES];
+    struct tt_stripe *f = *state;
+    uint32_t entries[ENTRIES];
     for (uint64_t n = 0; n < ENTRIES; n++)
-        entries[n] = link_new(f, n, n % 2, false, 0);
+        entries[n] = tt_stripe_link(f, n, n % 2, false, 0);
     for (size_t n = 0; n < ENTRIES; n++)
-        touch(f, entries[n]);
+        tt_stripe_touch(f, entries[n]);
     struct tc_order *own = tc_stripe_order(f->s, f->r->types[1], true);
     for (size_t n = 1; n < ENTRIES; n += 2) {
-        assert_ptr_equal(tc_stripe_victim(f->s, own, NULL), entries[n]);
-        remove_entry(f, entries[n]);
+        assert_int_equal(tc_stripe_victim(f->s, own, 0), entries[n]);
+        tt_stripe_remove(f, entries[n]);
     }
-    assert_null(tc_stripe_victim(f->s, own, NULL));
+    assert_int_equal(tc_stripe_victim(f->s, own, 0), 0);
 }
 
 static void a_policy_without_a_victim_stops_eviction_and_nothing_else(void **state)
 {
     (void)state;
-    struct tt_l1 *r = tt_l1_new(LIMIT, 2, &told_ops);
+    struct tt_l1 *r = tt_l1_new(TT_STRIPE_LIMIT, 2, &told_ops);
     size_t stored = 0;
     for (uint64_t n = 0; n < 5000; n++)
         stored += tt_l1_put(r, tt_l1_key(r, n), 500) == CACHE_OK;
     assert_in_range(stored, 1000, 4999);
-    assert_true(tc_l1_bytes(&r->l1) <= LIMIT);
+    assert_true(tc_l1_bytes(&r->l1) <= TT_STRIPE_LIMIT);
     assert_true(tt_l1_free(r));
 }
 
@@ -442,16 +568,16 @@ static void a_policy_without_a_victim_stops_eviction_and_nothing_else(void **sta
 
 static void expiry_takes_a_few_at_a_time_and_all_in_the_end(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_stripe *f = *state;
     for (uint64_t n = 0; n < 500; n++)
-        link_new(f, n, 0, false, 1000);
-    tt_clock_advance(&f->r->time, 1000 + TC_WHEEL_TICK_MS);
+        tt_stripe_link(f, n, 0, false, 1000);
+    tt_clock_advance(&f->r->time, 1000 + 2 * TC_WHEEL_TICK_MS);
     unsigned calls = 0;
-    while (tt_l1_type_entries(f->r, 0) > 0) {
-        uint64_t before = tt_l1_type_entries(f->r, 0);
+    while (tt_stripe_entries(f, 0) > 0) {
+        uint64_t before = tt_stripe_entries(f, 0);
         tc_stripe_expire(f->s, tt_l1_now(f->r), &f->dropped);
-        give_up(f);
-        assert_in_range(before - tt_l1_type_entries(f->r, 0), 0, 64);
+        tt_stripe_reap(f);
+        assert_in_range(before - tt_stripe_entries(f, 0), 0, TC_WHEEL_BUCKETS * TC_INDEX_LANES);
         assert_true(++calls < 500);
     }
     assert_int_equal(tt_l1_count(f->r, TC_COUNT_l1_expired), 500);
@@ -462,8 +588,8 @@ static void expiry_takes_a_few_at_a_time_and_all_in_the_end(void **state)
 
 static void the_check_sees_a_wrong_account(void **state)
 {
-    struct fixture *f = *state;
-    link_new(f, 1, 0, false, 0);
+    struct tt_stripe *f = *state;
+    tt_stripe_link(f, 1, 0, false, 0);
     assert_true(tc_stripe_check(f->s));
     tc_stripe_account(f->s, 1, 0);
     assert_false(tc_stripe_check(f->s));
@@ -475,27 +601,46 @@ static void the_check_sees_a_wrong_account(void **state)
     assert_false(tc_stripe_check(f->s));
     f->s->shared.bytes--;
     assert_true(tc_stripe_check(f->s));
+    f->s->slab.bytes++;
+    assert_false(tc_stripe_check(f->s));
+    f->s->slab.bytes--;
+    f->s->policy_bytes++;
+    assert_false(tc_stripe_check(f->s));
+    f->s->policy_bytes--;
+    uint64_t granted = atomic_exchange(&f->s->granted, tc_stripe_bytes(f->s) - 1);
+    assert_false(tc_stripe_check(f->s));
+    atomic_store(&f->s->granted, granted);
+    atomic_fetch_xor(&tt_stripe_entry(f, tt_stripe_find(f, 1))->refs, TC_ENTRY_IN_PAGE);
+    assert_false(tc_stripe_check(f->s));
+    atomic_fetch_xor(&tt_stripe_entry(f, tt_stripe_find(f, 1))->refs, TC_ENTRY_IN_PAGE);
+    assert_true(tc_stripe_check(f->s));
 }
 
 int main(void)
 {
+#define IN_PAGES(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define APART(test) cmocka_unit_test_setup_teardown(test, setup_apart, teardown)
+#define BOTH(test) IN_PAGES(test), APART(test)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_is_linked_is_everywhere_and_what_is_removed_nowhere, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_new_entry_may_take_anothers_place, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_is_pinned_is_not_freed_but_told_as_detached, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_type_gets_one_order_of_its_own_and_it_counts, setup, teardown),
-        cmocka_unit_test_setup_teardown(without_memory_for_an_order_the_shared_one_serves, setup, teardown),
-        cmocka_unit_test_setup_teardown(of_one_order_its_own_oldest_leaves, setup, teardown),
-        cmocka_unit_test_setup_teardown(of_all_orders_the_oldest_in_time_leaves, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_victim_is_never_among_the_most_recently_used_three_quarters, setup, teardown),
+        BOTH(what_is_linked_is_everywhere_and_what_is_removed_nowhere),
+        BOTH(a_new_entry_may_take_anothers_place),
+        BOTH(who_is_pinned_is_not_freed_but_told_as_detached),
+        BOTH(what_is_small_is_copied_to_a_page_and_the_rest_lies_apart_as_it_is),
+        BOTH(without_memory_for_a_cell_nothing_changes),
+        APART(without_pages_numbers_are_kept_for_as_many_as_there_are_lanes),
+        BOTH(a_type_gets_one_order_of_its_own_and_it_counts),
+        BOTH(without_memory_for_an_order_the_shared_one_serves),
+        BOTH(of_one_order_its_own_oldest_leaves),
+        BOTH(of_all_orders_the_oldest_in_time_leaves),
+        BOTH(a_victim_is_never_among_the_most_recently_used_three_quarters),
         cmocka_unit_test(a_policy_without_stamps_is_told_of_every_hit),
         cmocka_unit_test(a_policy_with_stamps_is_told_of_none_and_finds_its_stamp),
         cmocka_unit_test(entries_that_change_to_an_order_made_later_are_new_to_it),
         cmocka_unit_test(an_order_made_later_begins_with_the_one_not_used_for_longest),
-        cmocka_unit_test_setup_teardown(hits_that_were_not_told_yet_are_not_taken_for_the_oldest, setup, teardown),
+        BOTH(hits_that_were_not_told_yet_are_not_taken_for_the_oldest),
         cmocka_unit_test(a_policy_without_a_victim_stops_eviction_and_nothing_else),
-        cmocka_unit_test_setup_teardown(expiry_takes_a_few_at_a_time_and_all_in_the_end, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_check_sees_a_wrong_account, setup, teardown),
+        BOTH(expiry_takes_a_few_at_a_time_and_all_in_the_end),
+        BOTH(the_check_sees_a_wrong_account),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 /* Codes of moments against the moments themselves: nothing comes early, nothing is kept back for longer than is said,
- * over four levels, years and the turns' ends. Then in L1: what has expired is reclaimed by the stores of others, a
+ * over three circles, years and the turns' ends. Then in L1: what has expired is reclaimed by the stores of others, a
  * bounded number at a time, and nothing else is. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,23 +16,52 @@
 
 #define TICK_MS ((int64_t)TC_WHEEL_TICK_MS)
 #define SECOND_MS INT64_C(1000)
-#define HOUR_MS (3600 * SECOND_MS)
+#define MINUTE_MS (60 * SECOND_MS)
+#define HOUR_MS (60 * MINUTE_MS)
 #define DAY_MS (24 * HOUR_MS)
 #define YEAR_MS (365 * DAY_MS)
-#define SLOTS INT64_C(16384)   /* of a turn */
-#define HALF_TURN_MS (SLOTS / 2 * TICK_MS) /* on the lowest level */
+#define NEAR_MS (30 * SECOND_MS) /* what is farther ahead is told as if it were as far ahead as that, or a bit more */
+#define FIRST_MS (47 * TICK_MS)  /* what is nearer is told to two ticks */
 
-enum { LEVELS = 4, PAIRS = 200000, LIMIT = 4 << 20 };
+enum { CIRCLES = 3, PAIRS = 200000, LIMIT = 4 << 20 };
 
-static int64_t slot_ms(unsigned level)
+/* Slots of the circles that codes are on, in ticks, and how many each has. */
+static const int64_t slot_ticks[CIRCLES] = { 1, 8, 32 }, circle_slots[CIRCLES] = { 128, 64, 64 };
+
+static int64_t slot_ms(size_t circle)
 {
-    return TICK_MS << 6 * level;
+    return TICK_MS * slot_ticks[circle];
+}
+
+static int64_t turn_ms(size_t circle)
+{
+    return slot_ms(circle) * circle_slots[circle];
 }
 
 /* The latest that a moment is told which lay that far ahead, as wheel.h says. */
 static int64_t late_ms(int64_t ahead_ms)
 {
-    return ahead_ms / 31 + 2 * TICK_MS;
+    return (ahead_ms / 3 < 4 * SECOND_MS ? ahead_ms / 3 : 4 * SECOND_MS) + 2 * TICK_MS;
+}
+
+/* When that moment is told at the latest, for the first time: it may be to be coded anew. */
+static int64_t told_ms(int64_t ahead_ms)
+{
+    int64_t far_ms = turn_ms(CIRCLES - 1) * 24 / 64 + slot_ms(CIRCLES - 1), latest_ms = ahead_ms + late_ms(ahead_ms);
+    return latest_ms < far_ms ? latest_ms : far_ms;
+}
+
+static bool is_due_after(uint8_t code, int64_t now_ms, int64_t since_ms)
+{
+    struct tc_wheel_due due;
+    memset(&due, 0x5A, sizeof due); /* to be written, all of it */
+    tc_wheel_look(now_ms, since_ms, &due);
+    return tc_wheel_is_due(&due, code);
+}
+
+static bool is_due(uint8_t code, int64_t now_ms)
+{
+    return is_due_after(code, now_ms, 0);
 }
 
 static int64_t random_below(uint64_t *seed, int64_t most_ms)
@@ -46,12 +75,19 @@ static int64_t random_span(uint64_t *seed, int64_t most_ms)
     return random_below(seed, most_ms) >> tt_random(seed) % 37;
 }
 
-/* Now and then close to where a level's turn ends. */
+/* Now and then close to where a circle's turn ends. */
 static int64_t random_now(uint64_t *seed)
 {
-    int64_t turn_ms = SLOTS * slot_ms((unsigned)(tt_random(seed) % LEVELS));
-    int64_t end_ms = turn_ms * random_below(seed, 20), away_ms = random_span(seed, turn_ms);
+    int64_t round_ms = turn_ms(tt_random(seed) % CIRCLES);
+    int64_t many_ms = tt_random(seed) % 2 ? 20 : INT64_C(1) << 32;
+    int64_t end_ms = round_ms * random_below(seed, many_ms), away_ms = random_span(seed, round_ms);
     return tt_random(seed) % 2 ? end_ms + away_ms : end_ms > away_ms ? end_ms - away_ms : 0;
+}
+
+/* Of every magnitude, and half of them so near that they are coded for good. */
+static int64_t random_ahead(uint64_t *seed)
+{
+    return tt_random(seed) % 2 ? random_span(seed, 2 * YEAR_MS) : random_below(seed, NEAR_MS) >> tt_random(seed) % 12;
 }
 
 /* ---- codes ---- */
@@ -63,24 +99,26 @@ static void only_never_has_the_code_of_never(void **state)
     for (int i = 0; i < PAIRS; i++) {
         int64_t now_ms = random_now(&seed);
         assert_int_equal(tc_wheel_code(TC_NEVER_MS, now_ms), 0);
-        assert_false(tc_wheel_is_due(0, now_ms));
+        assert_false(is_due(0, now_ms));
+        assert_false(is_due_after(0, now_ms, random_span(&seed, YEAR_MS)));
         assert_int_not_equal(tc_wheel_code(now_ms + random_span(&seed, 10 * YEAR_MS), now_ms), 0);
     }
-    for (int64_t slot = 0; slot < 3 * SLOTS; slot++)
-        assert_int_not_equal(tc_wheel_code(slot * TICK_MS, (slot - slot % 4000) * TICK_MS), 0);
+    for (int64_t tick = 0; tick < 3 * 128 * 32; tick++)
+        for (int64_t ahead = 0; ahead < 50; ahead++)
+            assert_int_not_equal(tc_wheel_code((tick + ahead) * TICK_MS, tick * TICK_MS), 0);
     assert_int_not_equal(tc_wheel_code(TC_NEVER_MS - 1, 0), 0);
 }
 
 static void assert_told_in_time(uint64_t *seed, int64_t now_ms, int64_t ahead_ms)
 {
-    int64_t due_ms = now_ms + ahead_ms;
-    uint16_t code = tc_wheel_code(due_ms, now_ms);
-    if (ahead_ms > 0) {
-        assert_false(tc_wheel_is_due(code, now_ms));
-        assert_false(tc_wheel_is_due(code, due_ms - 1));
-        assert_false(tc_wheel_is_due(code, now_ms + random_below(seed, ahead_ms)));
+    uint8_t code = tc_wheel_code(now_ms + ahead_ms, now_ms);
+    int64_t not_ms = ahead_ms < NEAR_MS ? ahead_ms : NEAR_MS;
+    if (not_ms > 0) {
+        assert_false(is_due(code, now_ms));
+        assert_false(is_due(code, now_ms + not_ms - 1));
+        assert_false(is_due(code, now_ms + random_below(seed, not_ms)));
     }
-    assert_true(tc_wheel_is_due(code, due_ms + late_ms(ahead_ms)));
+    assert_true(is_due(code, now_ms + told_ms(ahead_ms)));
 }
 
 static void a_moment_is_told_in_time_and_never_early(void **state)
@@ -88,61 +126,95 @@ static void a_moment_is_told_in_time_and_never_early(void **state)
     (void)state;
     uint64_t seed = tt_seed();
     for (int i = 0; i < PAIRS; i++)
-        assert_told_in_time(&seed, random_now(&seed), random_span(&seed, 2 * YEAR_MS));
+        assert_told_in_time(&seed, random_now(&seed), random_ahead(&seed));
 }
 
-static void so_it_is_at_the_ends_of_every_level(void **state)
+static void so_it_is_at_the_ends_of_every_circle(void **state)
 {
     (void)state;
     uint64_t seed = tt_seed();
-    for (unsigned level = 0; level < LEVELS; level++)
-        for (int64_t quarter = 0; quarter <= 8; quarter++)
+    for (size_t circle = 0; circle < CIRCLES; circle++)
+        for (int64_t eighth = 0; eighth <= 16; eighth++)
             for (int64_t now = -3; now <= 3; now++)
                 for (int64_t ahead = -3; ahead <= 3; ahead++) {
-                    int64_t now_ms = SLOTS * slot_ms(level) + quarter * SLOTS / 4 * slot_ms(level) + now;
-                    int64_t ahead_ms = SLOTS / 4 * slot_ms(level) + ahead * slot_ms(level) + now;
-                    if (ahead_ms < 2 * YEAR_MS)
-                        assert_told_in_time(&seed, now_ms, ahead_ms);
-                    assert_told_in_time(&seed, now_ms, level * slot_ms(level) + 3 + ahead);
+                    int64_t now_ms = turn_ms(circle) + eighth * turn_ms(circle) / 8 + now;
+                    int64_t ahead_ms = turn_ms(circle) * 24 / 64 + ahead * slot_ms(circle) + now;
+                    assert_told_in_time(&seed, now_ms, ahead_ms);
+                    assert_told_in_time(&seed, now_ms, (int64_t)circle * slot_ms(circle) + 3 + ahead);
                 }
 }
 
-static void the_first_262_seconds_are_told_to_two_ticks(void **state)
+static void the_first_three_seconds_are_told_to_two_ticks(void **state)
 {
     (void)state;
     uint64_t seed = tt_seed();
+    assert_in_range(FIRST_MS, 3 * SECOND_MS, 4 * SECOND_MS);
     for (int i = 0; i < PAIRS; i++) {
-        int64_t now_ms = random_now(&seed), ahead_ms = random_below(&seed, (SLOTS / 4 - 2) * TICK_MS);
-        uint16_t code = tc_wheel_code(now_ms + ahead_ms, now_ms);
-        assert_true(tc_wheel_is_due(code, now_ms + ahead_ms + 2 * TICK_MS));
+        int64_t now_ms = random_now(&seed), ahead_ms = random_below(&seed, FIRST_MS);
+        uint8_t code = tc_wheel_code(now_ms + ahead_ms, now_ms);
+        assert_true(is_due(code, now_ms + ahead_ms + 2 * TICK_MS));
     }
 }
 
-static void what_is_due_stays_so_for_as_long_as_codes_are_trusted_and_twice_as_long_as_it_lay_ahead(void **state)
+/* The latest look that a stripe may have missed all before of: from then on everything is told. */
+static void what_is_due_is_told_however_long_nobody_looked(void **state)
 {
     (void)state;
     uint64_t seed = tt_seed();
     for (int i = 0; i < PAIRS; i++) {
-        int64_t now_ms = random_now(&seed), ahead_ms = random_span(&seed, 2 * YEAR_MS);
-        int64_t from_ms = ahead_ms + late_ms(ahead_ms), to_ms = ahead_ms + TC_WHEEL_TRUST_MS;
-        if (to_ms < 3 * ahead_ms - ahead_ms / 16)
-            to_ms = 3 * ahead_ms - ahead_ms / 16;
-        uint16_t code = tc_wheel_code(now_ms + ahead_ms, now_ms);
-        assert_true(tc_wheel_is_due(code, now_ms + from_ms + random_below(&seed, to_ms - from_ms)));
+        int64_t now_ms = random_now(&seed), ahead_ms = random_ahead(&seed);
+        int64_t looked_ms = random_below(&seed, ahead_ms < NEAR_MS ? ahead_ms + 1 : NEAR_MS);
+        int64_t next_ms = told_ms(ahead_ms) + random_span(&seed, YEAR_MS);
+        uint8_t code = tc_wheel_code(now_ms + ahead_ms, now_ms);
+        assert_true(is_due_after(code, now_ms + next_ms, next_ms - looked_ms));
+    }
+}
+
+static void what_is_due_stays_so_for_as_long_as_its_code_is_trusted(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed();
+    for (int i = 0; i < PAIRS; i++) {
+        int64_t now_ms = random_now(&seed), ahead_ms = random_ahead(&seed), from_ms = told_ms(ahead_ms);
+        uint8_t code = tc_wheel_code(now_ms + ahead_ms, now_ms);
+        int64_t to_ms = (ahead_ms < NEAR_MS ? ahead_ms : NEAR_MS) + tc_wheel_trust_ms(code);
+        assert_true(from_ms < to_ms);
+        assert_true(is_due(code, now_ms + from_ms + random_below(&seed, to_ms - from_ms)));
+        assert_true(is_due_after(code, now_ms + to_ms - 1, tc_wheel_trust_ms(code) - 1));
+    }
+}
+
+/* With too long a time all codes of a kind are told, and no other kind's. */
+static void what_cannot_be_trusted_any_more_is_told_and_nothing_else(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed();
+    for (int i = 0; i < 2000; i++) {
+        int64_t now_ms = random_now(&seed), since_ms = random_span(&seed, 4 * MINUTE_MS);
+        size_t trusted = 0;
+        for (unsigned code = 1; code <= UINT8_MAX; code++) {
+            bool trust = since_ms < tc_wheel_trust_ms((uint8_t)code);
+            trusted += trust;
+            assert_int_equal(is_due_after((uint8_t)code, now_ms, since_ms),
+                             !trust || is_due((uint8_t)code, now_ms));
+        }
+        assert_true(trusted == 0 || since_ms < 2 * MINUTE_MS);
+        assert_true(trusted == UINT8_MAX || since_ms > 4 * SECOND_MS);
     }
 }
 
 static void what_is_over_already_is_due_at_the_next_tick(void **state)
 {
     (void)state;
-    static const int64_t ago_ms[] = { 0, 1, 63, 64, SECOND_MS, 60 * SECOND_MS, HALF_TURN_MS / 2,
-                                      HALF_TURN_MS + TICK_MS, HOUR_MS, 5 * HOUR_MS, DAY_MS, 3 * YEAR_MS };
+    static const int64_t ago_ms[] = { 0, 1, 63, 64, SECOND_MS, 4 * SECOND_MS, 8 * SECOND_MS, 17 * SECOND_MS,
+                                      33 * SECOND_MS, MINUTE_MS, 66 * SECOND_MS, 132 * SECOND_MS, HOUR_MS, 5 * HOUR_MS,
+                                      DAY_MS, 3 * YEAR_MS };
     uint64_t seed = tt_seed();
     for (int i = 0; i < 1000; i++) {
-        int64_t now_ms = random_now(&seed);
+        int64_t now_ms = 4 * YEAR_MS + random_now(&seed);
         for (size_t a = 0; a < TC_ARRAY_LEN(ago_ms); a++) {
-            uint16_t code = tc_wheel_code(now_ms - ago_ms[a], now_ms);
-            if (!tc_wheel_is_due(code, now_ms + 2 * TICK_MS))
+            uint8_t code = tc_wheel_code(now_ms - ago_ms[a], now_ms);
+            if (!is_due(code, now_ms + 2 * TICK_MS))
                 fail_msg("over since %lld ms, and not due", (long long)ago_ms[a]);
         }
     }
@@ -152,28 +224,33 @@ static void what_is_over_already_is_due_at_the_next_tick(void **state)
 static unsigned times_told_early(int64_t due_ms, int64_t now_ms)
 {
     unsigned early = 0;
-    uint16_t code = tc_wheel_code(due_ms, now_ms);
+    uint8_t code = tc_wheel_code(due_ms, now_ms);
     for (;;) {
-        int64_t step_ms = (due_ms - now_ms) / 8;
-        now_ms += step_ms < TICK_MS ? TICK_MS : step_ms > slot_ms(LEVELS - 1) ? slot_ms(LEVELS - 1) : step_ms;
-        assert_true(now_ms < due_ms + late_ms(2 * YEAR_MS)); /* it did not miss it */
-        if (!tc_wheel_is_due(code, now_ms))
+        int64_t step_ms = (due_ms - now_ms) / 8, most_ms = slot_ms(CIRCLES - 1);
+        now_ms += step_ms < TICK_MS ? TICK_MS : step_ms > most_ms ? most_ms : step_ms;
+        assert_true(now_ms < due_ms + late_ms(YEAR_MS)); /* it did not miss it */
+        if (!is_due(code, now_ms))
             continue;
         if (now_ms >= due_ms)
             return early;
         early++;
         code = tc_wheel_code(due_ms, now_ms);
-        assert_false(tc_wheel_is_due(code, now_ms)); /* else it would be looked at all the time */
+        assert_false(is_due(code, now_ms)); /* else it would be looked at all the time */
     }
 }
 
-static void what_is_years_ahead_is_coded_anew_until_it_comes(void **state)
+static void what_is_farther_ahead_than_half_a_minute_is_coded_anew_until_it_comes(void **state)
 {
     (void)state;
     uint64_t seed = tt_seed();
-    for (int64_t years = 0; years <= 40; years++) {
+    assert_int_equal(times_told_early(NEAR_MS, 0), 0);
+    for (int64_t minutes = 0; minutes <= 200; minutes++) {
         int64_t now_ms = random_now(&seed);
-        assert_in_range(times_told_early(now_ms + years * YEAR_MS, now_ms), years > 2 ? 1 : 0, years / 2);
+        assert_in_range(times_told_early(now_ms + minutes * MINUTE_MS, now_ms), minutes, 2 * minutes);
+    }
+    for (int64_t years = 1; years < 40; years++) {
+        int64_t now_ms = random_now(&seed);
+        assert_told_in_time(&seed, now_ms, years * YEAR_MS);
     }
 }
 
@@ -182,11 +259,11 @@ static void the_end_of_time_but_one_is_told_early_and_waited_for(void **state)
     (void)state;
     uint64_t seed = tt_seed();
     int64_t now_ms = random_now(&seed);
-    for (int i = 0; i < 100; i++) {
-        uint16_t code = tc_wheel_code(TC_NEVER_MS - 1, now_ms);
-        assert_false(tc_wheel_is_due(code, now_ms + 2 * YEAR_MS));
-        assert_true(tc_wheel_is_due(code, now_ms + 3 * YEAR_MS));
-        now_ms += 3 * YEAR_MS;
+    for (int i = 0; i < 1000; i++) {
+        uint8_t code = tc_wheel_code(TC_NEVER_MS - 1, now_ms);
+        assert_false(is_due(code, now_ms + NEAR_MS));
+        now_ms += NEAR_MS + NEAR_MS * 3 / 4;
+        assert_true(is_due(code, now_ms));
     }
 }
 
@@ -332,7 +409,7 @@ static size_t due_codes(struct fixture *f)
 {
     size_t n = 0;
     for (size_t i = 0; i < tc_index_lanes(&f->s->index); i++)
-        n += tc_wheel_is_due(tc_index_code(tc_index_lane(&f->s->index, i)), tt_l1_now(f->r));
+        n += tc_index_cell(&f->s->index, i) != 0 && is_due(tc_index_code(&f->s->index, i), tt_l1_now(f->r));
     return n;
 }
 
@@ -360,13 +437,18 @@ static void what_comes_up_before_its_time_stays_and_is_coded_anew(void **state)
 static void a_window_that_was_made_shorter_ends_at_its_old_time_and_nothing_answers_until_then(void **state)
 {
     struct fixture *f = *state;
-    set_max_stale(f->r->types[0], 100 * SECOND_MS);
+    for (int round = 0; round < 3; round++) /* before the first ones codes are not trusted */
+        go_round(f);
+    set_max_stale(f->r->types[0], 10 * SECOND_MS);
     put_small(f, 1, SECOND_MS);
     set_max_stale(f->r->types[0], 0);
     tt_clock_advance(&f->r->time, 2 * SECOND_MS);
     struct tc_l1_found found = tt_l1_get(f->r, tt_l1_key(f->r, 1));
     assert_null(found.entry);
-    tt_clock_advance(&f->r->time, 100 * SECOND_MS);
+    tt_clock_advance(&f->r->time, 8 * SECOND_MS);
+    go_round(f);
+    assert_int_equal(expired(f), 0);
+    tt_clock_advance(&f->r->time, SECOND_MS + late_ms(11 * SECOND_MS));
     go_round(f);
     assert_int_equal(expired(f), 1);
 }
@@ -397,16 +479,19 @@ static void what_expired_long_ago_is_reclaimed_too(void **state)
 {
     struct fixture *f = *state;
     uint64_t seed = tt_seed();
-    static const int64_t idle_ms[] = { 60 * SECOND_MS, 500 * SECOND_MS, 600 * SECOND_MS, 900 * SECOND_MS, HOUR_MS,
-                                       HOUR_MS + 600 * SECOND_MS, 8 * HOUR_MS, 30 * DAY_MS };
+    static const int64_t ttls_ms[] = { 100, SECOND_MS, 8 * SECOND_MS, 25 * SECOND_MS };
+    static const int64_t idle_ms[] = { 0, 2 * SECOND_MS, 4 * SECOND_MS, 5 * SECOND_MS, 6 * SECOND_MS, 8 * SECOND_MS,
+                                       9 * SECOND_MS, 16 * SECOND_MS, 19 * SECOND_MS, 33 * SECOND_MS, MINUTE_MS,
+                                       76 * SECOND_MS, 131 * SECOND_MS, HOUR_MS, 8 * HOUR_MS, 30 * DAY_MS };
     uint64_t before = 0;
-    for (size_t i = 0; i < 20 * TC_ARRAY_LEN(idle_ms); i++, before += 500) {
-        int64_t ms = idle_ms[i % TC_ARRAY_LEN(idle_ms)];
+    for (size_t i = 0; i < 5 * TC_ARRAY_LEN(idle_ms) * TC_ARRAY_LEN(ttls_ms); i++, before += 500) {
+        int64_t ttl_ms = ttls_ms[i % TC_ARRAY_LEN(ttls_ms)];
+        int64_t ms = idle_ms[i / TC_ARRAY_LEN(ttls_ms) % TC_ARRAY_LEN(idle_ms)];
         for (uint64_t n = 0; n < 500; n++)
-            put_for(f, n, SECOND_MS, 0);
+            put_for(f, n, ttl_ms, 0);
         for (uint64_t n = tt_random(&seed) % f->s->index.n; n > 0; n--)
             assert_int_equal(tt_l1_put(f->r, tt_l1_key(f->r, OTHERS - 1), 10), CACHE_OK);
-        tt_clock_advance(&f->r->time, ms);
+        tt_clock_advance(&f->r->time, ttl_ms + late_ms(ttl_ms) + ms);
         go_round(f);
         if (expired(f) != before + 500)
             fail_msg("%llu of 500 are reclaimed after %lld ms", (unsigned long long)(expired(f) - before),
@@ -417,7 +502,8 @@ static void what_expired_long_ago_is_reclaimed_too(void **state)
 static void assert_nothing_is_overdue(struct fixture *f, int64_t by_ms)
 {
     for (size_t i = 0; i < tc_index_lanes(&f->s->index); i++) {
-        struct tc_entry *e = tc_index_at(&f->s->index, i);
+        uint32_t cell = tc_index_cell(&f->s->index, i);
+        struct tc_entry *e = cell != 0 ? tc_stripe_entry(f->s, cell) : NULL;
         int64_t keep_ms = e != NULL ? tc_entry_keep_until_ms(e, f->r->types[0]) : TC_NEVER_MS;
         assert_true(keep_ms == TC_NEVER_MS || keep_ms + by_ms > tt_l1_now(f->r));
     }
@@ -446,11 +532,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_never_has_the_code_of_never),
         cmocka_unit_test(a_moment_is_told_in_time_and_never_early),
-        cmocka_unit_test(so_it_is_at_the_ends_of_every_level),
-        cmocka_unit_test(the_first_262_seconds_are_told_to_two_ticks),
-        cmocka_unit_test(what_is_due_stays_so_for_as_long_as_codes_are_trusted_and_twice_as_long_as_it_lay_ahead),
+        cmocka_unit_test(so_it_is_at_the_ends_of_every_circle),
+        cmocka_unit_test(the_first_three_seconds_are_told_to_two_ticks),
+        cmocka_unit_test(what_is_due_is_told_however_long_nobody_looked),
+        cmocka_unit_test(what_is_due_stays_so_for_as_long_as_its_code_is_trusted),
+        cmocka_unit_test(what_cannot_be_trusted_any_more_is_told_and_nothing_else),
         cmocka_unit_test(what_is_over_already_is_due_at_the_next_tick),
-        cmocka_unit_test(what_is_years_ahead_is_coded_anew_until_it_comes),
+        cmocka_unit_test(what_is_farther_ahead_than_half_a_minute_is_coded_anew_until_it_comes),
         cmocka_unit_test(the_end_of_time_but_one_is_told_early_and_waited_for),
         FRESH(what_expired_is_reclaimed_by_stores_of_other_keys),
         FRESH(stores_that_fill_a_cache_reclaim_as_they_go),

@@ -100,13 +100,13 @@ static void hits_count_even_if_nobody_looked_for_long(void **state)
 }
 
 /* Counts uses of node i's key without touching it: what somebody can do who knows keys that share its counters. */
-static void use_a_twin(struct tt_evict *e, size_t i)
+static void use_a_twin(struct tt_evict *e, size_t i, size_t twin)
 {
-    uint64_t twin[TC_EVICT_NODE_MAX / sizeof(uint64_t)] = { 0 };
-    e->ops->insert(e->state, twin, tt_evict_hash(i), TT_EVICT_BYTES);
+    memset(tt_evict_node(e, twin), 0, e->ops->node_bytes);
+    e->ops->insert(e->state, tt_evict_entry(e, twin), tt_evict_hash(i), TT_EVICT_BYTES);
     for (int hits = 0; hits < 15; hits++)
-        e->ops->hit(e->state, twin);
-    e->ops->remove(e->state, twin);
+        tt_evict_hit(e, twin);
+    e->ops->remove(e->state, tt_evict_entry(e, twin));
 }
 
 /* Entries that are next to leave main, and that only seem popular, do not close it for ever: of those that lose against
@@ -115,13 +115,13 @@ static void who_seems_popular_does_not_stay_for_ever(void **state)
 {
     (void)state;
     enum { ROOM = 100, WALL = 30, KEYS = 2000 };
-    struct tt_evict *e = tt_evict_open(&tc_evict_wtinylfu, KEYS);
+    struct tt_evict *e = tt_evict_open(&tc_evict_wtinylfu, KEYS + 1);
     for (size_t i = 0; i < KEYS; i++) {
         tt_evict_get(e, i, ROOM);
         for (int hits = 0; hits < 5; hits++)
             tt_evict_hit(e, i);
         for (size_t popular = 0; popular < WALL; popular++)
-            use_a_twin(e, popular);
+            use_a_twin(e, popular, KEYS);
     }
     size_t held = 0;
     for (size_t i = 0; i < WALL; i++)

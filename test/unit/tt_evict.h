@@ -1,7 +1,9 @@
-/* An eviction order without L1: nodes by number, its memory from an allocator that counts and can be told to fail. */
+/* An eviction order without L1: nodes by index, each in memory of its own, and what the order allocates from an
+ * allocator that counts and can be told to fail. */
 #ifndef TT_EVICT_H
 #define TT_EVICT_H
 
+#include "base/slab.h"
 #include "fake/tt_alloc.h"
 #include "policy/evict.h"
 
@@ -13,12 +15,13 @@ struct tt_evict {
     struct tt_alloc alloc;
     struct cache_evict_env env;
     void *state;
-    char *nodes;
-    bool *in; /* which of them are inserted */
+    struct tt_evict_cells *cells; /* where the nodes lie */
+    bool *in;                     /* which of them are inserted */
     size_t n_nodes, count;
+    uint8_t stamp; /* that hits set now, where they are stamped */
 };
 
-/* What an order allocates, from a. */
+/* What an order allocates, from a. No entries. */
 struct cache_evict_env tt_evict_env(struct tt_alloc *a);
 
 /* Nodes 0 to n_nodes - 1, none inserted. */
@@ -29,9 +32,14 @@ bool tt_evict_close(struct tt_evict *e);
 uint64_t tt_evict_hash(size_t i); /* of node i's key: spread as a hash function does it */
 
 void *tt_evict_node(struct tt_evict *e, size_t i);
+uint32_t tt_evict_entry(struct tt_evict *e, size_t i); /* its number; only tt_evict_move() changes it */
 void tt_evict_insert(struct tt_evict *e, size_t i, size_t bytes); /* not inserted; its node is zeroed before */
 void tt_evict_hit(struct tt_evict *e, size_t i);
 void tt_evict_remove(struct tt_evict *e, size_t i);
+/* To another place, under another number, inserted or not. The former ones are nobody's then: what an order still reads
+ * there is nonsense, and the number may be the next one's that moves. */
+void tt_evict_move(struct tt_evict *e, size_t i);
+void tt_evict_tick(struct tt_evict *e); /* the next stamp */
 size_t tt_evict_victim(struct tt_evict *e); /* TT_EVICT_NONE: none. Fails the test if it is not inserted */
 size_t tt_evict_evict(struct tt_evict *e);  /* removes the victim, which must exist; returns it */
 

@@ -9,33 +9,10 @@
 _Static_assert(CACHE_KEY_MAX_BYTES <= KEY_LEN_MAX, "the field holds every key");
 _Static_assert(TC_TYPES_MAX <= UINT8_MAX, "and every type");
 
-size_t tc_entry_heap_bytes(size_t n)
+/* Fills in what is known before the value is. */
+static struct tc_entry *begin(void *node, size_t node_bytes, uint32_t flags, struct cache_type *t, uint64_t hash,
+                              struct cache_slice key, size_t room)
 {
-    size_t chunk = (n + sizeof(size_t) + 15) & ~(size_t)15;
-    return chunk < 32 ? 32 : chunk;
-}
-
-/* Bytes of the entry's own allocation. */
-static size_t own_bytes(size_t node_bytes, uint32_t flags, size_t key_len, size_t room)
-{
-    if (flags & TC_ENTRY_MORE)
-        return node_bytes + tc_entry_more_at(key_len, room) + sizeof(struct tc_entry_more);
-    return node_bytes + sizeof(struct tc_entry) + key_len + room;
-}
-
-static size_t own_bytes_of(const struct tc_entry *e, size_t node_bytes)
-{
-    return own_bytes(node_bytes, e->flags, e->key_len, e->flags & TC_ENTRY_FRAMED ? 0 : e->len);
-}
-
-static struct tc_entry *open_with(const struct tc_alloc *a, size_t node_bytes, uint32_t flags, struct cache_type *t,
-                                  uint64_t hash, struct cache_slice key, size_t room)
-{
-    if (key.len > CACHE_KEY_MAX_BYTES || room > UINT32_MAX)
-        return NULL;
-    char *node = tc_alloc(a, own_bytes(node_bytes, flags, key.len, room));
-    if (node == NULL)
-        return NULL;
     struct tc_entry *e = tc_entry_of_node(node, node_bytes);
     memset(node, 0, node_bytes + sizeof *e);
     atomic_store_explicit(&e->refs, 1, memory_order_relaxed);
@@ -55,6 +32,15 @@ static struct tc_entry *open_with(const struct tc_alloc *a, size_t node_bytes, u
     return e;
 }
 
+static struct tc_entry *open_with(const struct tc_alloc *a, size_t node_bytes, uint32_t flags, struct cache_type *t,
+                                  uint64_t hash, struct cache_slice key, size_t room)
+{
+    if (key.len > CACHE_KEY_MAX_BYTES || room > UINT32_MAX)
+        return NULL;
+    void *node = tc_alloc(a, tc_entry_bytes_for(node_bytes, flags, key.len, room));
+    return node != NULL ? begin(node, node_bytes, flags, t, hash, key, room) : NULL;
+}
+
 struct tc_entry *tc_entry_open(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
                                struct cache_slice key, size_t len)
 {
@@ -68,6 +54,46 @@ struct tc_entry *tc_entry_open_small(const struct tc_alloc *a, size_t node_bytes
                                      struct cache_slice key, size_t len)
 {
     return open_with(a, node_bytes, TC_ENTRY_FOREVER, t, hash, key, len);
+}
+
+struct tc_entry *tc_entry_lend(void *memory, size_t cap, size_t node_bytes, struct cache_type *t, uint64_t hash,
+                               struct cache_slice key, size_t len)
+{
+    if (key.len > cap || len > cap || tc_entry_bytes_for(node_bytes, TC_ENTRY_FOREVER, key.len, len) > cap)
+        return NULL;
+    struct tc_entry *e = begin(memory, node_bytes, TC_ENTRY_FOREVER, t, hash, key, len);
+    atomic_store_explicit(&e->refs, 1 | TC_ENTRY_LENT, memory_order_relaxed);
+    return e;
+}
+
+/* Hits may be counted meanwhile. */
+static void copy_more(struct tc_entry *copy, const struct tc_entry *e)
+{
+    const struct tc_entry_more *from = tc_entry_more(e);
+    struct tc_entry_more *to = tc_entry_more(copy);
+    memcpy(to, from, offsetof(struct tc_entry_more, hits));
+    to->data = tc_entry_room(copy);
+    uint16_t hits = atomic_load_explicit(&from->hits, memory_order_relaxed);
+    atomic_store_explicit(&to->hits, hits, memory_order_relaxed);
+}
+
+struct tc_entry *tc_entry_copy(void *memory, uint32_t refs_flags, const struct tc_entry *e, size_t node_bytes)
+{
+    struct tc_entry *copy = tc_entry_of_node(memory, node_bytes);
+    tc_assert(!(e->flags & TC_ENTRY_FRAMED));
+    memset(memory, 0, node_bytes);
+    copy->hash = e->hash;
+    copy->times = e->times;
+    atomic_store_explicit(&copy->refs, 1 | refs_flags, memory_order_relaxed);
+    atomic_store_explicit(&copy->used_at, 0, memory_order_relaxed);
+    copy->len = e->len;
+    copy->key_len = e->key_len;
+    copy->flags = e->flags;
+    copy->type_id = e->type_id;
+    memcpy(tc_entry_key(copy), tc_entry_key(e), (size_t)e->key_len + e->len);
+    if (e->flags & TC_ENTRY_MORE)
+        copy_more(copy, e);
+    return copy;
 }
 
 unsigned char *tc_entry_room(struct tc_entry *e)
@@ -108,7 +134,7 @@ void tc_entry_free(const struct tc_alloc *a, size_t node_bytes, struct tc_entry 
 {
     if (e == NULL)
         return;
-    size_t n = own_bytes_of(e, node_bytes);
+    size_t n = tc_entry_own_bytes(e, node_bytes);
     if (e->flags & TC_ENTRY_FRAMED)
         tc_free(a, tc_entry_more(e)->frame, tc_entry_more(e)->frame_len);
     tc_free(a, tc_entry_node(e, node_bytes), n);
@@ -116,10 +142,10 @@ void tc_entry_free(const struct tc_alloc *a, size_t node_bytes, struct tc_entry 
 
 size_t tc_entry_bytes(const struct tc_entry *e, size_t node_bytes)
 {
-    size_t bytes = tc_entry_heap_bytes(own_bytes_of(e, node_bytes));
-    if (e->flags & TC_ENTRY_FRAMED)
-        bytes += tc_entry_heap_bytes(tc_entry_more(e)->frame_len);
-    return bytes;
+    size_t own = tc_entry_own_bytes(e, node_bytes);
+    if (atomic_load_explicit(&e->refs, memory_order_relaxed) & TC_ENTRY_IN_PAGE)
+        return tc_slab_round(own);
+    return tc_heap_bytes(own) + (e->flags & TC_ENTRY_FRAMED ? tc_heap_bytes(tc_entry_more(e)->frame_len) : 0);
 }
 
 /* ---- times ---- */
@@ -134,6 +160,24 @@ static void set_plain_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms)
     } else {
         e->times = (uint64_t)(now_ms + life_ms) << TC_ENTRY_LIFE_BITS | (uint64_t)life_ms;
     }
+}
+
+struct tc_entry *tc_entry_make(void *memory, size_t node_bytes, uint32_t refs_flags, const struct tc_entry_parts *p)
+{
+    struct tc_entry *e = tc_entry_of_node(memory, node_bytes);
+    memset(memory, 0, node_bytes);
+    e->hash = p->hash;
+    atomic_store_explicit(&e->refs, 1 | refs_flags, memory_order_relaxed);
+    atomic_store_explicit(&e->used_at, 0, memory_order_relaxed);
+    e->len = (uint32_t)p->value.len;
+    e->key_len = (uint32_t)p->key.len & KEY_LEN_MAX;
+    e->flags = 0;
+    e->type_id = p->type_id & UINT8_MAX;
+    set_plain_life(e, p->now_ms, p->life_ms);
+    memcpy(tc_entry_key(e), p->key.data, p->key.len);
+    if (p->value.len > 0)
+        memcpy(tc_entry_key(e) + p->key.len, p->value.data, p->value.len);
+    return e;
 }
 
 void tc_entry_set_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms, int64_t max_stale_ms)

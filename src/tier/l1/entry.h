@@ -1,11 +1,12 @@
-/* An entry: key, value and lifetime in one immutable, reference-counted piece of memory. The same object lies in L1,
- * is handed to callers as a pinned value, and passes from a load to those who wait for it; nothing is copied between.
+/* An entry: key, value and lifetime in one immutable, reference-counted piece of memory. The same object passes
+ * from a load to those who wait for it and to callers as a pinned value. L1 holds it too or, if it is small and its
+ * stripe has pages, a copy of it.
  *
  *   phase      references            who may write it
  *   made       1, its maker          the maker: value bytes, lifetimes
  *   published  1 of L1 + pins        nobody, except what is atomic: anyone who reads it
- *   unlinked   1 of L1 + pins        whoever unlinked it, the field next only, until every reader who may have come
- *                                    upon it is through
+ *   unlinked   1 of L1 + pins        whoever has its stripe's lock, tc_entry_left() only, until every reader who may
+ *                                    have come upon it is through
  *   detached   pins only             nobody; the last release frees it
  *
  * A reader without the lock, inside tc_reader_enter(), may take a pin on what it finds: L1's reference is there until
@@ -13,13 +14,15 @@
  *
  * In memory: the eviction policy's node, struct tc_entry, the key, the value (unless it lies in a frame), and for some
  * struct tc_entry_more. Most entries do without: a value that was made where it was stored, with a TTL and its type's
- * stale window. An entry begins at a multiple of 16. */
+ * stale window. All that in an allocation of its own, in a cell of a page of L1 (base/slab.h), or in memory of a
+ * caller's, to be copied from. */
 #ifndef TC_TIER_L1_ENTRY_H
 #define TC_TIER_L1_ENTRY_H
 
 #include <stdatomic.h>
 
 #include "base/alloc.h"
+#include "base/slab.h"
 #include "policy/type.h"
 
 enum {
@@ -35,12 +38,12 @@ enum {
 struct tc_entry {
     union {
         uint64_t hash;
-        struct tc_entry *next; /* unlinked: no reader looks at the hash */
+        struct tc_entry *next; /* to be freed */
     };
     /* Without more: in the upper 36 bits when it expires, on the monotonic clock, and in the lower 28 its life; with
      * TC_ENTRY_FOREVER all 64 say when it was made. */
     uint64_t times;
-    _Atomic uint32_t refs; /* and TC_ENTRY_DETACHED, TC_ENTRY_IN_L1 */
+    _Atomic uint32_t refs; /* and TC_ENTRY_DETACHED, TC_ENTRY_IN_L1, TC_ENTRY_IN_PAGE, TC_ENTRY_LENT */
     _Atomic uint32_t used_at; /* the stripe's uses when it was stored or last marked */
     uint32_t len;             /* of the value */
     uint32_t key_len : 19;
@@ -60,7 +63,19 @@ struct tc_entry_more {
     _Atomic uint16_t hits; /* if TC_ENTRY_COUNTS; stops at its maximum, and may miss some of two at once */
 };
 
-_Static_assert(sizeof(struct tc_entry) % 16 == 0, "what follows is aligned");
+_Static_assert(sizeof(struct tc_entry) % 8 == 0, "what follows is aligned");
+
+/* An entry that left the table, until it is freed: in the last bytes of what was the eviction policy's node. */
+struct tc_entry_left {
+    uint32_t cell;
+    uint32_t next; /* among those that wait for readers */
+};
+#define TC_ENTRY_NODE_LEAST sizeof(struct tc_entry_left)
+
+static inline struct tc_entry_left *tc_entry_left(const struct tc_entry *e)
+{
+    return (struct tc_entry_left *)(void *)((char *)(uintptr_t)e - sizeof(struct tc_entry_left));
+}
 
 static inline void *tc_entry_node(struct tc_entry *e, size_t node_bytes)
 {
@@ -105,6 +120,12 @@ static inline bool tc_entry_can_say(int64_t now_ms, int64_t life_ms)
     return life_ms < 0 || (life_ms >> TC_ENTRY_LIFE_BITS == 0 && now_ms + life_ms < INT64_C(1) << 36);
 }
 
+/* Of an entry without any flag. */
+static inline int64_t tc_entry_plain_until_ms(const struct tc_entry *e)
+{
+    return (int64_t)(e->times >> TC_ENTRY_LIFE_BITS);
+}
+
 static inline int64_t tc_entry_fresh_until_ms(const struct tc_entry *e)
 {
     if (e->flags & TC_ENTRY_MORE)
@@ -138,20 +159,50 @@ static inline int64_t tc_entry_keep_until_ms(const struct tc_entry *e, const str
     return fresh_ms != TC_NEVER_MS ? fresh_ms + tc_type_max_stale_ms(t) : TC_NEVER_MS;
 }
 
-/* Made and taken now, for life_ms or, with a negative one, for ever; then stale for max_stale_ms, which is what its type
- * says. Before it is published. Without more it must be able to say so. */
+/* Made and taken now, for life_ms or, with a negative one, for ever; then stale for max_stale_ms, which is what its
+ * type says. Before it is published. Without more it must be able to say so. */
 void tc_entry_set_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms, int64_t max_stale_ms);
 
 /* ---- making ---- */
 
-/* node_bytes is a multiple of 16 (alignment). Makes an entry with room for len bytes of value, to be written to
- * tc_entry_room() before it is published; one reference is the caller's; no expiry is set. NULL when out of memory or
- * when the sizes are not to be expressed. open: with more. */
+/* node_bytes is a multiple of 8, TC_ENTRY_NODE_LEAST or more. Makes an entry with room for len bytes of value, to be
+ * written to tc_entry_room() before it is published; one reference is the caller's; no expiry is set. NULL when out of
+ * memory or when the sizes are not to be expressed. open: with more. */
 struct tc_entry *tc_entry_open(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
                                struct cache_slice key, size_t len);
 struct tc_entry *tc_entry_open_small(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
                                      struct cache_slice key, size_t len);
 unsigned char *tc_entry_room(struct tc_entry *e);
+
+/* The same as the small one in memory of the caller's, 8-byte aligned, of cap bytes: NULL where they are not enough. It
+ * is lent: L1 copies it, and no reference outlives the memory. */
+struct tc_entry *tc_entry_lend(void *memory, size_t cap, size_t node_bytes, struct cache_type *t, uint64_t hash,
+                               struct cache_slice key, size_t len);
+
+/* Bytes of an entry in its own memory, the node's included; a frame is another's. */
+static inline size_t tc_entry_bytes_for(size_t node_bytes, uint32_t flags, size_t key_len, size_t room)
+{
+    if (flags & TC_ENTRY_MORE)
+        return node_bytes + tc_entry_more_at(key_len, room) + sizeof(struct tc_entry_more);
+    return node_bytes + sizeof(struct tc_entry) + key_len + room;
+}
+static inline size_t tc_entry_own_bytes(const struct tc_entry *e, size_t node_bytes)
+{
+    return tc_entry_bytes_for(node_bytes, e->flags, e->key_len, e->flags & TC_ENTRY_FRAMED ? 0 : e->len);
+}
+
+/* A value that is stored as it is told: made now, of life_ms (negative: for ever), without more. */
+struct tc_entry_parts {
+    uint64_t hash;
+    struct cache_slice key, value;
+    int64_t now_ms, life_ms;
+    uint32_t type_id;
+};
+/* Makes an entry in memory of tc_entry_bytes_for() bytes, 8-byte aligned, with one reference and those flags of it. */
+struct tc_entry *tc_entry_make(void *memory, size_t node_bytes, uint32_t refs_flags, const struct tc_entry_parts *p);
+/* A copy in memory of that many bytes, 8-byte aligned, with one reference and those flags of it. The node is zeroed.
+ * Not of one with a frame. */
+struct tc_entry *tc_entry_copy(void *memory, uint32_t refs_flags, const struct tc_entry *e, size_t node_bytes);
 
 /* A copy of an entry, with more. NULL when out of memory. */
 struct tc_entry *tc_entry_widen(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t,
@@ -167,19 +218,23 @@ void tc_entry_free(const struct tc_alloc *a, size_t node_bytes, struct tc_entry 
 /* What it counts for in the memory limit. */
 size_t tc_entry_bytes(const struct tc_entry *e, size_t node_bytes);
 
-/* What an allocation of n bytes takes from the heap: malloc's header and rounding. */
-size_t tc_entry_heap_bytes(size_t n);
-
 /* ---- references ---- */
 
 /* In callers' hands but not in L1: set before the reference that makes it so is given up. */
 #define TC_ENTRY_DETACHED (UINT32_C(1) << 31)
 #define TC_ENTRY_IN_L1 (UINT32_C(1) << 30)
-#define TC_ENTRY_REFS (TC_ENTRY_IN_L1 - 1)
+#define TC_ENTRY_IN_PAGE (UINT32_C(1) << 29) /* in a cell of its stripe's pages */
+#define TC_ENTRY_LENT (UINT32_C(1) << 28)    /* in memory of a caller's */
+#define TC_ENTRY_REFS (TC_ENTRY_LENT - 1)
 
 static inline bool tc_entry_is_in_l1(const struct tc_entry *e)
 {
     return atomic_load_explicit(&e->refs, memory_order_acquire) & TC_ENTRY_IN_L1;
+}
+
+static inline bool tc_entry_is_lent(const struct tc_entry *e)
+{
+    return atomic_load_explicit(&e->refs, memory_order_relaxed) & TC_ENTRY_LENT;
 }
 
 #endif

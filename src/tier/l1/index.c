@@ -7,17 +7,11 @@
 
 #define FIRST_BUCKETS 2
 #define SMALL_BUCKETS 16 /* up to there the table doubles, then it grows by a quarter */
-#define MANTISSA_MAX 2047
-#define REACH_SHIFT 56
+#define STRANGERS_SHIFT 48 /* lanes whose entry has its home elsewhere */
 
 static struct tc_bucket *bucket(const struct tc_index *x, size_t at)
 {
-    return tc_index_buckets(atomic_load_explicit(&x->table, memory_order_relaxed)) + at;
-}
-
-static size_t home_of(const struct tc_index *x, uint64_t hash)
-{
-    return tc_index_home(hash, x->n);
+    return tc_index_bucket(x, at);
 }
 
 static size_t wrap(const struct tc_index *x, size_t at)
@@ -31,86 +25,147 @@ static size_t farthest(const struct tc_index *x)
     return x->n - 1 < TC_INDEX_REACH ? x->n - 1 : TC_INDEX_REACH;
 }
 
-static uint64_t tags_of(const struct tc_bucket *b)
+static size_t home_of(const struct tc_index *x, uint64_t hash)
 {
-    return atomic_load_explicit(&b->tags, memory_order_relaxed);
+    return tc_index_home(hash, x->n);
+}
+
+static uint64_t hash_of(const struct tc_index *x, uint32_t cell)
+{
+    return tc_index_entry(x->view, cell)->hash;
+}
+
+/* ---- a bucket's fields ---- */
+
+static uint64_t load(const _Atomic uint64_t *word)
+{
+    return atomic_load_explicit(word, memory_order_relaxed);
+}
+
+/* Writes some bits of a word, of which only whoever has the lock writes any. */
+static void set_bits(_Atomic uint64_t *word, uint64_t mask, unsigned shift, uint64_t bits)
+{
+    atomic_store_explicit(word, (load(word) & ~(mask << shift)) | bits << shift, memory_order_release);
+}
+
+static uint64_t tag_of(const struct tc_bucket *b, unsigned lane)
+{
+    return (lane < TC_INDEX_LOW_LANES ? load(&b->tags) >> 8 * lane : load(&b->more) >> 8 * (lane - TC_INDEX_LOW_LANES)) &
+           0xFF;
 }
 
 static void set_tag(struct tc_bucket *b, unsigned lane, uint64_t tag)
 {
-    uint64_t tags = tags_of(b) & ~(UINT64_C(0xFF) << 8 * lane);
-    atomic_store_explicit(&b->tags, tags | tag << 8 * lane, memory_order_release);
+    if (lane < TC_INDEX_LOW_LANES)
+        set_bits(&b->tags, 0xFF, 8 * lane, tag);
+    else
+        set_bits(&b->more, 0xFF, 8 * (lane - TC_INDEX_LOW_LANES), tag);
+}
+
+static uint8_t code_of(const struct tc_bucket *b, unsigned lane)
+{
+    if (lane < TC_INDEX_LOW_LANES)
+        return b->codes[lane];
+    return (uint8_t)(load(&b->more) >> (TC_INDEX_CODES_SHIFT + 8 * (lane - TC_INDEX_LOW_LANES)));
+}
+
+static void set_code(struct tc_bucket *b, unsigned lane, uint8_t code)
+{
+    if (lane < TC_INDEX_LOW_LANES)
+        b->codes[lane] = code;
+    else
+        set_bits(&b->more, 0xFF, TC_INDEX_CODES_SHIFT + 8 * (lane - TC_INDEX_LOW_LANES), code);
 }
 
 static size_t reach_of(const struct tc_bucket *b)
 {
-    return (size_t)(tags_of(b) >> REACH_SHIFT);
+    return (size_t)(load(&b->more) >> TC_INDEX_REACH_SHIFT & TC_INDEX_REACH);
 }
 
 static void set_reach(struct tc_bucket *b, size_t reach)
 {
-    uint64_t tags = tags_of(b) & ~(UINT64_C(0xFF) << REACH_SHIFT);
-    atomic_store_explicit(&b->tags, tags | (uint64_t)reach << REACH_SHIFT, memory_order_release);
+    set_bits(&b->more, 0xFF, TC_INDEX_REACH_SHIFT, reach);
 }
 
-static uint64_t lane_of(const struct tc_bucket *b, unsigned lane)
+static bool is_stranger(const struct tc_bucket *b, unsigned lane)
+{
+    return load(&b->more) >> (STRANGERS_SHIFT + lane) & 1;
+}
+
+static uint32_t cell_in(const struct tc_bucket *b, unsigned lane)
 {
     return atomic_load_explicit(&b->lanes[lane], memory_order_relaxed);
 }
 
-static void set_lane(struct tc_bucket *b, unsigned lane, const struct tc_entry *e, size_t distance, uint16_t code)
+static void set_cell(struct tc_bucket *b, unsigned lane, uint32_t cell)
 {
-    uint64_t v = (uint64_t)(uintptr_t)e | distance | (uint64_t)code << TC_INDEX_CODE_SHIFT;
-    atomic_store_explicit(&b->lanes[lane], v, memory_order_release);
+    atomic_store_explicit(&b->lanes[lane], cell, memory_order_release);
 }
 
-struct tc_entry *tc_index_find(const struct tc_index *x, uint64_t hash, struct cache_slice key)
+/* ---- look-ups ---- */
+
+struct tc_entry *tc_index_find_at(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *cell,
+                                  struct tc_index_at *where)
 {
-    return tc_index_find_here(x, hash, key);
+    struct tc_bucket *buckets = atomic_load_explicit(&v->buckets, memory_order_acquire);
+    if (buckets == NULL)
+        return NULL;
+    uint64_t tag = tc_index_tag(hash);
+    size_t n = tc_block_of(buckets)->n, at = tc_index_home(hash, (uint32_t)n);
+    for (uint64_t distance = 0, reach = 0; distance <= reach; distance++) {
+        struct tc_bucket *b = &buckets[at];
+        uint64_t tags = atomic_load_explicit(&b->tags, memory_order_acquire);
+        uint64_t more = atomic_load_explicit(&b->more, memory_order_acquire);
+        if (distance == 0)
+            reach = more >> TC_INDEX_REACH_SHIFT & TC_INDEX_REACH;
+        for (uint64_t m = tc_index_matches(tags, more, tag); m != 0; m &= m - 1) {
+            unsigned lane = tc_index_lane_of(m);
+            uint32_t found = atomic_load_explicit(&b->lanes[lane], memory_order_acquire);
+            struct tc_entry *e = tc_index_entry_of(v, found, key);
+            if (e == NULL)
+                continue;
+            if (cell != NULL)
+                *cell = found;
+            if (where != NULL)
+                *where = (struct tc_index_at){ b, lane };
+            return e;
+        }
+        at = at + 1 < n ? at + 1 : 0;
+    }
+    return NULL;
+}
+
+struct tc_entry *tc_index_find(const struct tc_index_view *v, uint64_t hash, struct cache_slice key)
+{
+    return tc_index_find_at(v, hash, key, NULL, NULL);
 }
 
 /* ---- memory ---- */
 
-/* Numbers of buckets are an 11-bit number shifted: the next of these from n on. */
-static size_t round_up(size_t n)
+static struct tc_block *block_of(const struct tc_index *x)
 {
-    unsigned shift = 0;
-    while ((n + (((size_t)1 << shift) - 1)) >> shift > MANTISSA_MAX)
-        shift++;
-    return ((n + (((size_t)1 << shift) - 1)) >> shift) << shift;
-}
-
-/* False: the address does not fit into the word. No system that this runs on gives such to a process unasked. */
-static bool pack(const struct tc_table *t, uint64_t *table)
-{
-    uint64_t address = (uint64_t)(uintptr_t)t + sizeof(struct tc_bucket), shift = 0;
-    while (t->n >> shift > MANTISSA_MAX)
-        shift++;
-    *table = address | (uint64_t)(t->n >> shift) << 53 | shift << 48;
-    return tc_index_buckets(address) == (struct tc_bucket *)(uintptr_t)address;
-}
-
-static struct tc_table *table_of(const struct tc_index *x)
-{
-    return (struct tc_table *)(void *)(bucket(x, 0) - 1);
+    return tc_block_of(bucket(x, 0));
 }
 
 static size_t heap_bytes(size_t n)
 {
-    return n > 0 ? tc_entry_heap_bytes((n + 1) * sizeof(struct tc_bucket) + TC_ALLOC_LINES_EXTRA) : 0;
+    return n > 0 ? tc_block_heap_bytes(n) : 0;
 }
 
-void tc_index_free_table(struct tc_table *t, const struct tc_alloc *a)
+/* In this order: see tc_index_view. */
+static void publish(struct tc_index_view *v, struct tc_bucket *buckets, size_t n)
 {
-    tc_free_lines(a, t, tc_index_table_bytes(t));
+    atomic_store_explicit(&v->buckets, buckets, memory_order_release);
+    atomic_store_explicit(&v->n, (uint32_t)n, memory_order_release);
 }
 
 void tc_index_fini(struct tc_index *x, const struct tc_alloc *a)
 {
     if (x->n > 0)
-        tc_index_free_table(table_of(x), a);
+        tc_block_close(a, block_of(x));
     x->n = x->count = x->refused = 0;
-    atomic_store_explicit(&x->table, 0, memory_order_relaxed);
+    if (x->view != NULL)
+        publish(x->view, NULL, 0);
 }
 
 /* Whether one more entry would fill more than so many sixteenths of all lanes. */
@@ -121,7 +176,7 @@ static bool exceeds(const struct tc_index *x, unsigned sixteenths)
 
 static size_t larger(size_t n)
 {
-    return n < SMALL_BUCKETS ? n * 2 : round_up(n + n / 4);
+    return n < SMALL_BUCKETS ? n * 2 : n + n / 4;
 }
 
 /* The size to grow to: not one in which these entries did not find their lanes. */
@@ -140,22 +195,16 @@ size_t tc_index_bytes(const struct tc_index *x)
 
 /* ---- lanes ---- */
 
-struct place {
-    struct tc_bucket *bucket;
-    unsigned lane;
-    size_t distance;
-};
-
 /* The first empty lane in reach of that home. */
-static bool find_gap(const struct tc_index *x, size_t home, struct place *p)
+static bool find_gap(const struct tc_index *x, size_t home, struct tc_index_gap *p)
 {
     for (size_t distance = 0; distance <= farthest(x); distance++) {
         struct tc_bucket *b = bucket(x, wrap(x, home + distance));
-        for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++)
-            if (lane_of(b, lane) == 0) {
-                *p = (struct place){ b, lane, distance };
-                return true;
-            }
+        uint64_t gaps = tc_index_matches(load(&b->tags), load(&b->more), 0); /* the lowest bit is exact */
+        if (gaps != 0) {
+            *p = (struct tc_index_gap){ { b, tc_index_lane_of(gaps) }, distance };
+            return true;
+        }
     }
     return false;
 }
@@ -167,7 +216,7 @@ static bool find_gap(const struct tc_index *x, size_t home, struct place *p)
 
 static bool wants_growth(const struct tc_index *x, uint64_t hash, bool thrift)
 {
-    struct place gap;
+    struct tc_index_gap gap;
     if (x->n == 0)
         return true;
     if (next_n(x) > 2 * (size_t)x->n) /* these keys do not go into tables: see tc_index_make_room() */
@@ -180,32 +229,36 @@ size_t tc_index_growth_bytes(const struct tc_index *x, uint64_t hash, bool thrif
     return wants_growth(x, hash, thrift) ? heap_bytes(next_n(x)) - heap_bytes(x->n) : 0;
 }
 
-static struct place place_of(const struct tc_index *x, const struct tc_entry *e)
+static struct tc_index_gap place_of(const struct tc_index *x, uint64_t hash, uint32_t cell)
 {
-    size_t home = home_of(x, e->hash);
+    size_t home = home_of(x, hash);
     for (size_t distance = 0;; distance++) {
         tc_assert(distance <= farthest(x));
         struct tc_bucket *b = bucket(x, wrap(x, home + distance));
-        for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++)
-            if (tc_index_entry(lane_of(b, lane)) == e)
-                return (struct place){ b, lane, distance };
+        uint64_t m = tc_index_matches(load(&b->tags), load(&b->more), tc_index_tag(hash));
+        for (; m != 0; m &= m - 1)
+            if (cell_in(b, tc_index_lane_of(m)) == cell)
+                return (struct tc_index_gap){ { b, tc_index_lane_of(m) }, distance };
     }
 }
 
-static void fill_lane(struct tc_index *x, const struct place *p, struct tc_entry *e, uint16_t code)
+static void fill_lane(struct tc_index *x, const struct tc_index_gap *p, uint32_t cell, uint64_t hash, uint8_t code)
 {
-    struct tc_bucket *home = bucket(x, home_of(x, e->hash));
-    set_lane(p->bucket, p->lane, e, p->distance, code);
-    set_tag(p->bucket, p->lane, tc_index_tag(e->hash));
+    struct tc_bucket *b = p->at.bucket, *home = bucket(x, home_of(x, hash));
+    set_cell(b, p->at.lane, cell);
+    set_code(b, p->at.lane, code);
+    set_tag(b, p->at.lane, tc_index_tag(hash));
+    set_bits(&b->more, 1, STRANGERS_SHIFT + p->at.lane, p->distance > 0);
     if (p->distance > reach_of(home))
         set_reach(home, p->distance);
 }
 
+/* Whether an entry of that home lies at that distance, which is not 0. */
 static bool has_at(const struct tc_index *x, size_t home, size_t distance)
 {
     struct tc_bucket *b = bucket(x, wrap(x, home + distance));
     for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++)
-        if (lane_of(b, lane) != 0 && (lane_of(b, lane) & TC_INDEX_REACH) == distance)
+        if (is_stranger(b, lane) && home_of(x, hash_of(x, cell_in(b, lane))) == home)
             return true;
     return false;
 }
@@ -221,45 +274,75 @@ static void shrink_reach(struct tc_index *x, size_t home, size_t distance)
     set_reach(b, distance);
 }
 
-void tc_index_insert(struct tc_index *x, struct tc_entry *e, uint16_t code)
+bool tc_index_find_gap(const struct tc_index *x, uint64_t hash, bool thrift, struct tc_index_gap *gap)
 {
-    struct place gap;
-    bool found = find_gap(x, home_of(x, e->hash), &gap);
-    tc_assert(found);
-    (void)found;
-    fill_lane(x, &gap, e, code);
+    return x->n > 0 && !exceeds(x, thrift ? CRAMMED : FULL) && find_gap(x, home_of(x, hash), gap);
+}
+
+void tc_index_fill(struct tc_index *x, const struct tc_index_gap *gap, uint32_t cell, uint64_t hash, uint8_t code)
+{
+    fill_lane(x, gap, cell, hash, code);
     x->count++;
 }
 
-void tc_index_remove(struct tc_index *x, struct tc_entry *e)
+void tc_index_insert(struct tc_index *x, uint32_t cell, uint64_t hash, uint8_t code)
 {
-    struct place p = place_of(x, e);
-    set_lane(p.bucket, p.lane, NULL, 0, 0);
-    set_tag(p.bucket, p.lane, 0);
-    shrink_reach(x, home_of(x, e->hash), p.distance);
+    struct tc_index_gap gap;
+    bool found = find_gap(x, home_of(x, hash), &gap);
+    tc_assert(found);
+    (void)found;
+    tc_index_fill(x, &gap, cell, hash, code);
+}
+
+static void empty_lane(const struct tc_index_at *at)
+{
+    set_cell(at->bucket, at->lane, 0);
+    set_tag(at->bucket, at->lane, 0);
+    set_bits(&at->bucket->more, 1, STRANGERS_SHIFT + at->lane, 0);
+    set_code(at->bucket, at->lane, 0);
+}
+
+void tc_index_remove(struct tc_index *x, uint32_t cell)
+{
+    uint64_t hash = hash_of(x, cell);
+    struct tc_index_gap p = place_of(x, hash, cell);
+    empty_lane(&p.at);
+    shrink_reach(x, home_of(x, hash), p.distance);
     x->count--;
 }
 
-void tc_index_replace(struct tc_index *x, struct tc_entry *old, struct tc_entry *e, uint16_t code)
+void tc_index_replace_at(const struct tc_index_at *at, uint32_t cell, uint8_t code)
 {
-    struct place p = place_of(x, old);
-    size_t at = (size_t)(p.bucket - bucket(x, 0)), distance = wrap(x, at + x->n - home_of(x, e->hash));
-    if (old->hash != e->hash)
-        set_tag(p.bucket, p.lane, 0);
-    size_t before = p.distance;
-    p.distance = distance;
-    tc_assert(distance <= farthest(x));
-    fill_lane(x, &p, e, code);
-    if (old->hash != e->hash)
-        shrink_reach(x, home_of(x, old->hash), before);
+    set_cell(at->bucket, at->lane, cell);
+    set_code(at->bucket, at->lane, code);
 }
 
-void tc_index_set_code(struct tc_index *x, size_t i, uint16_t code)
+void tc_index_move(struct tc_index *x, uint32_t from, uint32_t to)
 {
-    struct tc_bucket *b = bucket(x, i / TC_INDEX_LANES);
-    uint64_t v = lane_of(b, i % TC_INDEX_LANES) & ~(UINT64_MAX << TC_INDEX_CODE_SHIFT);
-    atomic_store_explicit(&b->lanes[i % TC_INDEX_LANES], v | (uint64_t)code << TC_INDEX_CODE_SHIFT,
-                          memory_order_release);
+    struct tc_index_gap p = place_of(x, hash_of(x, from), from);
+    set_cell(p.at.bucket, p.at.lane, to);
+}
+
+void tc_index_replace(struct tc_index *x, uint32_t old, uint32_t cell, uint64_t hash, uint8_t code)
+{
+    uint64_t old_hash = hash_of(x, old);
+    struct tc_index_gap p = place_of(x, old_hash, old);
+    size_t at = (size_t)(p.at.bucket - bucket(x, 0)), before = p.distance;
+    empty_lane(&p.at);
+    p.distance = wrap(x, at + x->n - home_of(x, hash));
+    tc_assert(p.distance <= farthest(x));
+    fill_lane(x, &p, cell, hash, code);
+    shrink_reach(x, home_of(x, old_hash), before);
+}
+
+uint8_t tc_index_code(const struct tc_index *x, size_t i)
+{
+    return code_of(bucket(x, i / TC_INDEX_LANES), i % TC_INDEX_LANES);
+}
+
+void tc_index_set_code(struct tc_index *x, size_t i, uint8_t code)
+{
+    set_code(bucket(x, i / TC_INDEX_LANES), i % TC_INDEX_LANES, code);
 }
 
 /* ---- growing ---- */
@@ -267,52 +350,51 @@ void tc_index_set_code(struct tc_index *x, size_t i, uint16_t code)
 static bool refill(struct tc_index *to, const struct tc_index *from)
 {
     for (size_t i = 0; i < tc_index_lanes(from); i++) {
-        struct tc_entry *e = tc_index_at(from, i);
-        struct place gap;
-        if (e == NULL)
+        uint32_t cell = tc_index_cell(from, i);
+        struct tc_index_gap gap;
+        if (cell == 0)
             continue;
-        if (!find_gap(to, home_of(to, e->hash), &gap))
+        uint64_t hash = hash_of(from, cell);
+        if (!find_gap(to, home_of(to, hash), &gap))
             return false;
-        fill_lane(to, &gap, e, tc_index_code(tc_index_lane(from, i)));
+        fill_lane(to, &gap, cell, hash, tc_index_code(from, i));
         to->count++;
     }
     return true;
 }
 
-static struct tc_table *grow(struct tc_index *x, const struct tc_alloc *a, bool *grown)
+static struct tc_block *grow(struct tc_index *x, const struct tc_alloc *a, bool *grown)
 {
-    size_t n = next_n(x);
     *grown = false;
-    struct tc_table *t = tc_alloc_lines(a, (n + 1) * sizeof(struct tc_bucket));
-    if (t == NULL)
+    struct tc_block *b = tc_block_open(a, next_n(x));
+    if (b == NULL)
         return NULL;
-    t->n = n;
-    uint64_t table;
-    bool fits = pack(t, &table);
-    struct tc_index bigger = { .table = table, .n = (uint32_t)n };
-    if (!fits || (x->n > 0 && !refill(&bigger, x))) {
-        x->refused = (uint32_t)n;
-        tc_index_free_table(t, a);
+    struct tc_index_view view = { .n = 0 };
+    publish(&view, tc_block_lines(b), b->n);
+    struct tc_index bigger = { .view = &view, .n = (uint32_t)b->n };
+    if (x->n > 0 && !refill(&bigger, x)) {
+        x->refused = (uint32_t)b->n;
+        tc_block_close(a, b);
         return NULL;
     }
-    struct tc_table *before = x->n > 0 ? table_of(x) : NULL;
-    x->n = (uint32_t)n;
+    struct tc_block *before = x->n > 0 ? block_of(x) : NULL;
+    x->n = (uint32_t)b->n;
     x->refused = 0;
-    atomic_store_explicit(&x->table, table, memory_order_release);
+    publish(x->view, tc_block_lines(b), b->n);
     *grown = true;
     return before;
 }
 
-/* An entry in a lane that a look-up of that hash may examine; NULL: they are all empty. */
-static struct tc_entry *first_in_reach(const struct tc_index *x, uint64_t hash)
+/* An entry in a lane that a look-up of that hash may examine; 0: they are all empty. */
+static uint32_t first_in_reach(const struct tc_index *x, uint64_t hash)
 {
     for (size_t distance = 0; distance <= farthest(x); distance++)
         for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++) {
-            uint64_t v = lane_of(bucket(x, wrap(x, home_of(x, hash) + distance)), lane);
-            if (v != 0)
-                return tc_index_entry(v);
+            uint32_t cell = cell_in(bucket(x, wrap(x, home_of(x, hash) + distance)), lane);
+            if (cell != 0)
+                return cell;
         }
-    return NULL;
+    return 0;
 }
 
 /* Without memory to grow: one more entry would leave no lane empty. */
@@ -321,12 +403,12 @@ static bool is_crammed(const struct tc_index *x)
     return (size_t)x->count + 1 >= tc_index_lanes(x);
 }
 
-struct tc_entry *tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, bool thrift,
-                                    uint64_t *grown_bytes, struct tc_table **before, bool *failed)
+uint32_t tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, bool thrift,
+                            uint64_t *grown_bytes, struct tc_block **before, bool *failed)
 {
     uint64_t growth = tc_index_growth_bytes(x, hash, thrift);
     bool grown = false;
-    struct place gap;
+    struct tc_index_gap gap;
     *before = NULL;
     if (growth > 0)
         *before = grow(x, a, &grown);
@@ -334,32 +416,38 @@ struct tc_entry *tc_index_make_room(struct tc_index *x, const struct tc_alloc *a
         *grown_bytes += growth;
     *failed = x->n == 0;
     if (x->n == 0 || (!is_crammed(x) && find_gap(x, home_of(x, hash), &gap)))
-        return NULL;
+        return 0;
     return first_in_reach(x, hash);
 }
 
 /* ---- check ---- */
 
+static bool check_bucket(const struct tc_index *x, size_t at, size_t *entries)
+{
+    struct tc_bucket *b = bucket(x, at);
+    for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++) {
+        uint32_t cell = cell_in(b, lane);
+        uint64_t hash = cell != 0 ? hash_of(x, cell) : 0;
+        if (tag_of(b, lane) != (cell != 0 ? tc_index_tag(hash) : 0))
+            return false;
+        if (is_stranger(b, lane) != (cell != 0 && home_of(x, hash) != at))
+            return false;
+        if (cell != 0 && place_of(x, hash, cell).at.bucket != b)
+            return false;
+        *entries += cell != 0;
+    }
+    size_t reach = 0;
+    for (size_t distance = 1; distance <= farthest(x); distance++)
+        if (has_at(x, at, distance))
+            reach = distance;
+    return reach == reach_of(b);
+}
+
 bool tc_index_check(const struct tc_index *x)
 {
     size_t entries = 0;
-    for (size_t at = 0; at < x->n; at++) {
-        struct tc_bucket *b = bucket(x, at);
-        size_t reach = 0;
-        for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++) {
-            struct tc_entry *e = tc_index_entry(lane_of(b, lane));
-            uint64_t tag = tags_of(b) >> 8 * lane & 0xFF;
-            if (tag != (e != NULL ? tc_index_tag(e->hash) : 0))
-                return false;
-            if (e != NULL && wrap(x, home_of(x, e->hash) + (lane_of(b, lane) & TC_INDEX_REACH)) != at)
-                return false;
-            entries += e != NULL;
-        }
-        for (size_t distance = 1; distance <= farthest(x); distance++)
-            if (has_at(x, at, distance))
-                reach = distance;
-        if (reach != reach_of(b))
+    for (size_t at = 0; at < x->n; at++)
+        if (!check_bucket(x, at, &entries))
             return false;
-    }
     return entries == x->count;
 }

@@ -1,7 +1,7 @@
 /* The hash table of one stripe: buckets of a cache line, open addressing over whole buckets, bounded probes. It is
  * changed under the stripe's lock and read without it, inside tc_reader_enter() and tc_reader_leave().
  *
- * A bucket has seven lanes and a tag of each, eight bits of the key's hash, so that a look-up reads one line, and the
+ * A bucket has ten lanes and a tag of each, eight bits of the key's hash, so that a look-up reads one line, and the
  * line of an entry only if the tag says so. An entry lies in its home bucket or in one of the fifteen that follow; the
  * home knows how far the farthest of its own went, so a look-up never goes farther. That reach is exact: it shrinks
  * when the farthest leaves. An entry stays in its lane until it leaves the table or the table grows: who looks for a
@@ -10,51 +10,57 @@
 #define TC_TIER_L1_INDEX_H
 
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
+#include "base/cells.h"
 #include "tier/l1/entry.h"
 
-#define TC_INDEX_LANES 7
+#define TC_INDEX_LANES 10
 #define TC_INDEX_REACH 15 /* how far from its home an entry may lie, in buckets */
 /* The most lanes that any look-up examines. */
 #define TC_INDEX_PROBES (TC_INDEX_LANES * (TC_INDEX_REACH + 1))
 
-struct tc_bucket {
-    /* Lowest byte: tag of lane 0, and so on; 0 is an empty lane. Highest byte: the reach of those whose home it is. */
-    _Alignas(TC_CACHELINE) _Atomic uint64_t tags;
-    /* The entry's address, whose lowest 4 and highest 16 bits are 0, with its distance from home in the lowest 4 and the
-     * wheel's code in the highest 16; 0 is empty. */
-    _Atomic uint64_t lanes[TC_INDEX_LANES];
-};
+/* Lanes of the first and of the second word of tags. A tag of 0 is an empty lane. */
+#define TC_INDEX_LOW_LANES 8
+#define TC_INDEX_HIGH_LANES 2
 
-/* Memory of a table: one line for this, then the buckets. */
-struct tc_table {
-    struct tc_table *next; /* among those that wait for readers */
-    uint64_t epoch;        /* since when */
-    size_t n;              /* buckets */
+struct tc_bucket {
+    _Alignas(TC_CACHELINE) _Atomic uint64_t tags; /* a byte for each of the lanes 0 to 7, lowest first */
+    /* Lowest bytes: the tags of lanes 8 and 9. Byte 2: the reach of those whose home it is. Bytes 4 and 5: wheel codes
+     * of lanes 8 and 9. Upper 16 bits: one for each lane whose entry has its home elsewhere. */
+    _Atomic uint64_t more;
+    uint8_t codes[TC_INDEX_LOW_LANES]; /* (lock) the wheel's */
+    _Atomic uint32_t lanes[TC_INDEX_LANES]; /* cells; 0 is empty */
+};
+_Static_assert(sizeof(struct tc_bucket) == TC_CACHELINE, "one line");
+
+#define TC_INDEX_REACH_SHIFT 16
+#define TC_INDEX_CODES_SHIFT 32
+
+/* What readers need, on a line that is written when the table or the maps of cells grow and when the owner's stamps
+ * move on. The views of all stripes lie together.
+ *
+ * Buckets and their number are two words, read in the order number, address, and written in the other one, and tables
+ * only grow: who gets a number of one table and the address of another reads within that one, and at worst misses what
+ * is there. So what is not found at the first look is looked up again by the number that lies with the buckets. */
+struct tc_index_view {
+    _Alignas(TC_CACHELINE) _Atomic uint32_t n; /* buckets */
+    uint32_t node_bytes;                       /* of the eviction policy, in each cell before the entry */
+    _Atomic(struct tc_bucket *) buckets;       /* behind a struct tc_block; NULL: no table yet, and n is 0 */
+    struct tc_cells cells;                     /* where the entries lie */
+    _Atomic uint8_t stamp, marks_kept;         /* the owner's: see stripe.h */
 };
 
 struct tc_index {
+    struct tc_index_view *view;
     uint32_t n;       /* buckets, for writers */
     uint32_t count;   /* entries */
     uint32_t refused; /* number of buckets in which these entries did not all find a lane: not tried again */
-    /* Where the buckets are and how many: both in one word, so that a reader has them of one table. 0: no table yet.
-     * The address has its lowest 6 and highest 16 bits free; the number is an 11-bit one shifted by a 5-bit one. On a
-     * line that is written when the table grows and when the owner's stamps, which lie beside it, move on. */
-    _Alignas(TC_CACHELINE) _Atomic uint64_t table;
-    _Atomic uint8_t stamp, marks_kept; /* the owner's: see stripe.h */
 };
 
-static inline struct tc_bucket *tc_index_buckets(uint64_t table)
-{
-    return (struct tc_bucket *)(uintptr_t)(table & UINT64_C(0x0000FFFFFFFFFFC0));
-}
-
-static inline size_t tc_index_n_of(uint64_t table)
-{
-    return (size_t)(table >> 53) << (table >> 48 & 31);
-}
-
-static inline size_t tc_index_home(uint64_t hash, size_t n)
+static inline size_t tc_index_home(uint64_t hash, uint32_t n)
 {
     return (size_t)((hash & UINT32_MAX) * n >> 32);
 }
@@ -65,12 +71,17 @@ static inline uint64_t tc_index_tag(uint64_t hash)
     return tag > 0 ? tag : 1;
 }
 
-/* Asks for the home bucket of a look-up to come. */
-static inline void tc_index_prefetch(const struct tc_index *x, uint64_t hash)
+static inline __attribute__((always_inline)) struct tc_entry *tc_index_entry(const struct tc_index_view *v,
+                                                                             uint32_t cell)
 {
-    uint64_t table = atomic_load_explicit(&x->table, memory_order_relaxed);
-    uintptr_t home = (uintptr_t)tc_index_buckets(table) + tc_index_home(hash, tc_index_n_of(table)) * TC_CACHELINE;
-    __builtin_prefetch((const void *)home);
+    return tc_entry_of_node(tc_cell(&v->cells, cell), v->node_bytes);
+}
+
+/* Asks for the home bucket of a look-up to come. */
+static inline void tc_index_prefetch(const struct tc_index_view *v, uint64_t hash)
+{
+    size_t home = tc_index_home(hash, atomic_load_explicit(&v->n, memory_order_acquire));
+    __builtin_prefetch((const char *)atomic_load_explicit(&v->buckets, memory_order_relaxed) + home * TC_CACHELINE);
 }
 
 static inline __attribute__((always_inline)) uint64_t tc_index_differ(const unsigned char *a, const unsigned char *b)
@@ -93,68 +104,106 @@ static inline __attribute__((always_inline)) bool tc_index_same_bytes(const unsi
     return differ == 0;
 }
 
-#define TC_INDEX_BYTES UINT64_C(0x0001010101010101) /* one in the byte of each lane */
+#define TC_INDEX_BYTES UINT64_C(0x0101010101010101) /* one in the byte of each lane */
+#define TC_INDEX_HIGH_BYTES UINT64_C(0x0101)
 
-/* A superset of the lanes whose tag it is: the highest bit of their bytes. */
-static inline uint64_t tc_index_matches(uint64_t tags, uint64_t tag)
+/* Lanes whose tag it is, and perhaps a few others, but never before the first that is: a bit for each, see
+ * tc_index_lane_of(). */
+#ifdef __SSE2__
+static inline uint64_t tc_index_matches(uint64_t tags, uint64_t more, uint64_t tag)
 {
-    uint64_t x = tags ^ tag * TC_INDEX_BYTES;
-    return (x - TC_INDEX_BYTES) & ~x & TC_INDEX_BYTES << 7;
+    __m128i all = _mm_set_epi64x((int64_t)more, (int64_t)tags), one = _mm_set1_epi8((char)tag);
+    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(all, one)) & ((1u << TC_INDEX_LANES) - 1);
 }
 
-static inline struct tc_entry *tc_index_entry(uint64_t lane)
+static inline unsigned tc_index_lane_of(uint64_t matches)
 {
-    return (struct tc_entry *)(uintptr_t)(lane & UINT64_C(0x0000FFFFFFFFFFF0));
+    return (unsigned)__builtin_ctzll(matches);
+}
+#else
+static inline uint64_t tc_index_matches(uint64_t tags, uint64_t more, uint64_t tag)
+{
+    uint64_t low = tags ^ tag * TC_INDEX_BYTES, high = more ^ tag * TC_INDEX_HIGH_BYTES;
+    low = (low - TC_INDEX_BYTES) & ~low & TC_INDEX_BYTES << 7;
+    high = (high - TC_INDEX_HIGH_BYTES) & ~high & TC_INDEX_HIGH_BYTES << 7;
+    return low | high >> 1;
 }
 
-#define TC_INDEX_CODE_SHIFT 48
-
-/* Whether an entry of that address can be in a table: else the memory is of a kind that no system gives unasked. */
-static inline bool tc_index_takes(const struct tc_entry *e)
+static inline unsigned tc_index_lane_of(uint64_t matches)
 {
-    return tc_index_entry((uint64_t)(uintptr_t)e) == e;
+    unsigned bit = (unsigned)__builtin_ctzll(matches);
+    return bit / 8 + (~bit & 1) * TC_INDEX_LOW_LANES;
+}
+#endif
+
+/* Where a key may be found first: the bucket, and the lanes of it whose tag it is. */
+struct tc_index_probe {
+    struct tc_bucket *bucket;
+    uint64_t matches;
+};
+
+/* False: there is no table. */
+static inline __attribute__((always_inline)) bool tc_index_home_probe(const struct tc_index_view *v, uint64_t hash,
+                                                                      struct tc_index_probe *p)
+{
+    uint32_t n = atomic_load_explicit(&v->n, memory_order_acquire);
+    struct tc_bucket *buckets = atomic_load_explicit(&v->buckets, memory_order_acquire);
+    if (__builtin_expect(buckets == NULL, 0))
+        return false;
+    p->bucket = buckets + tc_index_home(hash, n);
+    uint64_t tags = atomic_load_explicit(&p->bucket->tags, memory_order_acquire);
+    uint64_t more = atomic_load_explicit(&p->bucket->more, memory_order_acquire);
+    p->matches = tc_index_matches(tags, more, tc_index_tag(hash));
+    return true;
 }
 
-/* tc_index_find() where each instruction counts. */
-static inline __attribute__((always_inline)) struct tc_entry *tc_index_find_here(const struct tc_index *x, uint64_t hash,
-                                                                                 struct cache_slice key)
+/* The entry that a lane names, if its key is that one. */
+static inline __attribute__((always_inline)) struct tc_entry *tc_index_entry_of(const struct tc_index_view *v,
+                                                                                uint32_t cell, struct cache_slice key)
 {
-    uint64_t table = atomic_load_explicit(&x->table, memory_order_acquire);
-    if (table == 0)
+    if (cell == 0)
         return NULL;
-    struct tc_bucket *buckets = tc_index_buckets(table);
-    size_t n = tc_index_n_of(table), at = tc_index_home(hash, n);
-    uint64_t tag = tc_index_tag(hash);
-    uint64_t tags = atomic_load_explicit(&buckets[at].tags, memory_order_acquire);
-    for (uint64_t left = tags >> 56;; left--) {
-        for (uint64_t m = tc_index_matches(tags, tag); m != 0; m &= m - 1) {
-            unsigned lane = (unsigned)__builtin_ctzll(m) / 8;
-            struct tc_entry *e =
-                tc_index_entry(atomic_load_explicit(&buckets[at].lanes[lane], memory_order_acquire));
-            if (e != NULL && e->key_len == key.len && tc_index_same_bytes(tc_entry_key(e), key.data, key.len))
-                return e;
-        }
-        if (left == 0)
-            return NULL;
-        at = at + 1 < n ? at + 1 : 0;
-        tags = atomic_load_explicit(&buckets[at].tags, memory_order_acquire);
-    }
+    struct tc_entry *e = tc_index_entry(v, cell);
+    return e->key_len == key.len && tc_index_same_bytes(tc_entry_key(e), key.data, key.len) ? e : NULL;
 }
 
-struct tc_entry *tc_index_find(const struct tc_index *x, uint64_t hash, struct cache_slice key);
+struct tc_entry *tc_index_find(const struct tc_index_view *v, uint64_t hash, struct cache_slice key);
+
+/* The same where each instruction counts: without a loop for what is found at the first look, as nearly everything
+ * is. */
+static inline __attribute__((always_inline)) struct tc_entry *tc_index_find_here(const struct tc_index_view *v,
+                                                                                 uint64_t hash, struct cache_slice key)
+{
+    struct tc_index_probe p;
+    if (!tc_index_home_probe(v, hash, &p))
+        return NULL;
+    if (__builtin_expect(p.matches != 0, 1)) {
+        uint32_t cell = atomic_load_explicit(&p.bucket->lanes[tc_index_lane_of(p.matches)], memory_order_acquire);
+        struct tc_entry *e = tc_index_entry_of(v, cell, key);
+        if (__builtin_expect(e != NULL, 1))
+            return e;
+    }
+    return tc_index_find(v, hash, key);
+}
+
+/* With the lock: the cell too, and where it is listed; both may be NULL. */
+struct tc_index_at {
+    struct tc_bucket *bucket;
+    unsigned lane;
+};
+struct tc_entry *tc_index_find_at(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *cell,
+                                  struct tc_index_at *where);
 
 /* Asks for the entry that such a look-up will read first, whose bucket has come meanwhile. */
-static inline void tc_index_prefetch_entry(const struct tc_index *x, uint64_t hash)
+static inline void tc_index_prefetch_entry(const struct tc_index_view *v, uint64_t hash)
 {
-    uint64_t table = atomic_load_explicit(&x->table, memory_order_acquire);
-    if (table == 0)
+    struct tc_index_probe p;
+    if (!tc_index_home_probe(v, hash, &p) || p.matches == 0)
         return;
-    struct tc_bucket *b = tc_index_buckets(table) + tc_index_home(hash, tc_index_n_of(table));
-    uint64_t m = tc_index_matches(atomic_load_explicit(&b->tags, memory_order_relaxed), tc_index_tag(hash));
-    if (m == 0)
+    uint32_t cell = atomic_load_explicit(&p.bucket->lanes[tc_index_lane_of(p.matches)], memory_order_acquire);
+    if (cell == 0)
         return;
-    uint64_t lane = atomic_load_explicit(&b->lanes[__builtin_ctzll(m) / 8], memory_order_relaxed);
-    const char *e = (const char *)tc_index_entry(lane);
+    const char *e = tc_cell(&v->cells, cell);
     __builtin_prefetch(e);
     __builtin_prefetch(e + TC_CACHELINE);
 }
@@ -162,49 +211,61 @@ static inline void tc_index_prefetch_entry(const struct tc_index *x, uint64_t ha
 /* The rest with the stripe's lock held. */
 
 void tc_index_fini(struct tc_index *x, const struct tc_alloc *a);
-void tc_index_free_table(struct tc_table *t, const struct tc_alloc *a);
 
-size_t tc_index_bytes(const struct tc_index *x);        /* heap bytes of the table */
+size_t tc_index_bytes(const struct tc_index *x); /* heap bytes of the table */
 /* By which an insertion of that hash will grow them. thrift: growing drives entries out, so only if it must. */
 size_t tc_index_growth_bytes(const struct tc_index *x, uint64_t hash, bool thrift);
-static inline size_t tc_index_table_bytes(const struct tc_table *t)
-{
-    return (t->n + 1) * sizeof(struct tc_bucket);
-}
 
 /* Makes room for one more entry of that hash, growing if the table is full, or no lane in reach is empty though half of
- * the table is filled: less than that, and somebody chose the keys. NULL: there is a gap, insert. Otherwise the
- * entry whose lane the new one must take (tc_index_replace): all lanes in reach are taken, or the table cannot grow:
+ * the table is filled: less than that, and somebody chose the keys. 0: there is a gap, insert. Otherwise the entry
+ * whose lane the new one must take (tc_index_replace): all lanes in reach are taken, or the table cannot grow:
  * for want of memory, or because no table of up to twice its size has room for these keys within reach.
  * The heap bytes that growing took are added to *grown_bytes; the table before goes to *before, for who reads it still.
  * *failed: there is no table and no memory for one. */
-struct tc_entry *tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, bool thrift,
-                                    uint64_t *grown_bytes, struct tc_table **before, bool *failed);
-/* After make_room said NULL; the key is not in it. code: the wheel's. */
-void tc_index_insert(struct tc_index *x, struct tc_entry *e, uint16_t code);
-/* Puts e in old's lane: old has the same hash, or make_room named it for e's. */
-void tc_index_replace(struct tc_index *x, struct tc_entry *old, struct tc_entry *e, uint16_t code);
-void tc_index_remove(struct tc_index *x, struct tc_entry *e); /* it is in it */
+uint32_t tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, bool thrift,
+                            uint64_t *grown_bytes, struct tc_block **before, bool *failed);
+/* Where a new entry of that hash can go without anything else: false: see tc_index_make_room(). */
+struct tc_index_gap {
+    struct tc_index_at at;
+    size_t distance; /* from the home */
+};
+bool tc_index_find_gap(const struct tc_index *x, uint64_t hash, bool thrift, struct tc_index_gap *gap);
+void tc_index_fill(struct tc_index *x, const struct tc_index_gap *gap, uint32_t cell, uint64_t hash, uint8_t code);
+/* After make_room said 0; the key is not in it. code: the wheel's. The entry's fields are set before. */
+void tc_index_insert(struct tc_index *x, uint32_t cell, uint64_t hash, uint8_t code);
+/* Puts cell, of that hash, in old's lane: make_room named it. */
+void tc_index_replace(struct tc_index *x, uint32_t old, uint32_t cell, uint64_t hash, uint8_t code);
+/* The same for an entry of the same hash, at a place that is known. */
+void tc_index_replace_at(const struct tc_index_at *at, uint32_t cell, uint8_t code);
+/* The same entry lies in another cell from now on. */
+void tc_index_move(struct tc_index *x, uint32_t from, uint32_t to);
+/* It is in it, and its fields can be read. */
+void tc_index_remove(struct tc_index *x, uint32_t cell);
 
 /* All lanes, for those who go through everything: number i holds an entry, or none. */
 static inline size_t tc_index_lanes(const struct tc_index *x)
 {
     return (size_t)x->n * TC_INDEX_LANES;
 }
-static inline uint64_t tc_index_lane(const struct tc_index *x, size_t i)
+static inline struct tc_bucket *tc_index_bucket(const struct tc_index *x, size_t at)
 {
-    struct tc_bucket *b = tc_index_buckets(atomic_load_explicit(&x->table, memory_order_relaxed)) + i / TC_INDEX_LANES;
+    return atomic_load_explicit(&x->view->buckets, memory_order_relaxed) + at;
+}
+static inline uint32_t tc_index_cell(const struct tc_index *x, size_t i)
+{
+    struct tc_bucket *b = tc_index_bucket(x, i / TC_INDEX_LANES);
     return atomic_load_explicit(&b->lanes[i % TC_INDEX_LANES], memory_order_relaxed);
 }
-static inline uint16_t tc_index_code(uint64_t lane)
+/* The wheel's codes; that of an empty lane says nothing. */
+static inline void tc_index_codes(const struct tc_bucket *b, uint8_t codes[TC_INDEX_LANES])
 {
-    return (uint16_t)(lane >> TC_INDEX_CODE_SHIFT);
+    uint64_t more = atomic_load_explicit(&b->more, memory_order_relaxed);
+    memcpy(codes, b->codes, TC_INDEX_LOW_LANES);
+    codes[8] = (uint8_t)(more >> TC_INDEX_CODES_SHIFT);
+    codes[9] = (uint8_t)(more >> (TC_INDEX_CODES_SHIFT + 8));
 }
-void tc_index_set_code(struct tc_index *x, size_t i, uint16_t code);
-static inline struct tc_entry *tc_index_at(const struct tc_index *x, size_t i)
-{
-    return tc_index_entry(tc_index_lane(x, i));
-}
+uint8_t tc_index_code(const struct tc_index *x, size_t i);
+void tc_index_set_code(struct tc_index *x, size_t i, uint8_t code);
 bool tc_index_check(const struct tc_index *x); /* tags, distances and reaches are what they should be */
 
 #endif

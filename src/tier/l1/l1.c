@@ -1,26 +1,35 @@
-/* The stripes together: choosing one, pins, and the look-ups. Storing and the sharing of memory are in l1_store.c, the
- * gate to L2 in l1_gate.c. */
+/* The stripes together: choosing one, pins, and the look-ups. Storing is in l1_set.c and l1_store.c, the
+ * sharing of memory in l1_grant.c, the gate to L2 in l1_gate.c. */
 #include "tier/l1/l1.h"
 
 #include <string.h>
 
 #include "policy/evict.h"
 
-/* How many stripes are chosen: up to 64 while each has room for some 128 small entries, more only in large caches. */
+/* How many stripes are chosen. In a small cache up to 64, while each has room for some 128 small entries. From some
+ * size on fewer, so that pages of many sizes are little of what each has; and more than 64 only in large caches. */
 #define FEW_STRIPES 64
 #define FEW_STRIPE_BYTES 32768
+#define PAGED_LIMIT (32u << 20)
+#define PAGED_STRIPES 16
+#define PAGED_STRIPE_BYTES (2u << 20)
 #define MANY_STRIPES 256
-#define MANY_STRIPE_BYTES 262144
-#define LEAST_BYTES_PER_STRIPE 16384
+#define MANY_STRIPE_BYTES (4u << 20)
+
+/* Twice as many as long as each has that many bytes. */
+static size_t double_while(size_t n, uint64_t limit, size_t most, uint64_t bytes)
+{
+    while (n < most && limit / bytes >= 2 * n)
+        n *= 2;
+    return n;
+}
 
 static size_t choose_stripes(uint64_t limit)
 {
-    size_t n = 1;
-    while (n < FEW_STRIPES && 2 * n * FEW_STRIPE_BYTES <= limit)
-        n *= 2;
-    while (n < MANY_STRIPES && 2 * n * MANY_STRIPE_BYTES <= limit)
-        n *= 2;
-    return n;
+    if (limit < PAGED_LIMIT)
+        return double_while(1, limit, FEW_STRIPES, FEW_STRIPE_BYTES);
+    size_t n = double_while(PAGED_STRIPES, limit, FEW_STRIPES, PAGED_STRIPE_BYTES);
+    return double_while(n, limit, MANY_STRIPES, MANY_STRIPE_BYTES);
 }
 
 /* What waits for readers takes a sixty-fourth of the memory. */
@@ -28,7 +37,20 @@ static size_t choose_stripes(uint64_t limit)
 
 static uint64_t fixed_bytes_of(const struct tc_l1 *l1)
 {
-    return l1->reserve + l1->n_stripes * (sizeof(struct tc_stripe) + tc_entry_heap_bytes(l1->evict.state_bytes));
+    return l1->reserve + l1->n_stripes * (sizeof(struct tc_stripe) + sizeof(struct tc_index_view) +
+                                          tc_heap_bytes(l1->evict.state_bytes));
+}
+
+#define PAGES_LEAST 96 /* of a stripe: below that, pages of a few sizes would be all that it has */
+
+/* An entry that has left keeps its cell's number in the node, which hits may still mark: in a first byte, or wherever
+ * the policy does. */
+static size_t node_bytes_of(const struct cache_evict_ops *evict)
+{
+    size_t bytes = (evict->node_bytes + 7) & ~(size_t)7, left = TC_ENTRY_NODE_LEAST;
+    if (evict->flags & CACHE_EVICT_LOCKED_HITS)
+        return bytes > left ? bytes : left;
+    return evict->flags & CACHE_EVICT_STAMPED_HITS && bytes > left ? bytes : bytes + left;
 }
 
 int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct cache_evict_ops *evict,
@@ -40,23 +62,27 @@ int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct ca
     l1->evict = evict != NULL ? *evict : tc_evict_lru;
     l1->locked_hits = l1->evict.flags & CACHE_EVICT_LOCKED_HITS;
     l1->stamped_hits = l1->evict.flags & CACHE_EVICT_STAMPED_HITS;
-    l1->node_bytes = (l1->evict.node_bytes + 15) & ~(size_t)15;
+    l1->node_bytes = node_bytes_of(&l1->evict);
     l1->limit = limit;
     size_t n = stripes > 0 ? stripes : choose_stripes(limit);
-    if (limit / LEAST_BYTES_PER_STRIPE < n)
+    if (limit / TC_L1_LEAST_SHARE < n)
         return CACHE_E_INVALID;
     l1->n_stripes = n;
     l1->reserve = limit / RESERVE;
     l1->fixed_bytes = fixed_bytes_of(l1);
     l1->fair = (limit - l1->fixed_bytes) / n;
-    l1->pool = limit - l1->fixed_bytes;
+    l1->paged = l1->fair >= PAGES_LEAST * TC_PAGE_BYTES;
+    l1->pool = (int64_t)(limit - l1->fixed_bytes);
     if (tc_readers_init(&l1->readers, alloc) != 0 || tc_limbo_init(l1) != 0)
         return CACHE_E_SYSTEM;
     l1->stripes = tc_alloc_lines(alloc, n * sizeof *l1->stripes);
     if (l1->stripes == NULL)
         return CACHE_E_NOMEM;
+    l1->views = tc_alloc_lines(alloc, n * sizeof *l1->views);
+    if (l1->views == NULL)
+        return CACHE_E_NOMEM;
     for (size_t i = 0; i < n; i++) {
-        int rc = tc_stripe_init(&l1->stripes[i], l1);
+        int rc = tc_stripe_init(&l1->stripes[i], &l1->views[i], l1);
         if (rc != CACHE_OK)
             return rc;
     }
@@ -65,11 +91,13 @@ int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct ca
 
 void tc_l1_fini(struct tc_l1 *l1)
 {
-    tc_limbo_fini(l1);
     for (size_t i = 0; l1->stripes != NULL && i < l1->n_stripes; i++)
         tc_stripe_fini(&l1->stripes[i]);
+    tc_limbo_fini(l1);
     tc_free_lines(l1->alloc, l1->stripes, l1->n_stripes * sizeof *l1->stripes);
+    tc_free_lines(l1->alloc, l1->views, l1->n_stripes * sizeof *l1->views);
     l1->stripes = NULL;
+    l1->views = NULL;
     tc_readers_fini(&l1->readers);
 }
 
@@ -80,14 +108,26 @@ void tc_l1_hold(struct tc_entry *e)
     atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
 }
 
+/* The cell goes back to its stripe. */
+static void free_in_page(struct tc_l1 *l1, struct tc_entry *e)
+{
+    struct tc_stripe *s = tc_l1_stripe(l1, e->hash);
+    tc_lock_acquire(&s->lock);
+    tc_stripe_free_cell(s, e);
+    tc_lock_release(&s->lock);
+}
+
 void tc_l1_drop(struct tc_l1 *l1, struct tc_entry *e)
 {
     uint32_t before = atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel);
-    if ((before & TC_ENTRY_REFS) != 1)
+    if ((before & TC_ENTRY_REFS) != 1 || before & TC_ENTRY_LENT)
         return;
     if (before & TC_ENTRY_DETACHED)
-        atomic_fetch_sub_explicit(&l1->detached_bytes, tc_l1_entry_bytes(l1, e), memory_order_relaxed);
-    tc_entry_free(l1->alloc, l1->node_bytes, e);
+        tc_l1_undetach(l1, e);
+    if (before & TC_ENTRY_IN_PAGE)
+        free_in_page(l1, e);
+    else
+        tc_entry_free(l1->alloc, l1->node_bytes, e);
 }
 
 void tc_l1_pin(struct tc_l1 *l1, struct tc_entry *e)
@@ -114,6 +154,11 @@ void tc_l1_detach(struct tc_l1 *l1, struct tc_entry *e)
         atomic_fetch_add_explicit(&l1->detached_bytes, tc_l1_entry_bytes(l1, e), memory_order_relaxed);
 }
 
+void tc_l1_undetach(struct tc_l1 *l1, const struct tc_entry *e)
+{
+    atomic_fetch_sub_explicit(&l1->detached_bytes, tc_l1_entry_bytes(l1, e), memory_order_relaxed);
+}
+
 void tc_l1_detach_unless_stored(struct tc_l1 *l1, struct tc_entry *e)
 {
     /* Who takes it out of L1 after this look detaches it himself, since the caller has a reference. */
@@ -133,7 +178,7 @@ void tc_l1_mark(struct tc_stripe *s, struct tc_reader *me, struct tc_entry *e)
     uint8_t *marks = &me->marks[(size_t)(s - s->l1->stripes) % TC_READER_MARKS];
     *marks += *marks < UINT8_MAX;
     atomic_store_explicit(&e->used_at, uses + *marks, memory_order_relaxed);
-    if (*marks <= atomic_load_explicit(&s->index.marks_kept, memory_order_relaxed) || !tc_lock_try(&s->lock))
+    if (*marks <= atomic_load_explicit(&s->index.view->marks_kept, memory_order_relaxed) || !tc_lock_try(&s->lock))
         return;
     tc_stripe_marked(s, *marks);
     tc_lock_release(&s->lock);
@@ -152,9 +197,9 @@ void tc_l1_count_hit(struct tc_entry *e)
 void tc_l1_tell_hit(struct tc_stripe *s, struct tc_l1_ref ref)
 {
     tc_lock_acquire(&s->lock);
-    struct tc_entry *e = tc_stripe_find(s, ref.hash, ref.key);
-    if (e != NULL)
-        tc_stripe_hit(s, e);
+    uint32_t cell;
+    if (tc_stripe_find(s, ref.hash, ref.key, &cell) != NULL)
+        tc_stripe_hit(s, cell);
     tc_lock_release(&s->lock);
 }
 
@@ -169,12 +214,12 @@ static bool is_alive(struct tc_l1 *l1, const struct tc_entry *e, int64_t now_ms,
 static struct tc_entry *find_and_pin(struct tc_l1 *l1, struct tc_stripe *s, struct tc_reader *me, struct tc_l1_ref ref,
                                      int64_t now_ms, bool *fresh)
 {
-    struct tc_entry *e = tc_index_find(&s->index, ref.hash, ref.key);
+    struct tc_entry *e = tc_index_find(s->index.view, ref.hash, ref.key);
     *fresh = false;
     if (e == NULL || !is_alive(l1, e, now_ms, fresh))
         return NULL;
     if (*fresh)
-        tc_l1_touch(l1, s, me, e);
+        tc_l1_touch(l1, s->index.view, (size_t)(s - l1->stripes), me, e);
     tc_l1_hold(e);
     return e;
 }
@@ -208,10 +253,10 @@ static inline bool copy(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref
                         size_t cap, struct tc_l1_copied *copied)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
-    struct tc_entry *e = tc_index_find(&s->index, ref.hash, ref.key);
+    struct tc_entry *e = tc_index_find(s->index.view, ref.hash, ref.key);
     if (e == NULL || now_ms >= tc_entry_fresh_until_ms(e) || e->len > cap || e->len > TC_L1_COPY_BYTES)
         return false;
-    tc_l1_copy_out(l1, s, me, e, buf, copied);
+    tc_l1_copy_out(l1, s->index.view, (size_t)(s - l1->stripes), me, e, buf, copied);
     return true;
 }
 
@@ -246,7 +291,7 @@ void tc_l1_history(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, int64
 {
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
     tc_lock_acquire(&s->lock);
-    struct tc_entry *e = tc_stripe_find(s, ref.hash, ref.key);
+    struct tc_entry *e = tc_stripe_find(s, ref.hash, ref.key, NULL);
     *age_ms = e != NULL ? now_ms - tc_entry_made_ms(e) : -1;
     bool counts = e != NULL && e->flags & TC_ENTRY_COUNTS;
     *hits = counts ? atomic_load_explicit(&tc_entry_more(e)->hits, memory_order_relaxed) : 0;
@@ -260,8 +305,10 @@ uint64_t tc_l1_bytes(struct tc_l1 *l1)
     uint64_t bytes = l1->fixed_bytes;
     for (size_t i = 0; i < l1->n_stripes; i++)
         bytes += tc_stripe_bytes(&l1->stripes[i]);
+    int64_t pool = atomic_load_explicit(&l1->pool, memory_order_relaxed);
+    uint64_t most = tc_l1_limit(l1) + (pool < 0 ? (uint64_t)-pool : 0);
     /* The stripes are read one after the other: memory that moves meanwhile may be seen twice. */
-    return bytes < l1->limit ? bytes : l1->limit;
+    return bytes < most ? bytes : most;
 }
 
 bool tc_l1_check(struct tc_l1 *l1)
@@ -275,5 +322,5 @@ bool tc_l1_check(struct tc_l1 *l1)
         granted += s->granted;
         tc_lock_release(&s->lock);
     }
-    return good && granted + l1->pool + l1->fixed_bytes == l1->limit;
+    return good && (int64_t)(granted + l1->fixed_bytes) + l1->pool == (int64_t)tc_l1_limit(l1);
 }

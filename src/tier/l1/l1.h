@@ -2,8 +2,9 @@
  *
  * Memory. The limit, less the fixed structures, is a pool that stripes draw grants from; what a stripe holds never
  * exceeds its grant, so the whole never exceeds the limit. When the pool is empty a stripe below its fair share takes
- * from one above it, any other evicts its own. What left the table but may still be read waits in a reserve that
- * counts as a fixed structure (limbo.c). Values that callers pin after they left L1 are counted apart.
+ * from one above it, any other evicts its own. What left the table but may still be read waits in its stripe, in cells
+ * that count there, or in a reserve that counts as a fixed structure (limbo.c). Values that callers pin after they left
+ * L1 are counted apart.
  *
  * Coherence inside the process. Each key has a generation (of its gate). A ticket is a generation read before the
  * origin was; tc_l1_put under a ticket stores nothing if the generation moved, in one critical section with the move.
@@ -19,39 +20,32 @@
 #include "base/readers.h"
 #include "tier/l1/stripe.h"
 
-/* What was unlinked and may still be read: batches in the order in which they came. */
-#define TC_LIMBO_BATCHES 64
-struct tc_batch {
-    struct tc_entry *first, *last; /* linked by next */
-    uint64_t epoch;
-    uint64_t bytes;
-};
+/* What all stripes together keep for those who read without a lock: see limbo.c. */
 struct tc_limbo {
     struct tc_lock lock;
     bool ready;
-    struct tc_batch batches[TC_LIMBO_BATCHES]; /* (lock) a ring */
-    uint32_t begin, n;                         /* (lock) */
-    struct tc_table *tables, *last_table;      /* (lock) */
-    _Atomic uint64_t bytes;      /* of them */
-    _Atomic uint64_t since_step; /* bytes that came since the last step */
+    struct tc_block *blocks, *last_block; /* (lock) former tables and maps */
+    _Atomic uint64_t bytes; /* of them, and of the entries that wait in stripes and lie apart */
 };
 
 struct tc_l1 {
     const struct tc_alloc *alloc;
     const struct tc_clock *clock;
     struct cache_evict_ops evict;
-    size_t node_bytes; /* evict.node_bytes rounded up to 16 */
+    size_t node_bytes; /* evict.node_bytes with what an entry needs there when it has left */
+    bool paged;        /* stripes are large enough for pages */
     size_t n_stripes;  /* a power of two */
     struct tc_stripe *stripes;
-    uint64_t limit;
+    struct tc_index_view *views; /* of their tables */
+    _Atomic uint64_t limit;
     uint64_t fixed_bytes; /* of the structures that do not depend on the entries */
-    uint64_t fair;        /* a stripe's fair share */
+    _Atomic uint64_t fair; /* a stripe's fair share */
     uint64_t reserve;    /* for what waits in limbo; part of fixed_bytes */
     bool locked_hits, stamped_hits; /* CACHE_EVICT_* of the policy */
     struct tc_readers readers;
     struct tc_limbo limbo;
     _Atomic(struct cache_type *) types[UINT8_MAX + 1]; /* by their id */
-    _Alignas(TC_CACHELINE) _Atomic uint64_t pool; /* not granted to any stripe */
+    _Alignas(TC_CACHELINE) _Atomic int64_t pool; /* not granted to any stripe; negative: owed, the limit was lowered */
     _Atomic uint64_t detached_bytes;
     _Atomic uint32_t next_stripe; /* where the next search for memory begins */
     _Atomic uint32_t late; /* fills that a writer gave up waiting for, not settled yet. Grows under a stripe's lock */
@@ -79,21 +73,26 @@ static inline size_t tc_l1_entry_bytes(const struct tc_l1 *l1, const struct tc_e
     return tc_entry_bytes(e, l1->node_bytes);
 }
 
+static inline size_t tc_l1_stripe_number(const struct tc_l1 *l1, uint64_t hash)
+{
+    return (hash >> 48) & (l1->n_stripes - 1);
+}
+
 static inline struct tc_stripe *tc_l1_stripe(struct tc_l1 *l1, uint64_t hash)
 {
-    return &l1->stripes[(hash >> 48) & (l1->n_stripes - 1)];
+    return &l1->stripes[tc_l1_stripe_number(l1, hash)];
 }
 
 /* Says that the key of that hash will be looked up; takes no lock. */
 static inline void tc_l1_prefetch(struct tc_l1 *l1, uint64_t hash)
 {
-    tc_index_prefetch(&tc_l1_stripe(l1, hash)->index, hash);
+    tc_index_prefetch(&l1->views[tc_l1_stripe_number(l1, hash)], hash);
 }
 
 /* The same a moment later, inside tc_reader_enter(): asks for the entry too. */
 static inline void tc_l1_prefetch_entry(struct tc_l1 *l1, uint64_t hash)
 {
-    tc_index_prefetch_entry(&tc_l1_stripe(l1, hash)->index, hash);
+    tc_index_prefetch_entry(&l1->views[tc_l1_stripe_number(l1, hash)], hash);
 }
 
 struct tc_l1_ref {
@@ -143,29 +142,39 @@ void tc_l1_count_hit(struct tc_entry *e); /* with TC_ENTRY_COUNTS */
 void tc_l1_tell_hit(struct tc_stripe *s, struct tc_l1_ref ref);
 
 /* What a hit does as far as it needs no lock. */
-static inline __attribute__((always_inline)) void tc_l1_touch(struct tc_l1 *l1, struct tc_stripe *s,
-                                                              struct tc_reader *me, struct tc_entry *e)
+static inline __attribute__((always_inline)) void tc_l1_touch_plain(struct tc_l1 *l1, const struct tc_index_view *view,
+                                                                    size_t stripe, struct tc_reader *me,
+                                                                    struct tc_entry *e)
 {
-    if (e->flags & TC_ENTRY_COUNTS)
-        tc_l1_count_hit(e);
     if (l1->stamped_hits) {
-        uint8_t stamp = atomic_load_explicit(&s->index.stamp, memory_order_relaxed);
-        _Atomic uint8_t *at = tc_entry_node(e, l1->node_bytes);
+        uint8_t stamp = atomic_load_explicit(&view->stamp, memory_order_relaxed);
+        if (stamp == 0) /* nor has any entry one */
+            return;
+        _Atomic uint8_t *at = tc_entry_node(e, view->node_bytes);
         if (atomic_load_explicit(at, memory_order_relaxed) == stamp)
             return;
         atomic_store_explicit(at, stamp, memory_order_relaxed);
-        tc_l1_mark(s, me, e);
+        tc_l1_mark(&l1->stripes[stripe], me, e);
     } else if (!l1->locked_hits) {
-        l1->evict.hit(NULL, tc_entry_node(e, l1->node_bytes));
+        l1->evict.hit(NULL, 0, tc_entry_node(e, view->node_bytes));
     }
 }
 
+static inline void tc_l1_touch(struct tc_l1 *l1, const struct tc_index_view *view, size_t stripe, struct tc_reader *me,
+                               struct tc_entry *e)
+{
+    if (e->flags & TC_ENTRY_COUNTS)
+        tc_l1_count_hit(e);
+    tc_l1_touch_plain(l1, view, stripe, me, e);
+}
+
 /* A hit that is copied: the value to buf, which has room for it, and, unless copied is NULL, what is known of it. */
-static inline __attribute__((always_inline)) void tc_l1_copy_out(struct tc_l1 *l1, struct tc_stripe *s,
-                                                                 struct tc_reader *me, struct tc_entry *e, void *buf,
+static inline __attribute__((always_inline)) void tc_l1_copy_out(struct tc_l1 *l1, const struct tc_index_view *view,
+                                                                 size_t stripe, struct tc_reader *me,
+                                                                 struct tc_entry *e, void *buf,
                                                                  struct tc_l1_copied *copied)
 {
-    tc_l1_touch(l1, s, me, e);
+    tc_l1_touch(l1, view, stripe, me, e);
     if (e->len > 0)
         memcpy(buf, tc_entry_data(e), e->len);
     if (copied != NULL)
@@ -185,16 +194,18 @@ void tc_l1_drop(struct tc_l1 *l1, struct tc_entry *e);
 
 /* Says that e is in callers' hands though not in L1, so that its memory shows. */
 void tc_l1_detach(struct tc_l1 *l1, struct tc_entry *e);
+void tc_l1_undetach(struct tc_l1 *l1, const struct tc_entry *e); /* it is being freed */
 
-/* Says so unless e is in L1 or was said already: for a value whose storing may have been refused. */
+/* Says so unless e is in L1 or was said already: for a value whose storing may have been refused, or of
+ * which L1 took a copy. */
 void tc_l1_detach_unless_stored(struct tc_l1 *l1, struct tc_entry *e);
 
-/* Stores e (a reference of its own is taken). expected, if not NULL, must still be the key's generation: else
- * CACHE_E_TICKET and the key's entry stays (others may have been evicted for e, and it with them). advance: the value
- * is a write, not the answer to a miss: the generation moves in the same critical section. p is its type's policy.
- * TC_L1_KEPT: under expected, what is there is fresh and was asked for later than e: it stays, e is not stored.
- * Whatever the result, unless it is one of these two, the key's former entry is gone. Returns also CACHE_OK: e is
- * stored; CACHE_E_TOO_LARGE (the limit or the type's quota), CACHE_E_NOMEM. */
+/* Stores e, with a reference of its own, or a copy of it in a cell of a page. expected, if not NULL, must still be the
+ * key's generation: else CACHE_E_TICKET and the key's entry stays (others may have been evicted for e, and it with
+ * them). advance: the value is a write, not the answer to a miss: the generation moves in the same critical section. p
+ * is its type's policy. TC_L1_KEPT: under expected, what is there is fresh and was asked for later than e: it stays, e
+ * is not stored. Whatever the result, unless it is one of these two, the key's former entry is gone. Returns also
+ * CACHE_OK: e is stored; CACHE_E_TOO_LARGE (the limit or the type's quota), CACHE_E_NOMEM. */
 #define TC_L1_KEPT 1
 int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, const uint64_t *expected, bool advance);
 
@@ -208,8 +219,8 @@ void tc_l1_void(struct tc_l1 *l1, uint64_t hash); /* moves the generation only: 
 void tc_l1_clear(struct tc_l1 *l1); /* the same for every key */
 
 /* The L2 gate. fill_begin: false if the generation moved or a writer is at the gate: then nothing may be sent.
- * fill_end: TC_FILL_STANDS; TC_FILL_VOID: the generation moved meanwhile, but for no writer's sake that L2 concerns: the
- * value is not for L1; TC_FILL_LATE: a writer gave up waiting for it, and what was sent must go again: who got that
+ * fill_end: TC_FILL_STANDS; TC_FILL_VOID: the generation moved meanwhile, but for no writer's sake that L2 concerns:
+ * the value is not for L1; TC_FILL_LATE: a writer gave up waiting for it, and what was sent must go again: who got that
  * calls tc_l1_late_end() when its own invalidation is kept. Until then tc_l1_late() is above 0, and L2 may hold, or be
  * about to hold, what an invalidation said is void. So it is with an exclusive writer that another gave up waiting for:
  * write_end then returns false.
@@ -228,21 +239,63 @@ static inline uint32_t tc_l1_late(struct tc_l1 *l1)
 bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, int64_t deadline_ms);
 static inline uint64_t tc_l1_gate_id(const struct tc_l1 *l1, uint64_t hash)
 {
-    return ((hash >> 48) & (l1->n_stripes - 1)) * TC_GATES + (hash >> 32) % TC_GATES;
+    return tc_l1_stripe_number(l1, hash) * TC_GATES + (hash >> 32) % TC_GATES;
 }
 bool tc_l1_write_end(struct tc_l1 *l1, uint64_t hash, bool exclusive);
 
+/* ---- l1_grant.c ---- */
+/* With the stripe's lock held. draw: raises the grant towards want as far as the pool goes. grant: whether the stripe
+ * may hold that much more, after drawing on the pool. make_grant: the same, by evicting if need be; false: nothing is
+ * left to evict. */
+void tc_l1_draw(struct tc_l1 *l1, struct tc_stripe *s, uint64_t want);
+bool tc_l1_grant(struct tc_stripe *s, uint64_t more);
+bool tc_l1_make_grant(struct tc_l1 *l1, struct tc_stripe *s, uint64_t more, struct tc_dropped *dropped);
+/* Without a lock: collects need bytes from other stripes into the pool, from those above floor only. True if anything
+ * came. */
+/* *stalled: a reader does not go on; false before. */
+bool tc_l1_collect(struct tc_l1 *l1, const struct tc_stripe *except, uint64_t need, uint64_t floor, bool *stalled);
+/* Another limit, one caller at a time. It counts at once for who stores; less memory is collected in steps, no lock
+ * held for long. CACHE_OK, CACHE_E_INVALID (too little for the stripes), CACHE_E_TIMEOUT: not all is had back yet. */
+#define TC_L1_LEAST_SHARE 16384
+#define TC_L1_LEAST_PAGED_SHARE 65536
+int tc_l1_resize(struct tc_l1 *l1, uint64_t limit, int64_t deadline_ms);
+static inline uint64_t tc_l1_limit(const struct tc_l1 *l1)
+{
+    return atomic_load_explicit(&l1->limit, memory_order_relaxed);
+}
+static inline uint64_t tc_l1_fair(const struct tc_l1 *l1)
+{
+    return atomic_load_explicit(&l1->fair, memory_order_relaxed);
+}
+static inline bool tc_l1_is_full(const struct tc_l1 *l1)
+{
+    return atomic_load_explicit(&l1->pool, memory_order_relaxed) <= 0;
+}
+
+/* ---- l1_set.c ---- */
+/* Stores a value, if that is all there is to do: true, and *replaced says whether there was one under the key. The
+ * store is the caller's to count, and that, as l1_replaced. expected as for tc_l1_put; without it the value is a write,
+ * and the generation moves. False: tc_l1_put has to do it. */
+bool tc_l1_set(struct tc_l1 *l1, const struct tc_entry_parts *p, const uint64_t *expected, bool *replaced);
+
+/* With the stripe's lock held and no memory left but by evicting: evicts ahead of need where the next store would have
+ * to wait for readers: some 32nd of the pages should wait or be free. */
+#define TC_SLACK_SHARE 32
+void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, struct tc_dropped *dropped);
+
 /* ---- limbo.c: no lock held ---- */
-/* Frees what was taken out, now or once nobody can be reading it; what callers have pinned when they release it. */
+/* Ends what was done under a stripe's lock: frees some of what waits there (all of it where nobody else reads), lets
+ * the lock go, and gives up what was dropped. */
+void tc_l1_leave(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped);
+/* Frees what nobody reads any more, and sees to it that the rest can be freed some time. */
 void tc_l1_give_up(struct tc_l1 *l1, struct tc_dropped *dropped);
-void tc_l1_give_up_entry(struct tc_l1 *l1, struct tc_entry *e); /* now: nobody reads it without a pin */
+void tc_l1_free_dropped(struct tc_l1 *l1, struct tc_dropped *dropped); /* nobody else is there: all of it, at once */
 /* Sees to it that no more waits than the reserve holds. False: a reader does not go on. */
 bool tc_limbo_drain(struct tc_l1 *l1);
+/* Waits until nobody can be reading what left its table before. False: a reader does not go on. */
+bool tc_limbo_pass(struct tc_l1 *l1);
 int tc_limbo_init(struct tc_l1 *l1); /* 0 or an errno */
 void tc_limbo_fini(struct tc_l1 *l1);
-
-/* With the stripe's lock held: whether the stripe may hold that much more, after drawing on the pool. */
-bool tc_l1_grant(struct tc_stripe *s, uint64_t more);
 
 uint64_t tc_l1_bytes(struct tc_l1 *l1); /* in use, fixed structures included */
 bool tc_l1_check(struct tc_l1 *l1);     /* the accounts agree with what is there; for tests, nothing else running */

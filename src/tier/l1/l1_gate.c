@@ -77,7 +77,7 @@ static bool enter_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_gate *
 bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, int64_t deadline_ms)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
-    struct tc_dropped dropped = { NULL, NULL };
+    struct tc_dropped dropped = { .first = NULL };
     tc_lock_acquire(&s->lock);
     struct tc_gate *gate = tc_stripe_gate(s, ref.hash);
     gate->barrier++;
@@ -90,8 +90,7 @@ bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, i
         give_up_locked(l1, s, gate);
     /* Not before the wait: it would void what the writer that is waited for is about to put. */
     tc_l1_invalidate_locked(s, ref, &dropped);
-    tc_lock_release(&s->lock);
-    tc_l1_give_up(l1, &dropped);
+    tc_l1_leave(l1, s, &dropped);
     return entered;
 }
 

@@ -1,48 +1,11 @@
-/* Storing, and the sharing of memory between stripes.
- *
- * A stripe may use what it was granted. Grants come from the pool, until it is empty; from then on memory for a new
- * entry comes from evicting. Which stripe evicts: one that has less than its fair share takes from one that has more,
- * and otherwise a stripe evicts its own, so that shares drift towards equal and a large entry, which needs more than
- * any share, can be had by taking from many. At no point are two stripes locked at once. */
-#include <string.h>
-
+/* Storing, the general way. Memory for what comes is drawn from the pool or had by evicting (l1_grant.c); quotas of
+ * types are kept; what can't be stored still replaces what is there. */
 #include "tier/l1/l1.h"
 
-#define GRANT_STEP 4096 /* drawn from the pool at a time, so that small entries do not meet there each time */
 #define ATTEMPTS 6      /* other threads may take what was collected; in the end the entry is not stored */
 #define NEEDS_ROOM 2    /* put_locked: memory must be collected from other stripes */
-
-/* Takes between 1 and most bytes from the pool, or 0. */
-static uint64_t take_from_pool(struct tc_l1 *l1, uint64_t most)
-{
-    uint64_t pool = atomic_load_explicit(&l1->pool, memory_order_relaxed), take;
-    do
-        take = pool < most ? pool : most;
-    while (take > 0 && !atomic_compare_exchange_weak_explicit(&l1->pool, &pool, pool - take, memory_order_relaxed,
-                                                              memory_order_relaxed));
-    return take;
-}
-
-static void set_granted(struct tc_stripe *s, uint64_t granted)
-{
-    atomic_store_explicit(&s->granted, granted, memory_order_relaxed);
-}
-
-/* Raises the grant towards want as far as the pool goes. */
-static void draw(struct tc_l1 *l1, struct tc_stripe *s, uint64_t want)
-{
-    if (want <= s->granted)
-        return;
-    uint64_t missing = want - s->granted;
-    set_granted(s, s->granted + take_from_pool(l1, missing > GRANT_STEP ? missing : GRANT_STEP));
-}
-
-bool tc_l1_grant(struct tc_stripe *s, uint64_t more)
-{
-    tc_lock_assert_held(&s->lock);
-    draw(s->l1, s, tc_stripe_bytes(s) + more);
-    return tc_stripe_bytes(s) + more <= s->granted;
-}
+#define NEEDS_READERS 3 /* put_locked: what was evicted may still be read */
+#define STARVED_MOST 16
 
 static bool over_quota(const struct cache_type *t, const struct tc_policy *p)
 {
@@ -54,109 +17,169 @@ static bool over_quota(const struct cache_type *t, const struct tc_policy *p)
 struct put {
     struct tc_entry *e;
     struct cache_type *type; /* its */
-    uint64_t bytes;          /* its */
+    uint64_t bytes;          /* it will count for that many */
     const struct tc_policy *p;
     const uint64_t *expected;
     bool advance;
     bool evenly;       /* the type was over its quota before: every stripe is to give of it */
     bool force;        /* do not look at other stripes any more */
     bool thrift;       /* there is no memory but for the evicting: the table grows only if it must */
-    struct tc_entry *old; /* what is under the key; leaves when e comes, or before */
-    uint64_t missing;     /* with NEEDS_ROOM: how much */
+    uint32_t old;      /* the cell of what is under the key; leaves when e comes, or before */
+    struct tc_index_at old_at;
+    uint32_t cell;     /* e's, when it is there */
+    bool grown;        /* the table did */
+    bool vacated;      /* a page will be free when readers are through */
+    uint64_t missing;  /* with NEEDS_ROOM: how much */
+    unsigned starved;  /* how often an entry was evicted for want of memory in the system */
     struct tc_dropped dropped;
 };
 
-static void drop_old(struct tc_stripe *s, struct put *put)
+static void find_old(struct tc_stripe *s, struct put *put)
 {
-    if (put->old != NULL)
-        tc_stripe_remove(s, put->old, TC_COUNT_l1_replaced, &put->dropped);
-    put->old = NULL;
+    struct cache_slice key = { tc_entry_key(put->e), put->e->key_len };
+    put->old = 0;
+    tc_index_find_at(s->index.view, put->e->hash, key, &put->old, &put->old_at);
+}
+
+static void evict(struct tc_stripe *s, struct put *put, uint32_t cell, tc_reason why)
+{
+    if (cell == put->old) {
+        put->old = 0;
+        why = TC_COUNT_l1_replaced;
+    }
+    tc_stripe_remove(s, cell, why, &put->dropped);
 }
 
 /* The bytes that the stripe would hold with e in old's place. */
 static uint64_t bytes_after(struct tc_stripe *s, const struct put *put)
 {
-    if (put->old != NULL)
-        return tc_stripe_bytes(s) + put->bytes - tc_l1_entry_bytes(s->l1, put->old);
-    return tc_stripe_bytes(s) + put->bytes + tc_index_growth_bytes(&s->index, put->e->hash, put->thrift);
+    uint64_t after = tc_stripe_bytes(s) + tc_stripe_entry_growth(s, put->e);
+    if (put->old == 0)
+        return after + tc_index_growth_bytes(&s->index, put->e->hash, put->thrift);
+    bool apart = put->old & TC_CELL_APART; /* a cell of a page is not to be had before readers are through */
+    return apart ? after - tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, put->old)) : after;
 }
 
-/* Evicts until the stripe has room. CACHE_OK or NEEDS_ROOM. */
+/* In a full stripe with pages so many bytes should wait or be free: else each store would wait for readers. */
+static uint64_t slack_of(const struct tc_stripe *s)
+{
+    return s->slab.bytes / TC_SLACK_SHARE;
+}
+
+/* Without evicting, now or when readers are through. */
+static uint64_t to_be_had(struct tc_stripe *s)
+{
+    uint64_t bytes = tc_stripe_bytes(s), idle = s->granted > bytes ? s->granted - bytes : 0;
+    return idle + s->slab.free_bytes + s->left.in_pages;
+}
+
+/* Memory for e comes from evicting. What to do next: CACHE_OK: something was evicted or freed; else who has to be asked
+ * first. */
+static int evict_one(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
+{
+    if (tc_stripe_reap(s, TC_REAP_SOME, &put->dropped) > 0)
+        return CACHE_OK;
+    if (!put->force && s->granted < tc_l1_fair(l1))
+        return NEEDS_ROOM;
+    if (s->left.in_pages > 0 && (put->vacated || s->left.in_pages > put->bytes + slack_of(s) / 2))
+        return NEEDS_READERS;
+    /* Enough is free, but in cells of other sizes. */
+    if (l1->paged && s->slab.free_bytes > slack_of(s) + TC_PAGE_BYTES && tc_stripe_vacate(s, &put->dropped)) {
+        put->vacated = true;
+        find_old(s, put); /* it may have been moved */
+        return CACHE_OK;
+    }
+    uint32_t victim = tc_stripe_victim(s, NULL, 0);
+    if (victim == 0)
+        return s->left.n > 0 ? NEEDS_READERS : NEEDS_ROOM;
+    evict(s, put, victim, TC_COUNT_l1_evicted_bytes);
+    return CACHE_OK;
+}
+
+/* Evicts until the stripe has room. CACHE_OK, NEEDS_ROOM or NEEDS_READERS. */
 static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 {
     uint64_t want;
     put->thrift = false;
-    draw(l1, s, bytes_after(s, put));
+    tc_l1_draw(l1, s, bytes_after(s, put));
     put->thrift = bytes_after(s, put) > s->granted;
     while ((want = bytes_after(s, put)) > s->granted) {
         put->missing = want - s->granted;
-        if (!put->force && s->granted < l1->fair)
-            return NEEDS_ROOM;
-        struct tc_entry *victim = tc_stripe_victim(s, NULL, NULL);
-        if (victim == NULL)
-            return NEEDS_ROOM;
-        if (victim == put->old)
-            drop_old(s, put);
-        else
-            tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, &put->dropped);
+        int rc = evict_one(l1, s, put);
+        if (rc != CACHE_OK)
+            return rc;
     }
     return CACHE_OK;
+}
+
+void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    /* Not where the stripe has much less than its share: the next store is to ask others. */
+    bool asks = s->granted < tc_l1_fair(l1) - tc_l1_fair(l1) / 8;
+    for (int n = 0; !asks && n < 2 && to_be_had(s) < slack_of(s) && !tc_readers_alone(&l1->readers); n++) {
+        uint32_t victim = tc_stripe_victim(s, NULL, keep);
+        if (victim == 0)
+            return;
+        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, dropped);
+    }
+}
+
+/* The allocator has nothing, so an entry that is there makes room, whether its memory is of use or not. */
+static int make_do(struct tc_stripe *s, struct put *put)
+{
+    uint32_t victim = put->starved++ < STARVED_MOST ? tc_stripe_victim(s, NULL, 0) : 0;
+    if (victim == 0)
+        return CACHE_E_NOMEM;
+    evict(s, put, victim, TC_COUNT_l1_evicted_bytes);
+    return NEEDS_READERS;
 }
 
 /* Puts e into the table, where growing is paid for by make_room. CACHE_OK, CACHE_E_NOMEM. */
 static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct tc_order *order, int64_t now_ms)
 {
-    struct tc_entry *instead = put->old;
-    tc_reason why = TC_COUNT_l1_replaced;
-    if (instead == NULL) {
+    struct tc_lane lane = { put->old, &put->old_at, NULL, TC_COUNT_l1_replaced };
+    if (put->old == 0) {
         uint64_t grown_bytes = 0;
         bool failed;
-        instead = tc_index_make_room(&s->index, l1->alloc, put->e->hash, put->thrift, &grown_bytes,
-                                      &put->dropped.table, &failed);
+        struct tc_block *before = NULL;
+        lane = (struct tc_lane){ 0, NULL, NULL, TC_COUNT_l1_evicted_probe };
+        lane.instead = tc_index_make_room(&s->index, l1->alloc, put->e->hash, put->thrift, &grown_bytes, &before,
+                                          &failed);
+        tc_dropped_add(&put->dropped, before);
         if (failed)
             return CACHE_E_NOMEM;
         tc_stripe_account(s, grown_bytes, 0);
-        why = TC_COUNT_l1_evicted_probe;
+        put->grown = grown_bytes > 0;
     }
-    put->old = NULL;
-    tc_stripe_link(s, put->e, order, now_ms, instead, why, &put->dropped);
+    uint32_t cell = tc_stripe_house(s, put->e, &put->dropped);
+    if (cell == 0)
+        return make_do(s, put);
+    put->old = 0;
+    put->cell = cell;
+    tc_stripe_link(s, cell, order, now_ms, &lane, &put->dropped);
     tc_stats_add(&put->type->stats, TC_COUNT_l1_sets, 1);
     return CACHE_OK;
 }
 
-/* Sees to it that more bytes are within the grant, by drawing or evicting. False: nothing is left to evict. */
-static bool make_grant(struct tc_l1 *l1, struct tc_stripe *s, uint64_t more, struct tc_dropped *dropped)
-{
-    struct tc_entry *victim;
-    draw(l1, s, tc_stripe_bytes(s) + more);
-    while (tc_stripe_bytes(s) + more > s->granted && (victim = tc_stripe_victim(s, NULL, NULL)) != NULL)
-        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, dropped);
-    return tc_stripe_bytes(s) + more <= s->granted;
-}
-
-static bool would_exceed(const struct tc_l1 *l1, const struct put *put)
+static bool would_exceed(const struct tc_stripe *s, const struct put *put)
 {
     const struct cache_type *t = put->type;
     uint64_t entries = atomic_load_explicit(&t->l1_entries, memory_order_relaxed) + 1;
     uint64_t bytes = atomic_load_explicit(&t->l1_bytes, memory_order_relaxed) + put->bytes;
-    if (put->old != NULL) {
+    if (put->old != 0) {
         entries--;
-        bytes -= tc_l1_entry_bytes(l1, put->old);
+        bytes -= tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, put->old));
     }
     return (put->p->l1_quota_entries > 0 && entries > put->p->l1_quota_entries) ||
            (put->p->l1_quota_bytes > 0 && bytes > put->p->l1_quota_bytes);
 }
 
-/* The order has more than its stripe's part of the quota, counting e, which is to come, if it is not NULL. A single
- * entry never is too much. */
-static bool above_share(const struct tc_l1 *l1, const struct tc_order *o, const struct tc_policy *p,
-                        const struct tc_entry *e)
+/* The order has more than its stripe's part of the quota, counting entries to come. A single one never is too much. */
+static bool above_share(const struct tc_l1 *l1, const struct tc_order *o, const struct tc_policy *p, uint64_t more,
+                        uint64_t more_bytes)
 {
-    uint64_t entries = o->count, bytes = o->bytes, n = l1->n_stripes;
-    if (e != NULL) {
-        entries++;
-        bytes += tc_l1_entry_bytes(l1, e);
-    }
+    uint64_t entries = o->count + more, bytes = o->bytes + more_bytes, n = l1->n_stripes;
     return entries > 1 && ((p->l1_quota_entries > 0 && entries > (p->l1_quota_entries - 1) / n + 1) ||
                            (p->l1_quota_bytes > 0 && bytes > p->l1_quota_bytes / n));
 }
@@ -164,16 +187,21 @@ static bool above_share(const struct tc_l1 *l1, const struct tc_order *o, const 
 /* Evicts entries of the type in this stripe, before e is among them: a policy may well name the newest. */
 static void keep_quota(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct tc_order *order)
 {
-    while (order->type == put->type && would_exceed(l1, put) &&
-           (!put->evenly || above_share(l1, order, put->p, put->e))) {
-        struct tc_entry *victim = tc_stripe_victim(s, order, NULL);
-        if (victim == NULL)
+    tc_dropped_tell(&put->dropped);
+    while (order->type == put->type && would_exceed(s, put) &&
+           (!put->evenly || above_share(l1, order, put->p, 1, put->bytes))) {
+        uint32_t victim = tc_stripe_victim(s, order, 0);
+        if (victim == 0)
             return;
-        if (victim == put->old)
-            drop_old(s, put);
-        else
-            tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_quota, &put->dropped);
+        evict(s, put, victim, TC_COUNT_l1_evicted_quota);
+        tc_dropped_tell(&put->dropped);
     }
+}
+
+/* It is fresh, and was asked for later. */
+static bool is_better(const struct tc_entry *old, const struct tc_entry *e, int64_t now_ms)
+{
+    return tc_entry_taken_ms(old) > tc_entry_taken_ms(e) && now_ms < tc_entry_fresh_until_ms(old);
 }
 
 static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
@@ -190,65 +218,26 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     }
     int64_t now_ms = tc_clock_coarse_ms(l1->clock);
     tc_stripe_expire(s, now_ms, &put->dropped);
-    struct cache_slice key = { tc_entry_key(e), e->key_len };
-    put->old = tc_stripe_find(s, e->hash, key);
-    if (put->expected != NULL && put->old != NULL && tc_entry_taken_ms(put->old) > tc_entry_taken_ms(e) &&
-        now_ms < tc_entry_fresh_until_ms(put->old))
+    find_old(s, put);
+    if (put->expected != NULL && put->old != 0 && is_better(tc_stripe_entry(s, put->old), e, now_ms))
         return TC_L1_KEPT;
     bool has_quota = put->p->l1_quota_bytes > 0 || put->p->l1_quota_entries > 0;
     /* The quota first: what it evicts, the old entry perhaps, changes what has to be paid for. */
     struct tc_order *order = tc_stripe_order(s, put->type, false);
     if (has_quota) {
         if (order->type != put->type)
-            order = tc_stripe_order(s, put->type, make_grant(l1, s, tc_stripe_order_bytes(l1), &put->dropped));
-        put->old = tc_stripe_find(s, e->hash, key);
+            order = tc_stripe_order(s, put->type, tc_l1_make_grant(l1, s, tc_stripe_order_bytes(l1), &put->dropped));
+        find_old(s, put);
         keep_quota(l1, s, put, order);
     }
     int rc = make_room(l1, s, put);
-    return rc == CACHE_OK ? place(l1, s, put, order, now_ms) : rc;
-}
-
-/* Gives up to need bytes of s's grant back: first what lies idle, then by evicting, but not below floor. */
-static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need, uint64_t floor,
-                            struct tc_dropped *dropped)
-{
-    tc_lock_assert_held(&s->lock);
-    uint64_t given = 0;
-    while (given < need && s->granted > floor) {
-        uint64_t idle = s->granted - tc_stripe_bytes(s);
-        if (idle > 0) {
-            uint64_t above = s->granted - floor, give = need - given;
-            give = give < idle ? give : idle;
-            give = give < above ? give : above;
-            set_granted(s, s->granted - give);
-            given += give;
-            continue;
-        }
-        struct tc_entry *victim = tc_stripe_victim(s, NULL, NULL);
-        if (victim == NULL)
-            break;
-        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, dropped);
-    }
-    atomic_fetch_add_explicit(&l1->pool, given, memory_order_relaxed);
-    return given;
-}
-
-/* Collects need bytes from other stripes into the pool: from those above floor only. True if anything came. */
-static bool collect(struct tc_l1 *l1, const struct tc_stripe *except, uint64_t need, uint64_t floor)
-{
-    uint64_t got = 0;
-    size_t from = atomic_fetch_add_explicit(&l1->next_stripe, 1, memory_order_relaxed);
-    for (size_t i = 0; i < l1->n_stripes && got < need; i++) {
-        struct tc_stripe *s = &l1->stripes[(from + i) % l1->n_stripes];
-        if (s == except || atomic_load_explicit(&s->granted, memory_order_relaxed) <= floor)
-            continue;
-        struct tc_dropped dropped = { NULL, NULL };
-        tc_lock_acquire(&s->lock);
-        got += give_locked(l1, s, need - got, floor, &dropped);
-        tc_lock_release(&s->lock);
-        tc_l1_give_up(l1, &dropped);
-    }
-    return got > 0;
+    if (rc == CACHE_OK)
+        rc = place(l1, s, put, order, now_ms);
+    if (rc == CACHE_OK && put->grown)
+        tc_stripe_reserve(s, &put->dropped);
+    if (rc == CACHE_OK && l1->paged && tc_l1_is_full(l1))
+        tc_l1_keep_slack(l1, s, put->cell, &put->dropped);
+    return rc;
 }
 
 /* The type's order, made if entries of it may lie here from before it had a quota, and if that can be paid for. */
@@ -258,85 +247,143 @@ static struct tc_order *order_for_trimming(struct tc_l1 *l1, struct tc_stripe *s
     struct tc_order *order = tc_stripe_order(s, t, false);
     if (order->type == t || s->shared.count == 0)
         return order;
-    return tc_stripe_order(s, t, make_grant(l1, s, tc_stripe_order_bytes(l1), dropped));
+    return tc_stripe_order(s, t, tc_l1_make_grant(l1, s, tc_stripe_order_bytes(l1), dropped));
 }
 
-static void trim_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry *keep, const struct tc_policy *p,
-                        bool to_share, struct tc_dropped *dropped)
+static void trim_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct put *put, bool to_share,
+                        struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    struct cache_type *t = tc_l1_type_of(l1, keep);
+    struct cache_type *t = put->type;
+    const struct tc_policy *p = put->p;
+    struct tc_entry *e = put->e;
+    uint32_t keep = 0;
+    if (s == tc_l1_stripe(l1, e->hash))
+        tc_stripe_find(s, e->hash, (struct cache_slice){ tc_entry_key(e), e->key_len }, &keep);
     struct tc_order *order = order_for_trimming(l1, s, t, dropped);
-    while (order->type == t && over_quota(t, p) && (!to_share || above_share(l1, order, p, NULL))) {
-        struct tc_entry *victim = tc_stripe_victim(s, order, keep);
-        if (victim == NULL)
+    while (order->type == t && over_quota(t, p) && (!to_share || above_share(l1, order, p, 0, 0))) {
+        uint32_t victim = tc_stripe_victim(s, order, keep);
+        if (victim == 0)
             break;
         tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_quota, dropped);
+        tc_dropped_tell(dropped);
     }
 }
 
 /* Evicts entries of a type over its quota wherever they are; with to_share only from stripes with more than theirs. */
-static void trim_type(struct tc_l1 *l1, const struct tc_entry *keep, const struct tc_policy *p, bool to_share)
+static void trim_type(struct tc_l1 *l1, const struct put *put, bool to_share)
 {
     size_t from = atomic_fetch_add_explicit(&l1->next_stripe, 1, memory_order_relaxed);
-    for (size_t i = 0; i < l1->n_stripes && over_quota(tc_l1_type_of(l1, keep), p); i++) {
+    for (size_t i = 0; i < l1->n_stripes && over_quota(put->type, put->p); i++) {
         struct tc_stripe *s = &l1->stripes[(from + i) % l1->n_stripes];
-        struct tc_dropped dropped = { NULL, NULL };
+        struct tc_dropped dropped = { .first = NULL };
         tc_lock_acquire(&s->lock);
-        trim_locked(l1, s, keep, p, to_share, &dropped);
-        tc_lock_release(&s->lock);
-        tc_l1_give_up(l1, &dropped);
+        trim_locked(l1, s, put, to_share, &dropped);
+        tc_l1_leave(l1, s, &dropped);
     }
 }
 
 static bool forget(struct tc_l1 *l1, struct tc_entry *e, const uint64_t *expected, bool advance);
 
+/* The entry as it will lie in L1: itself, or if it is lent and will get no cell of a page, a copy. NULL: no memory. */
+static struct tc_entry *to_be_stored(struct tc_l1 *l1, struct tc_entry *e)
+{
+    size_t own_bytes = tc_entry_own_bytes(e, l1->node_bytes);
+    if (!tc_entry_is_lent(e) || tc_stripe_pages(&l1->stripes[0], own_bytes, false))
+        return e;
+    void *memory = tc_alloc(l1->alloc, own_bytes);
+    return memory != NULL ? tc_entry_copy(memory, 0, e, l1->node_bytes) : NULL;
+}
+
+static uint64_t stored_bytes(struct tc_l1 *l1, const struct tc_entry *e)
+{
+    size_t own_bytes = tc_entry_own_bytes(e, l1->node_bytes);
+    bool in_page = tc_stripe_pages(&l1->stripes[0], own_bytes, e->flags & TC_ENTRY_FRAMED);
+    return in_page ? tc_slab_round(own_bytes) : tc_l1_entry_bytes(l1, e);
+}
+
+static int try_to_put(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
+{
+    tc_lock_acquire(&s->lock);
+    int rc = put_locked(l1, s, put);
+    tc_l1_leave(l1, s, &put->dropped);
+    return rc;
+}
+
+static int put_and_wait(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
+{
+    int rc;
+    while ((rc = try_to_put(l1, s, put)) == NEEDS_READERS) {
+        put->vacated = false;
+        if (!tc_limbo_pass(l1))
+            return CACHE_E_NOMEM;
+    }
+    return rc;
+}
+
+static int put_anywhere(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
+{
+    int rc = NEEDS_ROOM;
+    bool stalled = false;
+    for (int attempt = 0; rc == NEEDS_ROOM && attempt < ATTEMPTS; attempt++) {
+        rc = put_and_wait(l1, s, put);
+        if (rc != NEEDS_ROOM)
+            break;
+        /* First from the rich; then, for an entry larger than any share, from everybody; then its own. */
+        bool large = put->bytes > tc_l1_fair(l1) / 2;
+        bool came = tc_l1_collect(l1, s, put->missing, attempt == 0 && !large ? tc_l1_fair(l1) : 0, &stalled);
+        put->force = !came || attempt + 2 >= ATTEMPTS;
+        rc = stalled ? CACHE_E_NOMEM : rc;
+    }
+    return rc;
+}
+
+static int put_fitting(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, const uint64_t *expected,
+                       bool advance)
+{
+    struct cache_type *t = tc_l1_type_of(l1, e);
+    struct put put = { .e = e, .type = t, .bytes = stored_bytes(l1, e), .p = p, .expected = expected,
+                       .advance = advance, .evenly = over_quota(t, p) };
+    int rc = put_anywhere(l1, tc_l1_stripe(l1, e->hash), &put);
+    if (rc == NEEDS_ROOM || rc == CACHE_E_NOMEM) {
+        int why = rc == NEEDS_ROOM ? CACHE_E_TOO_LARGE : CACHE_E_NOMEM;
+        return forget(l1, e, put.expected, put.advance) ? why : CACHE_E_TICKET;
+    }
+    if (rc == CACHE_OK && put.evenly) /* else whole stripes would lose even their newest, and others nothing */
+        trim_type(l1, &put, true);
+    if (rc == CACHE_OK && over_quota(t, p))
+        trim_type(l1, &put, false);
+    return rc;
+}
+
 int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, const uint64_t *expected, bool advance)
 {
     if (e->flags & TC_ENTRY_MORE)
         tc_l1_know(l1, tc_entry_more(e)->type);
-    struct cache_type *t = tc_l1_type_of(l1, e);
-    uint64_t bytes = tc_l1_entry_bytes(l1, e);
-    bool fits = e->len <= p->l1_max_value_bytes && bytes <= l1->limit - l1->fixed_bytes &&
+    uint64_t bytes = stored_bytes(l1, e);
+    bool fits = e->len <= p->l1_max_value_bytes && bytes <= tc_l1_limit(l1) - l1->fixed_bytes &&
                 (p->l1_quota_bytes == 0 || bytes <= p->l1_quota_bytes);
     if (!fits) {
         if (!forget(l1, e, expected, advance))
             return CACHE_E_TICKET;
-        tc_stats_add(&t->stats, TC_COUNT_l1_too_large, 1);
+        tc_stats_add(&tc_l1_type_of(l1, e)->stats, TC_COUNT_l1_too_large, 1);
         return CACHE_E_TOO_LARGE;
     }
-    if (!tc_limbo_drain(l1) || !tc_index_takes(e))
+    struct tc_entry *stored = tc_limbo_drain(l1) ? to_be_stored(l1, e) : NULL;
+    if (stored == NULL)
         return forget(l1, e, expected, advance) ? CACHE_E_NOMEM : CACHE_E_TICKET;
-    struct tc_stripe *s = tc_l1_stripe(l1, e->hash);
-    struct put put = { .e = e, .type = t, .bytes = bytes, .p = p, .expected = expected, .advance = advance,
-                       .evenly = over_quota(t, p) };
-    int rc = NEEDS_ROOM;
-    for (int attempt = 0; rc == NEEDS_ROOM && attempt < ATTEMPTS; attempt++) {
-        tc_lock_acquire(&s->lock);
-        rc = put_locked(l1, s, &put);
-        tc_lock_release(&s->lock);
-        tc_l1_give_up(l1, &put.dropped);
-        if (rc != NEEDS_ROOM)
-            break;
-        /* First from the rich; then, for an entry larger than any share, from everybody; then its own. */
-        bool large = bytes > l1->fair / 2;
-        put.force = !collect(l1, s, put.missing, attempt == 0 && !large ? l1->fair : 0) || attempt + 2 >= ATTEMPTS;
-    }
-    if (rc == NEEDS_ROOM)
-        return forget(l1, e, put.expected, put.advance) ? CACHE_E_TOO_LARGE : CACHE_E_TICKET;
-    if (rc == CACHE_OK && put.evenly) /* else whole stripes would lose even their newest, and others nothing */
-        trim_type(l1, e, p, true);
-    if (rc == CACHE_OK && over_quota(t, p))
-        trim_type(l1, e, p, false);
+    int rc = put_fitting(l1, stored, p, expected, advance);
+    if (stored != e)
+        tc_l1_drop(l1, stored);
     return rc;
 }
 
 static void remove_locked(struct tc_stripe *s, struct tc_l1_ref ref, tc_reason why, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    struct tc_entry *e = tc_stripe_find(s, ref.hash, ref.key);
-    if (e != NULL)
-        tc_stripe_remove(s, e, why, dropped);
+    uint32_t cell;
+    if (tc_stripe_find(s, ref.hash, ref.key, &cell) != NULL)
+        tc_stripe_remove(s, cell, why, dropped);
 }
 
 /* A value that L1 cannot hold still replaces the one that it holds. False: its ticket is void, nothing changed. */
@@ -344,7 +391,7 @@ static bool forget(struct tc_l1 *l1, struct tc_entry *e, const uint64_t *expecte
 {
     struct tc_l1_ref ref = { e->hash, { tc_entry_key(e), e->key_len } };
     struct tc_stripe *s = tc_l1_stripe(l1, e->hash);
-    struct tc_dropped dropped = { NULL, NULL };
+    struct tc_dropped dropped = { .first = NULL };
     tc_lock_acquire(&s->lock);
     struct tc_gate *gate = tc_stripe_gate(s, e->hash);
     bool stands = expected == NULL || tc_gate_generation(gate) == *expected;
@@ -353,8 +400,7 @@ static bool forget(struct tc_l1 *l1, struct tc_entry *e, const uint64_t *expecte
             tc_gate_advance(gate);
         remove_locked(s, ref, TC_COUNT_l1_replaced, &dropped);
     }
-    tc_lock_release(&s->lock);
-    tc_l1_give_up(l1, &dropped);
+    tc_l1_leave(l1, s, &dropped);
     return stands;
 }
 
@@ -368,11 +414,10 @@ void tc_l1_invalidate_locked(struct tc_stripe *s, struct tc_l1_ref ref, struct t
 void tc_l1_invalidate(struct tc_l1 *l1, struct tc_l1_ref ref)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
-    struct tc_dropped dropped = { NULL, NULL };
+    struct tc_dropped dropped = { .first = NULL };
     tc_lock_acquire(&s->lock);
     tc_l1_invalidate_locked(s, ref, &dropped);
-    tc_lock_release(&s->lock);
-    tc_l1_give_up(l1, &dropped);
+    tc_l1_leave(l1, s, &dropped);
 }
 
 void tc_l1_void(struct tc_l1 *l1, uint64_t hash)
@@ -389,18 +434,17 @@ static void clear_locked(struct tc_stripe *s, struct tc_dropped *dropped)
     for (size_t i = 0; i < TC_GATES; i++)
         tc_gate_advance(&s->gates[i]);
     for (size_t i = 0; i < tc_index_lanes(&s->index); i++)
-        if (tc_index_at(&s->index, i) != NULL)
-            tc_stripe_remove(s, tc_index_at(&s->index, i), TC_COUNT_l1_cleared, dropped);
+        if (tc_index_cell(&s->index, i) != 0)
+            tc_stripe_remove(s, tc_index_cell(&s->index, i), TC_COUNT_l1_cleared, dropped);
 }
 
 void tc_l1_clear(struct tc_l1 *l1)
 {
     for (size_t i = 0; i < l1->n_stripes; i++) {
         struct tc_stripe *s = &l1->stripes[i];
-        struct tc_dropped dropped = { NULL, NULL };
+        struct tc_dropped dropped = { .first = NULL };
         tc_lock_acquire(&s->lock);
         clear_locked(s, &dropped);
-        tc_lock_release(&s->lock);
-        tc_l1_give_up(l1, &dropped);
+        tc_l1_leave(l1, s, &dropped);
     }
 }

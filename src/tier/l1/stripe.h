@@ -1,8 +1,15 @@
-/* One stripe of L1: a hash table, its eviction orders, its timer wheel, and the generations that tickets refer to, all
- * under one lock. A key belongs to one stripe, chosen by its hash. Hits read table and entries without the lock.
+/* One stripe of L1: a hash table, its entries' memory, its eviction orders, its timer wheel, and the generations that
+ * tickets refer to, all under one lock. A key belongs to one stripe, chosen by its hash. Hits read table and entries
+ * without the lock.
  *
- * Lock: every function except init, fini and those marked is called with s->lock held. What is taken out goes to a list
- * (struct tc_dropped) that the caller gives to tc_l1_give_up() after it let the lock go. */
+ * Memory. A stripe of some size has pages for its small entries (base/slab.h): what is put is copied there. Everything
+ * else lies apart, in the memory in which it was made. What leaves the table waits in the stripe until nobody can be
+ * reading it any more (stripe_left.c); cells of pages stay in the account meanwhile, what lies apart counts in the
+ * reserve of all stripes (limbo.c).
+ *
+ * Lock: every function except init, fini and those marked is called with s->lock held. What is to be freed or waited
+ * for without the lock goes to a struct tc_dropped, which the caller gives to tc_l1_give_up() after it let the lock
+ * go. */
 #ifndef TC_TIER_L1_STRIPE_H
 #define TC_TIER_L1_STRIPE_H
 
@@ -12,11 +19,17 @@
 
 /* Why an entry leaves; the counter that says so. */
 typedef enum tc_counter tc_reason;
+#define TC_NOT_COUNTED TC_COUNTERS /* by who takes it out, or not at all */
 
 struct tc_dropped {
-    struct tc_entry *first; /* linked by next */
-    struct tc_table *table; /* of the index, before it grew */
+    struct tc_entry *first;  /* nobody reads them any more; linked by next */
+    struct tc_block *blocks; /* of the index and of maps, before they grew: to wait */
+    uint64_t bytes;          /* of the entries that began to wait in the stripe */
+    struct cache_type *type; /* what its counts of entries and bytes do not say yet */
+    int64_t entries_more, bytes_more;
 };
+void tc_dropped_tell(struct tc_dropped *dropped); /* says so */
+void tc_dropped_add(struct tc_dropped *dropped, struct tc_block *b); /* b may be NULL */
 
 /* The entries of a stripe, or those of one type with a quota in it, in the order in which they are to leave. */
 struct tc_order {
@@ -25,6 +38,20 @@ struct tc_order {
     size_t count;
     uint64_t bytes; /* of the entries */
     void *state;    /* of the eviction policy */
+};
+
+/* Entries that left the table, in the order in which they did. If there are more epochs than batches, for want of
+ * readers who go on, the youngest takes in what comes. */
+#define TC_LEFT_BATCHES 4
+struct tc_left_batch {
+    uint64_t epoch; /* of the last of them */
+    uint32_t first, last;
+};
+struct tc_left {
+    struct tc_left_batch batches[TC_LEFT_BATCHES]; /* a ring */
+    uint32_t begin, n;
+    uint64_t in_pages;      /* bytes of those that wait in cells of pages */
+    _Atomic uint64_t bytes; /* of all that wait. Written under the lock */
 };
 
 /* Generations: a ticket is the number that its key's slot had. The rest is the L2 gate: see l1.h. */
@@ -41,26 +68,30 @@ struct tc_gate {
 
 struct tc_l1;
 
-/* index.stamp: what a hit marks its entry with; 0 while it need not, then 1 to 255, round and round.
- * index.marks_kept: how many marks a thread keeps to itself, since telling them writes a line that others write. */
+/* index.view->stamp: what a hit marks its entry with; 0 while it need not, then 1 to 255, round and round.
+ * index.view->marks_kept: how many marks a thread keeps to itself, since telling them writes a line that others
+ * write. */
 struct tc_stripe {
-    struct tc_index index;
     _Alignas(TC_CACHELINE) struct tc_lock lock;
+    struct tc_index index;
     _Atomic uint32_t uses; /* insertions, and first hits of an entry in a tick. Written under the lock */
-    uint32_t toward_tick;  /* what has come together since the tick began, in shares: see stripe.c */
+    uint32_t toward_tick;  /* what has come together since the tick began, in shares: see stripe_order.c */
     struct tc_l1 *l1;
     _Alignas(TC_CACHELINE) struct tc_cond quiet; /* a gate's fills or writing ended */
+    struct tc_slab slab;    /* of index.cells */
+    struct tc_left left;
     struct tc_order shared; /* the first of the orders */
     struct cache_evict_env env; /* of the orders */
     uint64_t policy_bytes;  /* what the policy allocated; part of bytes */
-    _Atomic uint64_t bytes;   /* entries and table, as the heap counts them. Written under the lock */
+    _Atomic uint64_t bytes;   /* pages, maps, table, orders, what the policy has, and entries that lie apart,
+                                 as the heap counts them. Written under the lock */
     _Atomic uint64_t granted; /* its share of the limit; bytes <= granted. Written under the lock */
     struct tc_gate gates[TC_GATES];
     uint32_t hand; /* of the wheel: the bucket where it goes on */
     int64_t round_ms, last_round_ms; /* when its round began, and the one before it */
 };
 
-int tc_stripe_init(struct tc_stripe *s, struct tc_l1 *l1); /* CACHE_OK, _E_NOMEM, _E_SYSTEM */
+int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1 *l1); /* CACHE_OK, _E_NOMEM, _E_SYSTEM */
 void tc_stripe_fini(struct tc_stripe *s); /* frees every entry that nobody pins */
 
 /* The lock makes the sum right; the atomic is for those who only look. */
@@ -91,12 +122,28 @@ static inline struct tc_gate *tc_stripe_gate(struct tc_stripe *s, uint64_t hash)
     return &s->gates[(hash >> 32) % TC_GATES];
 }
 
-struct tc_entry *tc_stripe_find(struct tc_stripe *s, uint64_t hash, struct cache_slice key);
+struct tc_entry *tc_stripe_find(struct tc_stripe *s, uint64_t hash, struct cache_slice key, uint32_t *cell);
+
+static inline struct tc_entry *tc_stripe_entry(const struct tc_stripe *s, uint32_t cell)
+{
+    return tc_index_entry(s->index.view, cell);
+}
 
 /* A hit of an entry, for a policy that needs the lock for it. */
-void tc_stripe_hit(struct tc_stripe *s, struct tc_entry *e);
+void tc_stripe_hit(struct tc_stripe *s, uint32_t cell);
+/* An entry was stored. */
+void tc_stripe_stored(struct tc_stripe *s);
 /* n entries were hit for the first time in this tick. */
 void tc_stripe_marked(struct tc_stripe *s, uint32_t n);
+
+/* ---- stripe_order.c ---- */
+void tc_stripe_init_env(struct tc_stripe *s);
+void tc_stripe_begin_order(struct tc_stripe *s, struct tc_order *o);
+void tc_stripe_end_order(struct tc_stripe *s, struct tc_order *o);
+void tc_stripe_enter_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t hash, uint64_t bytes);
+void tc_stripe_leave_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t bytes);
+/* The order in which an entry stands. */
+struct tc_order *tc_stripe_order_of(struct tc_stripe *s, const struct tc_entry *e);
 
 /* Heap bytes of an order; they count in the stripe's. */
 size_t tc_stripe_order_bytes(const struct tc_l1 *l1);
@@ -105,19 +152,57 @@ size_t tc_stripe_order_bytes(const struct tc_l1 *l1);
  * if it has none, with the entries that it has in the shared one, by their age (the shared one without memory). */
 struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t, bool own);
 
-/* Takes e out; L1's reference goes to the list with it. */
-void tc_stripe_remove(struct tc_stripe *s, struct tc_entry *e, tc_reason why, struct tc_dropped *dropped);
-/* Puts e in, with a reference of L1's; in place of another entry, which leaves for that reason, or, with instead NULL,
- * where tc_index_make_room made room. */
-void tc_stripe_link(struct tc_stripe *s, struct tc_entry *e, struct tc_order *o, int64_t now_ms,
-                    struct tc_entry *instead, tc_reason why, struct tc_dropped *dropped);
+/* ---- what is in it ---- */
 
-/* The entry to evict next: of o, or with o NULL the least recently used of all orders' victims; never keep. NULL if
- * there is none. */
-struct tc_entry *tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, const struct tc_entry *keep);
+/* Whether an entry of so many bytes of its own, with a frame or not, gets a cell of a page. */
+bool tc_stripe_pages(const struct tc_stripe *s, size_t own_bytes, bool framed);
+/* By how much the stripe's bytes will rise for an entry's memory: of the entry, if it lies apart, and of pages and
+ * maps. */
+uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry *e);
+/* After the table grew: numbers for what will lie apart, without pages as many as there are lanes, if there is memory
+ * for them. Then none has to be found when there is not. */
+void tc_stripe_reserve(struct tc_stripe *s, struct tc_dropped *dropped);
+/* Memory for an entry that is to be linked: a cell that it is copied to, or a number for it as it is, with a reference
+ * of L1's. The account is raised. 0: no memory, nothing changed. */
+uint32_t tc_stripe_house(struct tc_stripe *s, struct tc_entry *e, struct tc_dropped *dropped);
+/* Takes an entry out; it waits in the stripe, with L1's reference. */
+void tc_stripe_remove(struct tc_stripe *s, uint32_t cell, tc_reason why, struct tc_dropped *dropped);
+
+/* Where a new entry goes: in place of another, which leaves for that reason, or where tc_index_make_room made room. */
+struct tc_lane {
+    uint32_t instead;              /* 0: none */
+    const struct tc_index_at *at;  /* of instead, if it has the same key; else NULL */
+    const struct tc_index_gap *gap; /* with no instead: if known where */
+    tc_reason why;
+};
+void tc_stripe_link(struct tc_stripe *s, uint32_t cell, struct tc_order *o, int64_t now_ms, const struct tc_lane *lane,
+                    struct tc_dropped *dropped);
+
+/* The entry to evict next: of o, or with o NULL the least recently used of all orders' victims; never keep. 0 if there
+ * is none. */
+uint32_t tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, uint32_t keep);
 
 /* Reclaims entries whose time is over, a bounded number. */
 void tc_stripe_expire(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dropped);
+
+/* ---- stripe_move.c ---- */
+
+/* Moves the entries of a thinly filled page to others of its kind, so that it is empty when readers are through. False:
+ * no page can be had that way. */
+bool tc_stripe_vacate(struct tc_stripe *s, struct tc_dropped *dropped);
+
+/* ---- stripe_left.c ---- */
+
+/* An entry that is in no table and no order waits from now on. */
+void tc_stripe_wait(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint64_t bytes, struct tc_dropped *dropped);
+/* Frees of those that wait as many as that, if nobody can be reading them any more: cells of pages at once, what lies
+ * apart by way of dropped. Returns how many. */
+#define TC_REAP_SOME 8 /* at the end of a call: more than one call adds as a rule */
+size_t tc_stripe_reap(struct tc_stripe *s, size_t most, struct tc_dropped *dropped);
+/* The last reference to an entry in a page went, after it had been reaped. */
+void tc_stripe_free_cell(struct tc_stripe *s, struct tc_entry *e);
+/* Without the lock, nobody else there: whatever waits, and the pages if nothing in them is in callers' hands. */
+void tc_stripe_left_fini(struct tc_stripe *s);
 
 /* Walks everything and compares it with the accounts. False: they disagree. For tests. */
 bool tc_stripe_check(struct tc_stripe *s);

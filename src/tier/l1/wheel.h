@@ -1,10 +1,10 @@
 /* A timer wheel without lists: where an entry would lie in a hierarchical wheel (Varghese and Lauck, "Hashed and
- * Hierarchical Timing Wheels", SOSP 1987) is written into its lane of the table as a code of 16 bits, and a hand goes
- * round the buckets, two at each store. What it finds to be due it takes out; whatever the number of entries, a store
- * pays for two cache lines that follow each other, and no entry has to be looked at before its time has come.
+ * Hierarchical Timing Wheels", SOSP 1987) is written into its lane of the table as a code of 8 bits, and a hand goes
+ * round the buckets, one at each store. What it finds to be due it takes out; whatever the number of entries, a store
+ * pays for one cache line, and no entry has to be looked at before its time has come.
  *
- * So an expired entry is gone after one store for two buckets of its stripe's table; with the stores that fill a cache,
- * one entry in twelve at most is waiting for that. */
+ * So an expired entry is gone after one store for each bucket of its stripe's table; with the stores that fill a cache,
+ * one entry in eight at most is waiting for that. */
 #ifndef TC_TIER_L1_WHEEL_H
 #define TC_TIER_L1_WHEEL_H
 
@@ -12,25 +12,24 @@
 #include <stdint.h>
 
 #define TC_WHEEL_TICK_MS 64
-#define TC_WHEEL_LEVELS 4
-#define TC_WHEEL_LEVEL_BITS 6
-#define TC_WHEEL_SLOT_BITS 14
-#define TC_WHEEL_SLOTS (1 << TC_WHEEL_SLOT_BITS)
-#define TC_WHEEL_BUCKETS 2 /* that the hand passes at each store */
+#define TC_WHEEL_BUCKETS 1 /* that the hand passes at each store */
 
 /* The code for a moment, seen from now: 0 for TC_NEVER_MS, which is never due. */
-uint16_t tc_wheel_code(int64_t due_ms, int64_t now_ms);
+uint8_t tc_wheel_code(int64_t due_ms, int64_t now_ms);
 
-/* Whether the moment has come. It may be told late by a 31st of the time that lay ahead and two ticks; never early. A
- * moment that is more than two years ahead is told earlier, to be coded anew: who gets true compares with the true one.
- * A code is good for one look at least each TC_WHEEL_TRUST_MS: after a longer time without one, what is past may read
- * as ahead. */
-#define TC_WHEEL_TRUST_MS (8000 * TC_WHEEL_TICK_MS)
-static inline bool tc_wheel_is_due(uint16_t code, int64_t now_ms)
+/* Which codes say that their moment has come: a bit for each. It may be told late by a third of the time that lay ahead
+ * and two ticks, by four seconds and two ticks at most; never early. A moment that is more than 48 seconds ahead is
+ * told earlier, to be coded anew: who is told compares with the true one.
+ * since_ms: how long ago the code was looked at last, or made. After too long a time what is past may read as ahead:
+ * then every code of that kind is told, tc_wheel_trust_ms() says when. */
+struct tc_wheel_due {
+    uint64_t codes[4];
+};
+void tc_wheel_look(int64_t now_ms, int64_t since_ms, struct tc_wheel_due *due);
+static inline bool tc_wheel_is_due(const struct tc_wheel_due *due, uint8_t code)
 {
-    int64_t slot = now_ms / TC_WHEEL_TICK_MS >> TC_WHEEL_LEVEL_BITS * (code >> TC_WHEEL_SLOT_BITS);
-    uint64_t past = (uint64_t)(slot - code) & (TC_WHEEL_SLOTS - 1);
-    return code != 0 && past < TC_WHEEL_SLOTS / 2;
+    return due->codes[code >> 6] >> (code & 63) & 1;
 }
+int64_t tc_wheel_trust_ms(uint8_t code);
 
 #endif

@@ -1,4 +1,5 @@
-/* What is left to do when the pipe's lock is released: no I/O, callback, wake-up or free of a value happens under it. */
+/* What is left to do when the pipe's lock is released: no I/O, callback, wake-up or free of a value happens under
+ * it. */
 #ifndef TC_TIER_REDIS_SETTLE_H
 #define TC_TIER_REDIS_SETTLE_H
 

@@ -179,7 +179,7 @@ void tt_l1_close(struct tt_l1 *l)
 
 TT_LOOP_INLINE enum tt_answer bare_get(const struct tt_task *t, unsigned thread, size_t pos, unsigned char *buf)
 {
-    enum tt_answer a = tt_bare_get(t->l1->bare, &t->seq->keys[thread][pos], buf);
+    enum tt_answer a = tt_bare_get(t->l1->bare, &t->seq->keys[thread][pos].k, buf);
     return tt_right_if(tt_bench_value_begins_with(buf, t->seq->ids[thread][pos]), a);
 }
 

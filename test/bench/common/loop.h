@@ -88,14 +88,14 @@ TT_LOOP_INLINE enum tt_answer tt_op_set(const struct tt_task *t, unsigned thread
 
 TT_LOOP_INLINE enum tt_answer tt_op_peer_get(const struct tt_task *t, unsigned thread, size_t pos, unsigned char *buf)
 {
-    enum tt_answer a = t->peer->get(t->handle, &t->seq->keys[thread][pos], buf);
+    enum tt_answer a = t->peer->get(t->handle, &t->seq->keys[thread][pos].k, buf);
     return tt_right_if(tt_bench_value_begins_with(buf, t->seq->ids[thread][pos]), a);
 }
 
 TT_LOOP_INLINE enum tt_answer tt_op_peer_set(const struct tt_task *t, unsigned thread, size_t pos, unsigned char *buf)
 {
     tt_bench_value_mark(buf, t->l1->value_bytes, t->seq->ids[thread][pos]);
-    return t->peer->set(t->handle, &t->seq->keys[thread][pos], buf, t->l1->value_bytes);
+    return t->peer->set(t->handle, &t->seq->keys[thread][pos].k, buf, t->l1->value_bytes);
 }
 
 #endif

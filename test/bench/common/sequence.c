@@ -2,19 +2,29 @@
 #include "sequence.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "report.h"
+
+static void *records(size_t n, size_t size)
+{
+    void *p = aligned_alloc(64, (n + TT_BENCH_AHEAD) * size);
+    if (p == NULL)
+        tt_bench_die("out of memory");
+    memset(p, 0, (n + TT_BENCH_AHEAD) * size);
+    return p;
+}
 
 static void make_thread(struct tt_sequence *s, const struct cache_type *t, unsigned thread)
 {
     uint32_t *ids = tt_bench_sequence_make(s->n, s->n_keys, s->theta, 20 + thread);
-    struct tt_bench_key *keys = calloc(s->n + TT_BENCH_AHEAD, sizeof *keys);
-    struct cache_key *prebuilt = calloc(s->n + TT_BENCH_AHEAD, sizeof *prebuilt);
-    if (ids == NULL || keys == NULL || prebuilt == NULL)
+    struct tt_sequence_key *keys = records(s->n, sizeof *keys);
+    struct cache_key *prebuilt = records(s->n, sizeof *prebuilt);
+    if (ids == NULL)
         tt_bench_die("out of memory");
     for (size_t i = 0; i < s->n; i++) {
-        tt_bench_key_write(&keys[i], ids[i]);
-        cache_key_str(cache_key_init(&prebuilt[i], t), tt_bench_key_part(&keys[i]));
+        tt_bench_key_write(&keys[i].k, ids[i]);
+        cache_key_str(cache_key_init(&prebuilt[i], t), tt_bench_key_part(&keys[i].k));
     }
     s->ids[thread] = ids;
     s->keys[thread] = keys;

@@ -1,0 +1,17 @@
+/* tc_hash_bytes() in its caller's own code, for where each instruction counts. XXH3_generateSecret is in xxHash's
+ * static-linking part in 0.8.1, and stays so for callers that define the macro in later versions. */
+#ifndef TC_BASE_HASH_HERE_H
+#define TC_BASE_HASH_HERE_H
+
+#define XXH_INLINE_ALL
+#define XXH_STATIC_LINKING_ONLY
+#include <xxhash.h>
+
+#include "base/hash.h"
+
+static inline __attribute__((always_inline)) uint64_t tc_hash_here(const struct tc_hash *h, const void *p, size_t n)
+{
+    return XXH3_64bits_withSecret(p, n, h->secret, sizeof h->secret);
+}
+
+#endif

@@ -1,0 +1,162 @@
+/* The sharing of memory between stripes.
+ *
+ * A stripe may use what it was granted. Grants come from the pool, until it is empty; from then on memory for a new
+ * entry comes from evicting. Which stripe evicts: one that has less than its fair share takes from one that has more,
+ * and otherwise a stripe evicts its own, so that shares drift towards equal and a large entry, which needs more than
+ * any share, can be had by taking from many. At no point are two stripes locked at once. */
+#include "tier/l1/l1.h"
+
+#define GRANT_STEP 4096 /* drawn from the pool at a time, so that small entries do not meet there each time */
+
+/* Takes between 1 and most bytes from the pool, or 0. */
+static uint64_t take_from_pool(struct tc_l1 *l1, uint64_t most)
+{
+    int64_t pool = atomic_load_explicit(&l1->pool, memory_order_relaxed), take;
+    do
+        take = pool <= 0 ? 0 : (uint64_t)pool < most ? pool : (int64_t)most;
+    while (take > 0 && !atomic_compare_exchange_weak_explicit(&l1->pool, &pool, pool - take, memory_order_relaxed,
+                                                              memory_order_relaxed));
+    return (uint64_t)take;
+}
+
+static void set_granted(struct tc_stripe *s, uint64_t granted)
+{
+    atomic_store_explicit(&s->granted, granted, memory_order_relaxed);
+}
+
+/* Raises the grant towards want as far as the pool goes. */
+void tc_l1_draw(struct tc_l1 *l1, struct tc_stripe *s, uint64_t want)
+{
+    if (want <= s->granted)
+        return;
+    uint64_t missing = want - s->granted;
+    set_granted(s, s->granted + take_from_pool(l1, missing > GRANT_STEP ? missing : GRANT_STEP));
+}
+
+bool tc_l1_grant(struct tc_stripe *s, uint64_t more)
+{
+    tc_lock_assert_held(&s->lock);
+    tc_l1_draw(s->l1, s, tc_stripe_bytes(s) + more);
+    return tc_stripe_bytes(s) + more <= s->granted;
+}
+
+/* What evicting gives back of pages is a page, and not before readers are through. */
+enum way { WENT, WAITS, ENDS };
+
+/* One step towards so many bytes fewer in the stripe. *soon: bytes that were evicted in pages, or are to be vacated,
+ * since something was last freed. WAITS: enough will be free when readers are through; ENDS: nothing is left. */
+static enum way give_way(struct tc_stripe *s, uint64_t need, uint64_t *soon, struct tc_dropped *dropped)
+{
+    if (tc_stripe_reap(s, TC_REAP_SOME, dropped) > 0) {
+        *soon = 0;
+        return WENT;
+    }
+    uint64_t enough = s->slab.bytes / TC_SLACK_SHARE + TC_PAGE_BYTES, have = s->slab.free_bytes;
+    if (*soon >= need + (have < enough ? enough - have : 0))
+        return WAITS;
+    if (s->l1->paged && have > enough && tc_stripe_vacate(s, dropped)) {
+        *soon += TC_PAGE_BYTES;
+        return WENT;
+    }
+    uint32_t victim = tc_stripe_victim(s, NULL, 0);
+    if (victim == 0)
+        return s->left.in_pages > 0 ? WAITS : ENDS;
+    *soon += victim & TC_CELL_APART ? 0 : tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, victim));
+    tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, dropped);
+    return WENT;
+}
+
+bool tc_l1_make_grant(struct tc_l1 *l1, struct tc_stripe *s, uint64_t more, struct tc_dropped *dropped)
+{
+    uint64_t soon = 0;
+    tc_l1_draw(l1, s, tc_stripe_bytes(s) + more);
+    while (tc_stripe_bytes(s) + more > s->granted && give_way(s, more, &soon, dropped) == WENT)
+        ;
+    return tc_stripe_bytes(s) + more <= s->granted;
+}
+
+/* Gives up to need bytes of s's grant back: first what lies idle, then by evicting, but not below floor. *coming: there
+ * will be more when readers are through. */
+static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need, uint64_t floor, bool *coming,
+                            struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    uint64_t given = 0, soon = 0;
+    enum way way = WENT;
+    while (way == WENT && given < need && s->granted > floor) {
+        uint64_t idle = s->granted - tc_stripe_bytes(s);
+        if (idle > 0) {
+            uint64_t above = s->granted - floor, give = need - given;
+            give = give < idle ? give : idle;
+            give = give < above ? give : above;
+            set_granted(s, s->granted - give);
+            given += give;
+        } else {
+            way = give_way(s, need - given, &soon, dropped);
+        }
+    }
+    *coming = *coming || way == WAITS;
+    atomic_fetch_add_explicit(&l1->pool, (int64_t)given, memory_order_relaxed);
+    return given;
+}
+
+static uint64_t collect_round(struct tc_l1 *l1, const struct tc_stripe *except, uint64_t need, uint64_t floor,
+                              bool *coming)
+{
+    uint64_t got = 0;
+    size_t from = atomic_fetch_add_explicit(&l1->next_stripe, 1, memory_order_relaxed);
+    for (size_t i = 0; i < l1->n_stripes && got < need; i++) {
+        struct tc_stripe *s = &l1->stripes[(from + i) % l1->n_stripes];
+        if (s == except || atomic_load_explicit(&s->granted, memory_order_relaxed) <= floor)
+            continue;
+        struct tc_dropped dropped = { .first = NULL };
+        tc_lock_acquire(&s->lock);
+        got += give_locked(l1, s, need - got, floor, coming, &dropped);
+        tc_l1_leave(l1, s, &dropped);
+    }
+    return got;
+}
+
+#define ROUNDS 8 /* the first evicts, the next one moves what is left, then pages are free */
+
+bool tc_l1_collect(struct tc_l1 *l1, const struct tc_stripe *except, uint64_t need, uint64_t floor, bool *stalled)
+{
+    uint64_t got = 0;
+    bool coming = true;
+    for (int round = 0; round < ROUNDS && got < need && coming && !*stalled; round++) {
+        coming = false;
+        got += collect_round(l1, except, need - got, floor, &coming);
+        *stalled = got < need && coming && !tc_limbo_pass(l1);
+    }
+    return got > 0;
+}
+
+/* ---- another limit ---- */
+
+#define RESIZE_STEP 65536 /* asked of a stripe at a time: others wait for its lock meanwhile */
+
+static bool is_enough(const struct tc_l1 *l1, uint64_t limit)
+{
+    uint64_t least = l1->paged ? TC_L1_LEAST_PAGED_SHARE : TC_L1_LEAST_SHARE;
+    return limit / l1->n_stripes >= least && limit >= 2 * l1->fixed_bytes;
+}
+
+int tc_l1_resize(struct tc_l1 *l1, uint64_t limit, int64_t deadline_ms)
+{
+    if (!is_enough(l1, limit))
+        return CACHE_E_INVALID;
+    uint64_t before = atomic_exchange_explicit(&l1->limit, limit, memory_order_relaxed);
+    atomic_store_explicit(&l1->fair, (limit - l1->fixed_bytes) / l1->n_stripes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&l1->pool, (int64_t)(limit - before), memory_order_relaxed);
+    /* Below nothing, the pool says what is owed. First by those who have more than their share will be. */
+    int64_t owed;
+    while ((owed = -atomic_load_explicit(&l1->pool, memory_order_relaxed)) > 0) {
+        uint64_t need = owed < RESIZE_STEP ? (uint64_t)owed : RESIZE_STEP;
+        bool stalled = false;
+        if (!tc_l1_collect(l1, NULL, need, tc_l1_fair(l1), &stalled) && !tc_l1_collect(l1, NULL, need, 0, &stalled))
+            return CACHE_E_TIMEOUT;
+        if (tc_clock_now_ms(l1->clock) > deadline_ms)
+            return CACHE_E_TIMEOUT;
+    }
+    return CACHE_OK;
+}

@@ -1,0 +1,58 @@
+/* A store that asks for nothing special, in one piece: the value goes from its maker's memory into a cell of a page,
+ * the cell is there, the table has a place for it, and no type has an order of its own in the stripe. Anything else
+ * goes the general way (l1_store.c), which begins anew; nothing has been changed for the key then. */
+#include "tier/l1/l1.h"
+
+static uint32_t find_old(struct tc_stripe *s, const struct tc_entry_parts *p, struct tc_index_at *at)
+{
+    uint32_t cell = 0;
+    tc_index_find_at(s->index.view, p->hash, p->key, &cell, at);
+    return cell;
+}
+
+static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, const uint64_t *expected,
+                       bool *replaced, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    struct tc_gate *gate = tc_stripe_gate(s, p->hash);
+    if (expected != NULL && tc_gate_generation(gate) != *expected)
+        return false;
+    bool full = tc_l1_is_full(l1);
+    struct tc_index_at at;
+    struct tc_index_gap gap;
+    struct tc_block *none = NULL;
+    size_t bytes = tc_entry_bytes_for(l1->node_bytes, 0, p->key.len, p->value.len);
+    tc_stripe_expire(s, p->now_ms, dropped);
+    if (s->shared.next != NULL || tc_slab_take_growth(&s->slab, bytes) > 0)
+        return false;
+    struct tc_lane lane = { find_old(s, p, &at), &at, NULL, TC_NOT_COUNTED };
+    if (lane.instead != 0 && expected != NULL)
+        return false; /* two answers to a miss: which one is better is not asked here */
+    if (lane.instead == 0) {
+        if (!tc_index_find_gap(&s->index, p->hash, full, &gap))
+            return false;
+        lane = (struct tc_lane){ 0, NULL, &gap, TC_NOT_COUNTED };
+    }
+    *replaced = lane.instead != 0;
+    uint32_t cell = tc_slab_take(&s->slab, bytes, &none);
+    tc_assert(cell != 0);
+    tc_entry_make(tc_cell(&s->index.view->cells, cell), l1->node_bytes, TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1, p);
+    if (expected == NULL)
+        tc_gate_advance(gate);
+    tc_stripe_link(s, cell, &s->shared, p->now_ms, &lane, dropped);
+    if (full)
+        tc_l1_keep_slack(l1, s, cell, dropped);
+    return true;
+}
+
+bool tc_l1_set(struct tc_l1 *l1, const struct tc_entry_parts *p, const uint64_t *expected, bool *replaced)
+{
+    if (!l1->paged || tc_entry_bytes_for(l1->node_bytes, 0, p->key.len, p->value.len) > TC_SLAB_MOST)
+        return false;
+    struct tc_stripe *s = tc_l1_stripe(l1, p->hash);
+    struct tc_dropped dropped = { .first = NULL };
+    tc_lock_acquire(&s->lock);
+    bool done = set_locked(l1, s, p, expected, replaced, &dropped);
+    tc_l1_leave(l1, s, &dropped);
+    return done;
+}

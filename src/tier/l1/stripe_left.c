@@ -1,0 +1,135 @@
+/* What left the table of a stripe and may still be read: it waits in the order in which it left, with the epoch of that
+ * moment, until nobody can be at it (base/readers.h). Calls that change something in the same stripe free it, a few at
+ * a time, with the lock that they hold anyway: no cell is ever handed from thread to thread, and none has much to free
+ * at once. Who is short of memory goes through all stripes (limbo.c). */
+#include "tier/l1/l1.h"
+
+/* ---- waiting ---- */
+
+static struct tc_left_batch *youngest(struct tc_left *w)
+{
+    return &w->batches[(w->begin + w->n - 1) % TC_LEFT_BATCHES];
+}
+
+static void append(struct tc_stripe *s, uint32_t cell, uint64_t epoch)
+{
+    struct tc_left *w = &s->left;
+    if (w->n > 0 && (youngest(w)->epoch == epoch || w->n == TC_LEFT_BATCHES)) {
+        struct tc_left_batch *batch = youngest(w);
+        tc_entry_left(tc_stripe_entry(s, batch->last))->next = cell;
+        batch->last = cell;
+        batch->epoch = batch->epoch > epoch ? batch->epoch : epoch;
+        return;
+    }
+    w->n++;
+    *youngest(w) = (struct tc_left_batch){ epoch, cell, cell };
+}
+
+static void account_left(struct tc_stripe *s, uint32_t cell, int64_t bytes)
+{
+    uint64_t all = atomic_load_explicit(&s->left.bytes, memory_order_relaxed);
+    atomic_store_explicit(&s->left.bytes, all + (uint64_t)bytes, memory_order_relaxed);
+    if (cell & TC_CELL_APART) /* it left the stripe's account for the reserve's */
+        atomic_fetch_add_explicit(&s->l1->limbo.bytes, (uint64_t)bytes, memory_order_relaxed);
+    else
+        s->left.in_pages += (uint64_t)bytes;
+}
+
+void tc_stripe_wait(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint64_t bytes, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    *tc_entry_left(e) = (struct tc_entry_left){ cell, 0 };
+    append(s, cell, tc_readers_epoch(&s->l1->readers));
+    account_left(s, cell, (int64_t)bytes);
+    dropped->bytes += bytes;
+}
+
+/* ---- freeing ---- */
+
+static void give_cell(struct tc_stripe *s, uint32_t cell)
+{
+    uint64_t before = s->slab.bytes;
+    tc_slab_give(&s->slab, cell);
+    tc_stripe_account(s, s->slab.bytes, before);
+}
+
+/* L1's reference goes: true if it was the last. Nobody takes a new pin: one reference now means one for good. Otherwise
+ * callers hold the value on, and it is marked and counted before our reference goes, since theirs may be gone the next
+ * instant. */
+static bool drop(struct tc_l1 *l1, struct tc_entry *e)
+{
+    if ((atomic_load_explicit(&e->refs, memory_order_acquire) & TC_ENTRY_REFS) > 1)
+        tc_l1_detach(l1, e);
+    uint32_t before = atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel);
+    if ((before & TC_ENTRY_REFS) != 1)
+        return false;
+    if (before & TC_ENTRY_DETACHED)
+        tc_l1_undetach(l1, e);
+    return true;
+}
+
+static void reap_in_page(struct tc_stripe *s, struct tc_entry *e, uint32_t cell)
+{
+    if (drop(s->l1, e))
+        give_cell(s, cell);
+}
+
+static void reap_apart(struct tc_stripe *s, struct tc_entry *e, uint32_t cell, struct tc_dropped *dropped)
+{
+    give_cell(s, cell);
+    if (!drop(s->l1, e))
+        return;
+    e->next = dropped->first; /* freed without the lock: it may be large */
+    dropped->first = e;
+}
+
+static void reap_one(struct tc_stripe *s, struct tc_dropped *dropped)
+{
+    struct tc_left *w = &s->left;
+    struct tc_left_batch *batch = &w->batches[w->begin];
+    uint32_t cell = batch->first;
+    struct tc_entry *e = tc_stripe_entry(s, cell);
+    batch->first = tc_entry_left(e)->next;
+    if (batch->first == 0) {
+        w->begin = (w->begin + 1) % TC_LEFT_BATCHES;
+        w->n--;
+    }
+    account_left(s, cell, -(int64_t)tc_l1_entry_bytes(s->l1, e));
+    if (cell & TC_CELL_APART)
+        reap_apart(s, e, cell, dropped);
+    else
+        reap_in_page(s, e, cell);
+}
+
+size_t tc_stripe_reap(struct tc_stripe *s, size_t most, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    struct tc_left *w = &s->left;
+    if (w->n == 0)
+        return 0;
+    size_t n = 0;
+    bool alone = tc_readers_alone(&s->l1->readers);
+    while (n < most && w->n > 0 && (alone || tc_readers_passed(&s->l1->readers, w->batches[w->begin].epoch))) {
+        reap_one(s, dropped);
+        n++;
+    }
+    if (w->n > 0) /* on its way until somebody comes here again */
+        __builtin_prefetch(tc_stripe_entry(s, w->batches[w->begin].first));
+    return n;
+}
+
+void tc_stripe_free_cell(struct tc_stripe *s, struct tc_entry *e)
+{
+    tc_lock_assert_held(&s->lock);
+    give_cell(s, tc_entry_left(e)->cell);
+}
+
+void tc_stripe_left_fini(struct tc_stripe *s)
+{
+    struct tc_dropped dropped = { .first = NULL };
+    tc_lock_acquire(&s->lock);
+    while (s->left.n > 0)
+        reap_one(s, &dropped);
+    tc_lock_release(&s->lock);
+    tc_l1_free_dropped(s->l1, &dropped);
+}

@@ -1,0 +1,261 @@
+/* The orders of a stripe: which entry stands in which, how recently they were used, and which is to leave next. */
+#include <stdlib.h>
+
+#include "tier/l1/l1.h"
+
+static size_t state_bytes(const struct tc_l1 *l1)
+{
+    return l1->evict.state_bytes;
+}
+
+/* What a policy allocates counts like everything else; it gets it while the stripe has it to spare. */
+static void *env_alloc(void *ctx, size_t n)
+{
+    struct tc_stripe *s = ctx;
+    if (!tc_l1_grant(s, tc_heap_bytes(n)))
+        return NULL;
+    void *p = tc_alloc(s->l1->alloc, n);
+    if (p != NULL) {
+        s->policy_bytes += tc_heap_bytes(n);
+        tc_stripe_account(s, tc_heap_bytes(n), 0);
+    }
+    return p;
+}
+
+static void env_free(void *ctx, void *p, size_t n)
+{
+    struct tc_stripe *s = ctx;
+    tc_free(s->l1->alloc, p, n);
+    s->policy_bytes -= tc_heap_bytes(n);
+    tc_stripe_account(s, 0, tc_heap_bytes(n));
+}
+
+void tc_stripe_init_env(struct tc_stripe *s)
+{
+    s->env = (struct cache_evict_env){ s, env_alloc, env_free, &s->index.view->cells };
+}
+
+void tc_stripe_begin_order(struct tc_stripe *s, struct tc_order *o)
+{
+    if (s->l1->evict.begin != NULL)
+        s->l1->evict.begin(o->state, &s->env);
+    uint8_t stamp = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
+    if (s->l1->evict.tick != NULL && stamp > 0)
+        s->l1->evict.tick(o->state, stamp);
+}
+
+void tc_stripe_end_order(struct tc_stripe *s, struct tc_order *o)
+{
+    if (s->l1->evict.end != NULL)
+        s->l1->evict.end(o->state);
+}
+
+void tc_stripe_enter_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t hash, uint64_t bytes)
+{
+    o->count++;
+    o->bytes += bytes;
+    s->l1->evict.insert(o->state, cell, hash, bytes);
+}
+
+/* Where entries of the type of that number stand: in its own order, if it has one. */
+static struct tc_order *order_of_type(struct tc_stripe *s, uint32_t id)
+{
+    for (struct tc_order *o = s->shared.next; o != NULL; o = o->next)
+        if (o->type->id == id)
+            return o;
+    return &s->shared;
+}
+
+struct tc_order *tc_stripe_order_of(struct tc_stripe *s, const struct tc_entry *e)
+{
+    return order_of_type(s, e->type_id);
+}
+
+void tc_stripe_leave_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t bytes)
+{
+    s->l1->evict.remove(o->state, cell);
+    o->count--;
+    o->bytes -= bytes;
+}
+
+/* A tick, the step by which recency is told apart: when a 64th of the entries was stored, or a 16th of them was hit.
+ * Coarse enough that what is hit all the time is marked seldom, fine enough that those near the end of their order are
+ * where they belong. */
+#define STORED 64
+#define MARKED 16
+
+#define MARKS_KEPT 16
+
+static void set_stamp(struct tc_stripe *s, uint8_t stamp)
+{
+    uint32_t kept = s->index.count / 256;
+    s->toward_tick = 0;
+    struct tc_index_view *view = s->index.view;
+    atomic_store_explicit(&view->marks_kept, (uint8_t)(kept < MARKS_KEPT ? kept : MARKS_KEPT), memory_order_relaxed);
+    atomic_store_explicit(&view->stamp, stamp, memory_order_relaxed);
+    for (struct tc_order *o = &s->shared; o != NULL && s->l1->evict.tick != NULL; o = o->next)
+        s->l1->evict.tick(o->state, stamp);
+}
+
+/* Nothing has to leave before a quarter of the memory has been filled with new entries: time enough for those that are
+ * used to be told from those that are not. Until then hits are not marked: no entry carries another stamp than 0. */
+static bool is_eviction_far(const struct tc_stripe *s)
+{
+    const struct tc_l1 *l1 = s->l1;
+    int64_t pool = atomic_load_explicit(&l1->pool, memory_order_relaxed);
+    return s->shared.next == NULL && pool > (int64_t)(tc_l1_limit(l1) / 4);
+}
+
+static void used(struct tc_stripe *s, uint32_t n, uint32_t share)
+{
+    uint32_t uses = atomic_load_explicit(&s->uses, memory_order_relaxed);
+    uint8_t stamp = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
+    atomic_store_explicit(&s->uses, uses + n, memory_order_relaxed);
+    s->toward_tick += n * share;
+    if (stamp == 0 ? !is_eviction_far(s) : s->toward_tick > s->index.count)
+        set_stamp(s, stamp < UINT8_MAX ? stamp + 1 : 1);
+}
+
+void tc_stripe_stored(struct tc_stripe *s)
+{
+    tc_lock_assert_held(&s->lock);
+    used(s, 1, STORED);
+}
+
+void tc_stripe_marked(struct tc_stripe *s, uint32_t n)
+{
+    tc_lock_assert_held(&s->lock);
+    used(s, n, MARKED);
+}
+
+void tc_stripe_hit(struct tc_stripe *s, uint32_t cell)
+{
+    tc_lock_assert_held(&s->lock);
+    struct tc_entry *e = tc_stripe_entry(s, cell);
+    used(s, 1, MARKED);
+    atomic_store_explicit(&e->used_at, atomic_load_explicit(&s->uses, memory_order_relaxed), memory_order_relaxed);
+    s->l1->evict.hit(tc_stripe_order_of(s, e)->state, cell, tc_cell(&s->index.view->cells, cell));
+}
+
+size_t tc_stripe_order_bytes(const struct tc_l1 *l1)
+{
+    return tc_heap_bytes(sizeof(struct tc_order)) + tc_heap_bytes(state_bytes(l1));
+}
+
+/* How long ago it was used. Counted from the latest moment that an entry may name: marks that were not told yet lie
+ * ahead of the stripe's count. */
+static uint32_t uses_since(const struct tc_stripe *s, const struct tc_entry *e)
+{
+    return atomic_load_explicit(&s->uses, memory_order_relaxed) + UINT8_MAX -
+           atomic_load_explicit(&e->used_at, memory_order_relaxed);
+}
+
+/* The type's entries in the shared order: those that were not used for longest first, or, without memory to sort them,
+ * as they lie in the table. */
+struct used_entry {
+    uint32_t ago;
+    uint32_t cell;
+};
+
+static int longer_ago_first(const void *a, const void *b)
+{
+    uint32_t x = ((const struct used_entry *)a)->ago, y = ((const struct used_entry *)b)->ago;
+    return (x < y) - (x > y);
+}
+
+static uint32_t next_of_type(const struct tc_stripe *s, const struct cache_type *t, size_t *at)
+{
+    while (*at < tc_index_lanes(&s->index)) {
+        uint32_t cell = tc_index_cell(&s->index, (*at)++);
+        if (cell != 0 && tc_stripe_entry(s, cell)->type_id == t->id)
+            return cell;
+    }
+    return 0;
+}
+
+static struct used_entry *sort_by_use(const struct tc_stripe *s, const struct cache_type *t, size_t *n)
+{
+    uint32_t cell;
+    size_t at = 0, all = 0;
+    *n = 0;
+    while (next_of_type(s, t, &at) != 0)
+        (*n)++;
+    struct used_entry *list = tc_alloc(s->l1->alloc, *n * sizeof *list);
+    for (at = 0; list != NULL && (cell = next_of_type(s, t, &at)) != 0; all++)
+        list[all] = (struct used_entry){ uses_since(s, tc_stripe_entry(s, cell)), cell };
+    if (list != NULL)
+        qsort(list, *n, sizeof *list, longer_ago_first);
+    return list;
+}
+
+static void change_order(struct tc_stripe *s, uint32_t cell, struct tc_order *o)
+{
+    const struct tc_entry *e = tc_stripe_entry(s, cell);
+    uint64_t bytes = tc_l1_entry_bytes(s->l1, e);
+    tc_stripe_leave_order(s, &s->shared, cell, bytes);
+    tc_stripe_enter_order(s, o, cell, e->hash, bytes);
+}
+
+/* Takes over the entries that the type has here from before it had a quota, as if each were stored again when it was
+ * last used. Once for a type and stripe: from then on entries of the type stand in no other order. */
+static void adopt(struct tc_stripe *s, struct tc_order *o)
+{
+    size_t n, at = 0;
+    uint32_t cell;
+    struct used_entry *list = sort_by_use(s, o->type, &n);
+    for (size_t i = 0; list != NULL && i < n; i++)
+        change_order(s, list[i].cell, o);
+    while (list == NULL && (cell = next_of_type(s, o->type, &at)) != 0)
+        change_order(s, cell, o);
+    tc_free(s->l1->alloc, list, n * sizeof *list);
+}
+
+struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t, bool own)
+{
+    tc_lock_assert_held(&s->lock);
+    struct tc_order *o = order_of_type(s, t->id);
+    if (o != &s->shared || !own)
+        return o;
+    struct tc_l1 *l1 = s->l1;
+    o = tc_alloc_zeroed(l1->alloc, sizeof *o);
+    if (o == NULL)
+        return &s->shared;
+    o->state = tc_alloc_zeroed(l1->alloc, state_bytes(l1));
+    if (o->state == NULL) {
+        tc_free(l1->alloc, o, sizeof *o);
+        return &s->shared;
+    }
+    o->type = t;
+    o->next = s->shared.next;
+    s->shared.next = o;
+    tc_stripe_begin_order(s, o);
+    adopt(s, o);
+    tc_stripe_account(s, tc_stripe_order_bytes(l1), 0);
+    return o;
+}
+
+static uint32_t victim_of(struct tc_stripe *s, struct tc_order *o)
+{
+    return o->count > 0 ? s->l1->evict.victim(o->state) : 0;
+}
+
+uint32_t tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, uint32_t keep)
+{
+    tc_lock_assert_held(&s->lock);
+    if (o != NULL) {
+        uint32_t cell = victim_of(s, o);
+        return cell != keep ? cell : 0;
+    }
+    uint32_t oldest = 0, longest = 0;
+    for (o = &s->shared; o != NULL; o = o->next) {
+        uint32_t cell = victim_of(s, o);
+        if (cell == 0 || cell == keep)
+            continue;
+        uint32_t ago = s->shared.next != NULL ? uses_since(s, tc_stripe_entry(s, cell)) : 0;
+        if (oldest == 0 || ago > longest) {
+            oldest = cell;
+            longest = ago;
+        }
+    }
+    return oldest;
+}

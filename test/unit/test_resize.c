@@ -1,0 +1,193 @@
+/* Another limit while the cache is in use: what is stored goes by it at once, memory is given back, nobody waits long,
+ * and the values that stay are whole. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tt_util.h"
+#include "fake/tt_cache.h"
+#include "unit/tt_l1.h"
+
+enum { LARGE = 16 << 20, SMALL = 4 << 20, TINY = 1 << 20, LEN = 100 };
+
+static void fill(struct tt_l1 *r, uint64_t from, uint64_t n)
+{
+    for (uint64_t i = from; i < from + n; i++)
+        assert_int_equal(tt_l1_put(r, tt_l1_key(r, i), LEN), CACHE_OK);
+}
+
+static int resize(struct tt_l1 *r, uint64_t limit)
+{
+    return tc_l1_resize(&r->l1, limit, tt_l1_now(r) + 1000);
+}
+
+static void assert_within(struct tt_l1 *r, uint64_t limit)
+{
+    assert_true(tc_l1_bytes(&r->l1) <= limit);
+    assert_true(tt_alloc_counts(&r->counting).live_bytes <= limit + tt_l1_detached_bytes(r) + 65536);
+    assert_true(tc_l1_check(&r->l1));
+}
+
+static size_t held(struct tt_l1 *r, uint64_t from, uint64_t n)
+{
+    size_t sum = 0;
+    for (uint64_t i = from; i < from + n; i++)
+        sum += tt_l1_has(r, tt_l1_key(r, i));
+    return sum;
+}
+
+/* In pages, and apart. */
+static const struct {
+    uint64_t limit, less;
+    size_t stripes;
+    bool paged;
+} kinds[] = { { LARGE, SMALL, 4, true }, { TINY, TINY / 4, 8, false } };
+
+static void a_lower_limit_holds_when_the_call_returns(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < TC_ARRAY_LEN(kinds); k++) {
+        struct tt_l1 *r = tt_l1_new(kinds[k].limit, kinds[k].stripes, NULL);
+        uint64_t n = kinds[k].limit / 100;
+        assert_int_equal(r->l1.paged, kinds[k].paged);
+        fill(r, 0, n);
+        assert_true(tc_l1_bytes(&r->l1) > kinds[k].less);
+        assert_int_equal(resize(r, kinds[k].less), CACHE_OK);
+        assert_within(r, kinds[k].less);
+        /* What was used last is what is left, and most of the smaller memory is in use. */
+        assert_true(held(r, n - kinds[k].less / 600, kinds[k].less / 600) > kinds[k].less / 600 * 19 / 20);
+        fill(r, n, n);
+        assert_within(r, kinds[k].less);
+        assert_true(tt_l1_free(r));
+    }
+}
+
+static void a_higher_limit_is_used(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < TC_ARRAY_LEN(kinds); k++) {
+        struct tt_l1 *r = tt_l1_new(kinds[k].limit, kinds[k].stripes, NULL);
+        uint64_t n = kinds[k].limit / 100;
+        fill(r, 0, n);
+        size_t before = held(r, 0, n);
+        assert_int_equal(resize(r, 2 * kinds[k].limit), CACHE_OK);
+        fill(r, n, 2 * n);
+        assert_true(held(r, n, 2 * n) > before * 17 / 10);
+        assert_within(r, 2 * kinds[k].limit);
+        assert_int_equal(resize(r, kinds[k].limit), CACHE_OK);
+        assert_within(r, kinds[k].limit);
+        assert_true(tt_l1_free(r));
+    }
+}
+
+static void too_little_for_the_stripes_is_refused_and_changes_nothing(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < TC_ARRAY_LEN(kinds); k++) {
+        struct tt_l1 *r = tt_l1_new(kinds[k].limit, kinds[k].stripes, NULL);
+        uint64_t least = kinds[k].stripes * (kinds[k].paged ? TC_L1_LEAST_PAGED_SHARE : TC_L1_LEAST_SHARE);
+        fill(r, 0, 1000);
+        static const uint64_t nonsense[] = { 0, 1, 4096 };
+        for (size_t i = 0; i < TC_ARRAY_LEN(nonsense); i++)
+            assert_int_equal(resize(r, nonsense[i]), CACHE_E_INVALID);
+        assert_int_equal(resize(r, least - 1), CACHE_E_INVALID);
+        assert_int_equal(tc_l1_limit(&r->l1), kinds[k].limit);
+        assert_int_equal(held(r, 0, 1000), 1000);
+        assert_true(tt_l1_free(r));
+    }
+}
+
+/* A pinned value that left L1 is counted apart, not in the limit. */
+static void pinned_values_do_not_hold_it_up(void **state)
+{
+    (void)state;
+    struct tt_l1 *r = tt_l1_new(LARGE, 4, NULL);
+    struct tc_entry *pinned[100];
+    fill(r, 0, 100000);
+    for (uint64_t i = 0; i < TC_ARRAY_LEN(pinned); i++) {
+        struct tc_l1_found f = tt_l1_get(r, tt_l1_key(r, 99999 - i * 37));
+        pinned[i] = f.entry;
+        assert_non_null(f.entry);
+    }
+    assert_int_equal(resize(r, SMALL), CACHE_OK);
+    fill(r, 200000, 50000);
+    assert_within(r, SMALL);
+    for (uint64_t i = 0; i < TC_ARRAY_LEN(pinned); i++) {
+        assert_true(tt_l1_is_value(tc_entry_data(pinned[i]), LEN, 99999 - i * 37, NULL));
+        tc_l1_release(&r->l1, pinned[i]);
+    }
+    assert_int_equal(tt_l1_detached_bytes(r), 0);
+    assert_true(tt_l1_free(r));
+}
+
+struct crowd {
+    struct tt_l1 *r;
+    _Atomic bool stop;
+    _Atomic uint64_t refused;
+};
+
+static int store_and_read(void *ctx, unsigned number)
+{
+    struct crowd *c = ctx;
+    for (uint64_t i = number; !atomic_load(&c->stop); i += 2) {
+        int rc = tt_l1_put(c->r, tt_l1_key(c->r, i % 60000), LEN);
+        if (rc != CACHE_OK)
+            atomic_fetch_add(&c->refused, 1);
+        tt_l1_has(c->r, tt_l1_key(c->r, i / 2 % 60000));
+    }
+    return 0;
+}
+
+static void others_go_on_meanwhile_and_every_store_succeeds(void **state)
+{
+    (void)state;
+    struct crowd c = { .r = tt_l1_new(LARGE, 4, NULL) };
+    struct tt_crew *crew = tt_crew_start(2, store_and_read, &c);
+    for (int round = 0; round < 20; round++) {
+        uint64_t limit = round % 2 == 0 ? SMALL : LARGE;
+        assert_int_equal(resize(c.r, limit), CACHE_OK);
+        assert_true(tc_l1_bytes(&c.r->l1) <= limit);
+    }
+    atomic_store(&c.stop, true);
+    assert_int_equal(tt_crew_join(crew), 0);
+    assert_int_equal(atomic_load(&c.refused), 0);
+    assert_true(tc_l1_check(&c.r->l1));
+    assert_true(tt_l1_free(c.r));
+}
+
+/* ---- by the public name ---- */
+
+static void the_verb_checks_what_it_is_given_and_the_statistics_show_the_limit(void **state)
+{
+    (void)state;
+    struct tt_cache b;
+    tt_cache_prepare(&b, false);
+    b.opts.l1_bytes = LARGE;
+    tt_cache_open(&b);
+    assert_int_equal(tt_cache_stats(&b).l1_limit_bytes, LARGE);
+    assert_int_equal(cache_resize(b.c, 2 * LARGE, 0), CACHE_OK);
+    assert_int_equal(tt_cache_stats(&b).l1_limit_bytes, 2 * LARGE);
+    assert_int_equal(cache_resize(b.c, LARGE / 2, 1), CACHE_OK);
+    assert_int_equal(cache_resize(b.c, 1000, 0), CACHE_E_INVALID);
+    assert_int_equal(cache_resize(b.c, LARGE, -1), CACHE_E_INVALID);
+    assert_int_equal(cache_resize(NULL, LARGE, 0), CACHE_E_INVALID);
+    assert_int_equal(tt_cache_stats(&b).l1_limit_bytes, LARGE / 2);
+    assert_true(tt_cache_close(&b));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_lower_limit_holds_when_the_call_returns),
+        cmocka_unit_test(a_higher_limit_is_used),
+        cmocka_unit_test(too_little_for_the_stripes_is_refused_and_changes_nothing),
+        cmocka_unit_test(pinned_values_do_not_hold_it_up),
+        cmocka_unit_test(the_verb_checks_what_it_is_given_and_the_statistics_show_the_limit),
+        cmocka_unit_test(others_go_on_meanwhile_and_every_store_succeeds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

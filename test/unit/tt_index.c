@@ -1,0 +1,359 @@
+/* The layout of a bucket is read here bit by bit, as index.h describes it, not with the library's functions. */
+#include "unit/tt_index.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tt_util.h"
+
+enum { BUCKETS_MAX = 2048 };
+
+int tt_index_setup(void **state)
+{
+    struct tt_index *f = tc_alloc_lines(&tc_alloc_default, sizeof *f); /* the view wants a whole line */
+    if (f == NULL)
+        tt_die("out of memory");
+    tt_alloc_init(&f->counting);
+    f->alloc = tt_alloc_table(&f->counting);
+    f->index.view = &f->view;
+    f->view.node_bytes = TT_INDEX_NODE;
+    tc_slab_init(&f->slab, &f->view.cells, &tc_alloc_default);
+    *state = f;
+    return 0;
+}
+
+static void close_all(const struct tc_alloc *a, struct tc_block *b)
+{
+    while (b != NULL) {
+        struct tc_block *next = b->next;
+        tc_block_close(a, b);
+        b = next;
+    }
+}
+
+static void free_cell(struct tt_index *f, uint32_t cell)
+{
+    struct tc_entry *e = tt_index_entry(f, cell);
+    tc_slab_give(&f->slab, cell);
+    tc_entry_free(&tc_alloc_default, TT_INDEX_NODE, e);
+}
+
+/* Nobody reads the blocks any more, unless somebody does. */
+static void let_blocks_go(struct tt_index *f, const struct tc_alloc *a, struct tc_block *b, struct tc_block **kept)
+{
+    if (b == NULL)
+        return;
+    if (!f->keeps) {
+        tc_block_close(a, b);
+        return;
+    }
+    b->next = *kept;
+    *kept = b;
+}
+
+static void let_before_go(struct tt_index *f)
+{
+    let_blocks_go(f, &f->alloc, f->before, &f->tables);
+    f->before = NULL;
+}
+
+int tt_index_teardown(void **state)
+{
+    struct tt_index *f = *state;
+    let_before_go(f);
+    for (uint32_t cell = f->left, next; cell != 0; cell = next) {
+        next = tc_entry_left(tt_index_entry(f, cell))->next;
+        free_cell(f, cell);
+    }
+    for (size_t i = 0; i < TT_INDEX_KEYS; i++)
+        if (f->cell[i] != 0)
+            free_cell(f, f->cell[i]);
+    close_all(&f->alloc, f->tables);
+    close_all(&tc_alloc_default, f->maps);
+    tc_index_fini(&f->index, &f->alloc);
+    bool clean = tt_alloc_is_clean(&f->counting) && tc_slab_check(&f->slab);
+    tc_slab_fini(&f->slab);
+    tt_alloc_fini(&f->counting);
+    tc_free_lines(&tc_alloc_default, f, sizeof *f);
+    return clean ? 0 : -1;
+}
+
+/* ---- hashes ---- */
+
+uint64_t tt_index_hash(uint32_t number, enum tt_index_kind kind)
+{
+    uint64_t state = number;
+    uint64_t spread = tt_random(&state), high = spread & ~(uint64_t)UINT32_MAX;
+    switch (kind) {
+    case TT_SPREAD: return spread;
+    case TT_EQUAL: return UINT64_C(0x123456789ABCDEF0);
+    case TT_FEW: return UINT64_C(0x123456789ABCDEF0) + number % 7; /* whole collisions, and the same home and tag */
+    case TT_HOME: return high | (0x40000000 + number % 3);         /* the same home, with any tag */
+    case TT_END: return high | (UINT32_MAX - number % 5);          /* the last home of any table */
+    case TT_TAG_0: return spread >> 8 | (uint64_t)(number % 2) << 56; /* a tag of 0 is 1 too */
+    default: return high | (uint32_t)((spread & 0x0FFFFFFF) - 0x08000000); /* a sixteenth of them, across the end */
+    }
+}
+
+size_t tt_index_home(uint64_t hash, size_t n)
+{
+    return (size_t)((uint64_t)(uint32_t)hash * n / (UINT64_C(1) << 32));
+}
+
+uint64_t tt_index_hash_at(const struct tt_index *f, size_t home, size_t i)
+{
+    uint64_t n = f->index.n, step = (UINT64_C(1) << 32) / n;
+    uint64_t first = ((home << 32) + n - 1) / n, hash = first + step / 256 * (i % 256);
+    assert_int_equal(tt_index_home(hash, n), home);
+    return hash | (uint64_t)i << 48;
+}
+
+/* ---- entries ---- */
+
+uint32_t tt_index_adopt(struct tt_index *f, struct tc_entry *e)
+{
+    struct tc_block *before = NULL;
+    uint32_t cell = tc_slab_adopt(&f->slab, tc_entry_node(e, TT_INDEX_NODE), &before);
+    let_blocks_go(f, &tc_alloc_default, before, &f->maps);
+    if (cell == 0)
+        tt_die("out of memory");
+    return cell;
+}
+
+uint32_t tt_index_open(struct tt_index *f, uint32_t number, uint64_t hash)
+{
+    struct cache_slice key = { &number, sizeof number };
+    struct tc_entry *e = tc_entry_open_small(&tc_alloc_default, TT_INDEX_NODE, NULL, hash, key, 0);
+    if (e == NULL)
+        tt_die("out of memory");
+    return tt_index_adopt(f, e);
+}
+
+/* Readers may be at it: its hash and key stay as they are. */
+void tt_index_let_go(struct tt_index *f, uint32_t cell)
+{
+    if (!f->keeps) {
+        free_cell(f, cell);
+        return;
+    }
+    *tc_entry_left(tt_index_entry(f, cell)) = (struct tc_entry_left){ cell, f->left };
+    f->left = cell;
+}
+
+struct tc_entry *tt_index_entry(const struct tt_index *f, uint32_t cell)
+{
+    return tc_entry_of_node(tc_cell(&f->view.cells, cell), TT_INDEX_NODE);
+}
+
+uint32_t tt_index_number(const struct tc_entry *e)
+{
+    uint32_t number;
+    memcpy(&number, tc_entry_key(e), sizeof number);
+    return number;
+}
+
+/* ---- calls ---- */
+
+struct tc_entry *tt_index_find(const struct tc_index_view *v, uint32_t number, uint64_t hash)
+{
+    struct cache_slice key = { &number, sizeof number };
+    struct tc_bucket untouched;
+    struct tc_index_at at = { &untouched, 77 };
+    uint32_t cell = 77;
+    struct tc_entry *e = tc_index_find_at(v, hash, key, &cell, &at);
+    assert_ptr_equal(tc_index_find(v, hash, key), e);
+    assert_ptr_equal(tc_index_find_here(v, hash, key), e);
+    assert_ptr_equal(tc_index_find_at(v, hash, key, NULL, NULL), e);
+    if (e != NULL) {
+        assert_ptr_equal(tc_entry_of_node(tc_cell(&v->cells, cell), v->node_bytes), e);
+        assert_int_equal(atomic_load(&at.bucket->lanes[at.lane]), cell);
+    } else {
+        assert_true(cell == 77 && at.bucket == &untouched && at.lane == 77);
+    }
+    return e;
+}
+
+uint64_t tt_index_growth(const struct tt_index *f, uint64_t hash)
+{
+    return tc_index_growth_bytes(&f->index, hash, f->thrift);
+}
+
+uint32_t tt_index_make_room(struct tt_index *f, uint64_t hash, bool *failed)
+{
+    let_before_go(f);
+    f->before = (struct tc_block *)(void *)f; /* to be written */
+    *failed = true;
+    return tc_index_make_room(&f->index, &f->alloc, hash, f->thrift, &f->bytes, &f->before, failed);
+}
+
+int tt_index_insert(struct tt_index *f, uint32_t number, uint64_t hash)
+{
+    bool failed;
+    struct tc_index_gap gap;
+    bool found = number % 2 && tc_index_find_gap(&f->index, hash, f->thrift, &gap);
+    uint32_t instead = tt_index_make_room(f, hash, &failed);
+    if (failed)
+        return -1;
+    uint32_t cell = tt_index_open(f, number, hash);
+    f->code[number] = (uint8_t)(number * 40503u >> 4);
+    if (found) { /* which says that there is nothing else to do */
+        assert_true(instead == 0 && f->before == NULL);
+        tc_index_fill(&f->index, &gap, cell, hash, f->code[number]);
+        f->count++;
+    } else if (instead != 0) {
+        tc_index_replace(&f->index, instead, cell, hash, f->code[number]);
+        f->cell[tt_index_number(tt_index_entry(f, instead))] = 0;
+        tt_index_let_go(f, instead);
+    } else {
+        tc_index_insert(&f->index, cell, hash, f->code[number]);
+        f->count++;
+    }
+    f->cell[number] = cell;
+    return instead != 0;
+}
+
+void tt_index_remove(struct tt_index *f, uint32_t number)
+{
+    tc_index_remove(&f->index, f->cell[number]);
+    tt_index_let_go(f, f->cell[number]);
+    f->cell[number] = 0;
+    f->count--;
+}
+
+void tt_index_replace(struct tt_index *f, uint32_t number)
+{
+    uint32_t old = f->cell[number], found = 0;
+    uint64_t hash = tt_index_entry(f, old)->hash;
+    struct cache_slice key = { &number, sizeof number };
+    struct tc_index_at at = { NULL, 0 };
+    tc_index_find_at(&f->view, hash, key, &found, &at);
+    if (found != old)
+        tt_die("key %u is not where it was put", (unsigned)number);
+    f->cell[number] = tt_index_open(f, number, hash);
+    tc_index_replace_at(&at, f->cell[number], ++f->code[number]);
+    tt_index_let_go(f, old);
+}
+
+void tt_index_move(struct tt_index *f, uint32_t number)
+{
+    uint32_t old = f->cell[number];
+    const struct tc_entry *e = tt_index_entry(f, old);
+    void *memory = tt_xmalloc(tc_entry_own_bytes(e, TT_INDEX_NODE));
+    f->cell[number] = tt_index_adopt(f, tc_entry_copy(memory, 0, e, TT_INDEX_NODE));
+    tc_index_move(&f->index, old, f->cell[number]);
+    tt_index_let_go(f, old);
+}
+
+void tt_index_recode(struct tt_index *f, uint32_t number)
+{
+    size_t i = 0;
+    while (tc_index_cell(&f->index, i) != f->cell[number])
+        i++;
+    f->code[number] += 101;
+    tc_index_set_code(&f->index, i, f->code[number]);
+}
+
+void tt_index_remove_all(struct tt_index *f)
+{
+    for (uint32_t i = 0; i < TT_INDEX_KEYS; i++)
+        if (f->cell[i] != 0)
+            tt_index_remove(f, i);
+    assert_int_equal(f->count, 0);
+}
+
+void tt_index_make_empty(struct tt_index *f, size_t n)
+{
+    tt_index_remove_all(f);
+    for (uint32_t i = 0; f->index.n < n; i++)
+        tt_index_insert(f, i, tt_index_hash(i, TT_SPREAD));
+    tt_index_remove_all(f);
+}
+
+/* ---- what the index must be at any time ---- */
+
+static struct tc_bucket *bucket(const struct tt_index *f, size_t at)
+{
+    return atomic_load(&f->view.buckets) + at;
+}
+
+/* What index.h says of a bucket's words. */
+static uint64_t tag_of(const struct tc_bucket *b, size_t lane)
+{
+    return (lane < 8 ? atomic_load(&b->tags) >> 8 * lane : atomic_load(&b->more) >> 8 * (lane - 8)) & 0xFF;
+}
+
+static uint64_t code_of(const struct tc_bucket *b, size_t lane)
+{
+    return lane < 8 ? b->codes[lane] : atomic_load(&b->more) >> (32 + 8 * (lane - 8)) & 0xFF;
+}
+
+size_t tt_index_reach(const struct tt_index *f, size_t at)
+{
+    return atomic_load(&bucket(f, at)->more) >> 16 & 0xFF;
+}
+
+static size_t assert_lane(struct tt_index *f, size_t at, size_t lane, size_t *reach)
+{
+    const struct tc_bucket *b = bucket(f, at);
+    uint32_t cell = tc_index_cell(&f->index, at * TC_INDEX_LANES + lane);
+    uint64_t stranger = atomic_load(&b->more) >> (48 + lane) & 1;
+    assert_int_equal(atomic_load(&b->lanes[lane]), cell);
+    if (cell == 0) {
+        assert_true(tag_of(b, lane) == 0 && stranger == 0);
+        return 0;
+    }
+    const struct tc_entry *e = tt_index_entry(f, cell);
+    size_t n = f->index.n, home = tt_index_home(e->hash, n), distance = (at + n - home) % n;
+    assert_int_equal(f->cell[tt_index_number(e)], cell);
+    assert_int_equal(code_of(b, lane), f->code[tt_index_number(e)]);
+    assert_int_equal(tc_index_code(&f->index, at * TC_INDEX_LANES + lane), f->code[tt_index_number(e)]);
+    uint8_t codes[TC_INDEX_LANES];
+    tc_index_codes(b, codes);
+    assert_int_equal(codes[lane], f->code[tt_index_number(e)]);
+    assert_int_equal(tag_of(b, lane), e->hash >> 56 > 0 ? e->hash >> 56 : 1);
+    assert_int_equal(stranger, distance > 0);
+    assert_true(distance <= TC_INDEX_REACH);
+    reach[home] = distance > reach[home] ? distance : reach[home];
+    return 1;
+}
+
+void tt_index_assert_exact(struct tt_index *f)
+{
+    static size_t reach[BUCKETS_MAX];
+    size_t entries = 0, n = f->index.n;
+    assert_true(n <= BUCKETS_MAX && n == atomic_load(&f->view.n));
+    assert_true(n == 0 || n == tc_block_of(bucket(f, 0))->n);
+    memset(reach, 0, sizeof reach);
+    for (size_t at = 0; at < n; at++)
+        for (size_t lane = 0; lane < TC_INDEX_LANES; lane++)
+            entries += assert_lane(f, at, lane, reach);
+    for (size_t at = 0; at < n; at++) {
+        assert_int_equal(tt_index_reach(f, at), reach[at]);
+        assert_int_equal(atomic_load(&bucket(f, at)->more) & UINT64_C(0xFC000000FF000000), 0); /* nobody's bits */
+    }
+    assert_int_equal(entries, f->count);
+    assert_int_equal(f->index.count, f->count);
+    assert_true(tc_index_check(&f->index));
+}
+
+void tt_index_assert_all_found(struct tt_index *f)
+{
+    for (uint32_t i = 0; i < TT_INDEX_KEYS; i++)
+        if (f->cell[i] != 0) {
+            struct tc_entry *e = tt_index_entry(f, f->cell[i]);
+            assert_ptr_equal(tt_index_find(&f->view, i, e->hash), e);
+        }
+}
+
+void tt_index_assert_bytes(struct tt_index *f)
+{
+    size_t n = f->index.n, bytes = n > 0 ? (n + 1) * sizeof(struct tc_bucket) + TC_ALLOC_LINES_EXTRA : 0;
+    let_before_go(f);
+    assert_int_equal(tt_alloc_counts(&f->counting).live_bytes, bytes);
+    assert_int_equal(tc_index_bytes(&f->index), n > 0 ? tc_heap_bytes(bytes) : 0);
+    assert_int_equal(f->bytes, tc_index_bytes(&f->index));
+}
