@@ -9,14 +9,13 @@
 
 /* ---- get ---- */
 
-int cache_get(struct cache *c, const struct cache_key *k, const struct cache_call *o, struct cache_value *v)
+static __attribute__((noinline)) int get(struct cache *c, const struct cache_key *k, const struct cache_call *o,
+                                         struct cache_value *v)
 {
     struct tc_target t;
     struct cache_call call;
-    if (v == NULL)
-        return CACHE_E_INVALID;
-    memset(v, 0, sizeof *v);
     struct tc_reader *me;
+    memset(v, 0, sizeof *v);
     int rc = tc_cache_enter_key_as(c, k, &t, &me);
     if (rc != CACHE_OK)
         return rc;
@@ -28,6 +27,23 @@ int cache_get(struct cache *c, const struct cache_key *k, const struct cache_cal
         rc = tc_values_give(c, &out, v);
     }
     tc_cache_leave_as(c, me);
+    return rc;
+}
+
+int cache_get(struct cache *c, const struct cache_key *k, const struct cache_call *o, struct cache_value *v)
+{
+    struct tc_reader *held = NULL;
+    int64_t now_ms;
+    if (v == NULL)
+        return CACHE_E_INVALID;
+    struct tc_entry *e = o == NULL ? tc_hit_pin(c, k, &now_ms, &held) : NULL;
+    if (e != NULL) {
+        tc_values_give_hit(c, e, now_ms, v);
+        return CACHE_OK;
+    }
+    int rc = get(c, k, o, v);
+    if (held != NULL)
+        tc_cache_leave_as(c, held);
     return rc;
 }
 

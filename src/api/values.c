@@ -22,6 +22,15 @@ void tc_values_meta(int64_t now_ms, const struct tc_l1_copied *e, uint32_t tier,
     m->coherent_age_ms = not_negative(now_ms - e->taken_ms);
 }
 
+static void give_pinned(struct cache *c, struct tc_entry *e, struct cache_value *v)
+{
+    v->data = tc_entry_data(e);
+    v->len = e->len;
+    v->pin = e;
+    v->reserved[0] = (uint64_t)(uintptr_t)c;
+    v->reserved[1] = 0;
+}
+
 int tc_values_give(struct cache *c, struct tc_outcome *out, struct cache_value *v)
 {
     memset(v, 0, sizeof *v);
@@ -34,11 +43,15 @@ int tc_values_give(struct cache *c, struct tc_outcome *out, struct cache_value *
         tc_l1_release(&c->l1, out->entry);
         return out->status;
     }
-    v->data = tc_entry_data(out->entry);
-    v->len = out->entry->len;
-    v->pin = out->entry;
-    v->reserved[0] = (uint64_t)(uintptr_t)c;
+    give_pinned(c, out->entry, v);
     return CACHE_OK;
+}
+
+void tc_values_give_hit(struct cache *c, struct tc_entry *e, int64_t now_ms, struct cache_value *v)
+{
+    struct tc_l1_copied fields = tc_l1_fields(e);
+    tc_values_meta(now_ms, &fields, CACHE_TIER_L1, 0, &v->meta);
+    give_pinned(c, e, v);
 }
 
 void cache_value_release(struct cache_value *v)

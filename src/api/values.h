@@ -8,4 +8,7 @@
 int tc_values_give(struct cache *c, struct tc_outcome *out, struct cache_value *v);
 void tc_values_meta(int64_t now_ms, const struct tc_l1_copied *e, uint32_t tier, uint32_t flags, struct cache_meta *m);
 
+/* A fresh hit of L1 that is pinned. */
+void tc_values_give_hit(struct cache *c, struct tc_entry *e, int64_t now_ms, struct cache_value *v);
+
 #endif

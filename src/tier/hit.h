@@ -37,47 +37,98 @@ static inline __attribute__((always_inline)) bool tc_hit_copy_entry(struct tc_l1
     return true;
 }
 
-/* Copies a value that L1 holds, if that is all there is to do: true. buf may be NULL if cap is 0; copied may be NULL.
- * False: the general way knows why. *held: this is counted as a call still, for the record *me; to be taken back
- * after it. */
-static inline __attribute__((always_inline)) bool tc_hit_copy(struct cache *c, const struct cache_key *key, void *buf,
-                                                              size_t cap, struct tc_l1_copied *copied,
-                                                              struct tc_reader **held)
+/* A look-up that is under way, inside tc_reader_enter(). */
+struct tc_hit {
+    struct tc_reader *me;
+    _Atomic uint64_t *count;
+    uint64_t hits; /* with this one */
+    size_t stripe;
+    int64_t now_ms;
+    struct tc_entry *e; /* what lies under the key, or NULL */
+};
+
+/* Begins one, if the case is plain: true. */
+static inline __attribute__((always_inline)) bool tc_hit_begin(struct cache *c, const struct cache_key *key,
+                                                               struct tc_hit *h)
 {
-    *held = NULL;
     const struct tc_key *k = (const struct tc_key *)key;
     /* A type is plain for its own cache alone: so this is one, and a cache that is open, by the system's clock. */
     if (!tc_key_is_valid(k) || k->status != CACHE_OK || k->len == 0 || !tc_type_is_plain_for(k->type, c) ||
         tc_fork_guard_is_child(&c->fork))
         return false;
-    int64_t now_ms = tc_mono_coarse_ms();
-    struct tc_reader *me = tc_reader_self(&c->l1.readers);
-    if (me == NULL)
+    h->now_ms = tc_mono_coarse_ms();
+    h->me = tc_reader_self(&c->l1.readers);
+    if (h->me == NULL)
         return false;
-    _Atomic uint64_t *count = &me->counts[k->type->id % TC_READER_COUNTS];
-    uint64_t hits = atomic_load_explicit(count, memory_order_relaxed) + 1;
-    if (hits % TC_SAMPLE_EVERY == 0)
+    h->count = &h->me->counts[k->type->id % TC_READER_COUNTS];
+    h->hits = atomic_load_explicit(h->count, memory_order_relaxed) + 1;
+    if (h->hits % TC_SAMPLE_EVERY == 0)
         return false; /* to be timed */
     struct cache_slice bytes = { tc_key_data(k), k->len };
     uint64_t hash = tc_hash_here(&c->hash, bytes.data, bytes.len);
-    size_t stripe = tc_l1_stripe_number(&c->l1, hash);
-    tc_reader_enter(&c->l1.readers, me);
-    struct tc_entry *e = NULL;
+    h->stripe = tc_l1_stripe_number(&c->l1, hash);
+    h->e = NULL;
+    tc_reader_enter(&c->l1.readers, h->me);
     if (!atomic_load_explicit(&c->closing, memory_order_relaxed))
-        e = tc_index_find_here(&c->l1.views[stripe], hash, bytes);
-    if (__builtin_expect(e == NULL || !tc_hit_copy_entry(&c->l1, stripe, me, e, buf, cap, now_ms), 0)) {
-        *held = me;
-        tc_reader_add(&me->calls, 1);
-        tc_reader_leave(me);
+        h->e = tc_index_find_here(&c->l1.views[h->stripe], hash, bytes);
+    return true;
+}
+
+/* It was a hit. c may be closed from here on, and the record gone, unless a value is pinned. */
+static inline void tc_hit_end(const struct tc_hit *h)
+{
+    atomic_store_explicit(h->count, h->hits, memory_order_relaxed);
+    tc_reader_leave(h->me);
+}
+
+/* It goes on the general way, as a call that is counted for the record that this returns; to be taken back after it. */
+static inline struct tc_reader *tc_hit_give_up(const struct tc_hit *h)
+{
+    tc_reader_add(&h->me->calls, 1);
+    tc_reader_leave(h->me);
+    return h->me;
+}
+
+/* Copies a value that L1 holds, if that is all there is to do: true. buf may be NULL if cap is 0; copied may be NULL.
+ * False: the general way knows why; *held is NULL or what tc_hit_give_up() returned. */
+static inline __attribute__((always_inline)) bool tc_hit_copy(struct cache *c, const struct cache_key *key, void *buf,
+                                                              size_t cap, struct tc_l1_copied *copied,
+                                                              struct tc_reader **held)
+{
+    struct tc_hit h;
+    *held = NULL;
+    if (!tc_hit_begin(c, key, &h))
+        return false;
+    if (__builtin_expect(h.e == NULL || !tc_hit_copy_entry(&c->l1, h.stripe, h.me, h.e, buf, cap, h.now_ms), 0)) {
+        *held = tc_hit_give_up(&h);
         return false;
     }
     if (copied != NULL) {
-        *copied = tc_l1_fields(e);
-        copied->now_ms = now_ms;
+        *copied = tc_l1_fields(h.e);
+        copied->now_ms = h.now_ms;
     }
-    atomic_store_explicit(count, hits, memory_order_relaxed);
-    tc_reader_leave(me); /* c may be closed from here on, and the record gone */
+    tc_hit_end(&h);
     return true;
+}
+
+/* Pins a value that L1 holds, if that is all there is to do; else NULL, and the rest as above. */
+static inline __attribute__((always_inline)) struct tc_entry *tc_hit_pin(struct cache *c, const struct cache_key *key,
+                                                                         int64_t *now_ms, struct tc_reader **held)
+{
+    struct tc_hit h;
+    *held = NULL;
+    if (!tc_hit_begin(c, key, &h))
+        return NULL;
+    if (h.e == NULL || h.e->flags != 0 || h.now_ms >= tc_entry_plain_until_ms(h.e)) {
+        *held = tc_hit_give_up(&h);
+        return NULL;
+    }
+    tc_l1_touch_plain(&c->l1, &c->l1.views[h.stripe], h.stripe, h.me, h.e);
+    tc_l1_hold(h.e);
+    tc_reader_add(&h.me->pins, 1); /* while it is inside: who waits for both sees one of them */
+    *now_ms = h.now_ms;
+    tc_hit_end(&h);
+    return h.e;
 }
 
 #endif

@@ -33,7 +33,7 @@ void tt_stripe_give_up(struct tt_stripe *f)
 {
     tc_dropped_tell(&f->dropped);
     tc_lock_release(&f->s->lock);
-    tc_l1_give_up(&f->r->l1, &f->dropped);
+    tc_l1_free_dropped(&f->r->l1, &f->dropped);
     tc_lock_acquire(&f->s->lock);
 }
 

@@ -140,11 +140,9 @@ void tc_entry_free(const struct tc_alloc *a, size_t node_bytes, struct tc_entry 
     tc_free(a, tc_entry_node(e, node_bytes), n);
 }
 
-size_t tc_entry_bytes(const struct tc_entry *e, size_t node_bytes)
+size_t tc_entry_bytes_apart(const struct tc_entry *e, size_t node_bytes)
 {
     size_t own = tc_entry_own_bytes(e, node_bytes);
-    if (atomic_load_explicit(&e->refs, memory_order_relaxed) & TC_ENTRY_IN_PAGE)
-        return tc_slab_round(own);
     return tc_heap_bytes(own) + (e->flags & TC_ENTRY_FRAMED ? tc_heap_bytes(tc_entry_more(e)->frame_len) : 0);
 }
 

@@ -215,9 +215,6 @@ struct tc_entry *tc_entry_adopt(const struct tc_alloc *a, size_t node_bytes, str
 /* No reference is left; e may be NULL. */
 void tc_entry_free(const struct tc_alloc *a, size_t node_bytes, struct tc_entry *e);
 
-/* What it counts for in the memory limit. */
-size_t tc_entry_bytes(const struct tc_entry *e, size_t node_bytes);
-
 /* ---- references ---- */
 
 /* In callers' hands but not in L1: set before the reference that makes it so is given up. */
@@ -226,6 +223,15 @@ size_t tc_entry_bytes(const struct tc_entry *e, size_t node_bytes);
 #define TC_ENTRY_IN_PAGE (UINT32_C(1) << 29) /* in a cell of its stripe's pages */
 #define TC_ENTRY_LENT (UINT32_C(1) << 28)    /* in memory of a caller's */
 #define TC_ENTRY_REFS (TC_ENTRY_LENT - 1)
+
+/* What it counts for in the memory limit. */
+size_t tc_entry_bytes_apart(const struct tc_entry *e, size_t node_bytes);
+static inline size_t tc_entry_bytes(const struct tc_entry *e, size_t node_bytes)
+{
+    if (atomic_load_explicit(&e->refs, memory_order_relaxed) & TC_ENTRY_IN_PAGE)
+        return tc_slab_round(tc_entry_own_bytes(e, node_bytes));
+    return tc_entry_bytes_apart(e, node_bytes);
+}
 
 static inline bool tc_entry_is_in_l1(const struct tc_entry *e)
 {

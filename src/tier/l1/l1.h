@@ -287,8 +287,6 @@ void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, stru
 /* Ends what was done under a stripe's lock: frees some of what waits there (all of it where nobody else reads), lets
  * the lock go, and gives up what was dropped. */
 void tc_l1_leave(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped);
-/* Frees what nobody reads any more, and sees to it that the rest can be freed some time. */
-void tc_l1_give_up(struct tc_l1 *l1, struct tc_dropped *dropped);
 void tc_l1_free_dropped(struct tc_l1 *l1, struct tc_dropped *dropped); /* nobody else is there: all of it, at once */
 /* Sees to it that no more waits than the reserve holds. False: a reader does not go on. */
 bool tc_limbo_drain(struct tc_l1 *l1);

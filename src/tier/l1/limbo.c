@@ -134,14 +134,15 @@ static void step_if_due(struct tc_l1 *l1, uint64_t bytes)
     step(l1);
 }
 
-void tc_l1_give_up(struct tc_l1 *l1, struct tc_dropped *dropped)
+/* alone: nobody else reads, nor did while the lock was held. */
+static void give_up(struct tc_l1 *l1, bool alone, struct tc_dropped *dropped)
 {
     struct tc_dropped d = *dropped;
     *dropped = (struct tc_dropped){ .first = NULL };
     free_entries(l1, d.first);
     if (d.blocks == NULL && d.bytes == 0)
         return;
-    if (tc_readers_alone(&l1->readers)) {
+    if (alone) {
         close_blocks(l1, d.blocks);
         return;
     }
@@ -153,10 +154,9 @@ void tc_l1_leave(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropp
 {
     tc_lock_assert_held(&s->lock);
     tc_dropped_tell(dropped);
-    if (s->left.n > 0)
-        tc_stripe_reap(s, tc_readers_alone(&l1->readers) ? REAP_ALL : TC_REAP_SOME, dropped);
+    bool alone = tc_stripe_reap_some(s, dropped);
     tc_lock_release(&s->lock);
-    tc_l1_give_up(l1, dropped);
+    give_up(l1, alone, dropped);
 }
 
 /* ---- the reserve ---- */

@@ -233,31 +233,40 @@ static void expire_lane(struct tc_stripe *s, size_t i, int64_t now_ms, struct tc
         tc_index_set_code(&s->index, i, tc_wheel_code(until_ms, now_ms));
 }
 
-static void expire_bucket(struct tc_stripe *s, int64_t now_ms, const struct tc_wheel_due *due,
-                          struct tc_dropped *dropped)
+static void expire_bucket(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dropped)
 {
     uint8_t codes[TC_INDEX_LANES];
     tc_index_codes(tc_index_bucket(&s->index, s->hand), codes);
     for (size_t lane = 0; lane < TC_INDEX_LANES; lane++)
-        if (tc_wheel_is_due(due, codes[lane]))
+        if (tc_wheel_is_due(&s->due, codes[lane]))
             expire_lane(s, s->hand * (size_t)TC_INDEX_LANES + lane, now_ms, dropped);
+}
+
+static void move_hand(struct tc_stripe *s, int64_t now_ms)
+{
+    s->hand = s->hand + 1 < s->index.n ? s->hand + 1 : 0;
+    if (s->hand == 0) {
+        s->last_round_ms = s->round_ms;
+        s->round_ms = now_ms;
+        s->due_tick = 0;
+    }
+    int64_t tick = now_ms / TC_WHEEL_TICK_MS + 1;
+    if (s->due_tick != tick)
+        tc_wheel_look(now_ms, now_ms - s->last_round_ms, &s->due);
+    s->due_tick = tick;
 }
 
 void tc_stripe_expire(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    struct tc_wheel_due due;
-    tc_wheel_look(now_ms, now_ms - s->last_round_ms, &due);
-    for (unsigned n = 0; n < TC_WHEEL_BUCKETS && s->index.n > 0; n++) {
-        s->hand = s->hand + 1 < s->index.n ? s->hand + 1 : 0;
-        if (s->hand == 0) {
-            s->last_round_ms = s->round_ms;
-            s->round_ms = now_ms;
-        }
-        expire_bucket(s, now_ms, &due, dropped);
+    if (s->index.n == 0)
+        return;
+    for (unsigned n = 0; n < TC_WHEEL_BUCKETS; n++) {
+        move_hand(s, now_ms);
+        expire_bucket(s, now_ms, dropped);
     }
-    if (s->index.n > 0) /* on its way until the next store comes here */
-        __builtin_prefetch(tc_index_bucket(&s->index, s->hand + 1 < s->index.n ? s->hand + 1 : 0));
+    /* The next one is on its way until the next store comes here. */
+    __builtin_prefetch(tc_index_bucket(&s->index, s->hand + 1 < s->index.n ? s->hand + 1 : 0));
 }
 
 static bool check_entry(struct tc_stripe *s, size_t i)

@@ -8,7 +8,7 @@
  * reserve of all stripes (limbo.c).
  *
  * Lock: every function except init, fini and those marked is called with s->lock held. What is to be freed or waited
- * for without the lock goes to a struct tc_dropped, which the caller gives to tc_l1_give_up() after it let the lock
+ * for without the lock goes to a struct tc_dropped, which the caller gives to tc_l1_leave(); that lets the lock
  * go. */
 #ifndef TC_TIER_L1_STRIPE_H
 #define TC_TIER_L1_STRIPE_H
@@ -89,6 +89,8 @@ struct tc_stripe {
     struct tc_gate gates[TC_GATES];
     uint32_t hand; /* of the wheel: the bucket where it goes on */
     int64_t round_ms, last_round_ms; /* when its round began, and the one before it */
+    struct tc_wheel_due due;         /* as of that tick; 0: not looked at in this round */
+    int64_t due_tick;
 };
 
 int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1 *l1); /* CACHE_OK, _E_NOMEM, _E_SYSTEM */
@@ -199,6 +201,8 @@ void tc_stripe_wait(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint
  * apart by way of dropped. Returns how many. */
 #define TC_REAP_SOME 8 /* at the end of a call: more than one call adds as a rule */
 size_t tc_stripe_reap(struct tc_stripe *s, size_t most, struct tc_dropped *dropped);
+/* At the end of a call: some, or all if nobody else reads, which is what it returns. */
+bool tc_stripe_reap_some(struct tc_stripe *s, struct tc_dropped *dropped);
 /* The last reference to an entry in a page went, after it had been reaped. */
 void tc_stripe_free_cell(struct tc_stripe *s, struct tc_entry *e);
 /* Without the lock, nobody else there: whatever waits, and the pages if nothing in them is in callers' hands. */

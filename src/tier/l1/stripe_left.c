@@ -101,14 +101,10 @@ static void reap_one(struct tc_stripe *s, struct tc_dropped *dropped)
         reap_in_page(s, e, cell);
 }
 
-size_t tc_stripe_reap(struct tc_stripe *s, size_t most, struct tc_dropped *dropped)
+static size_t reap(struct tc_stripe *s, bool alone, size_t most, struct tc_dropped *dropped)
 {
-    tc_lock_assert_held(&s->lock);
     struct tc_left *w = &s->left;
-    if (w->n == 0)
-        return 0;
     size_t n = 0;
-    bool alone = tc_readers_alone(&s->l1->readers);
     while (n < most && w->n > 0 && (alone || tc_readers_passed(&s->l1->readers, w->batches[w->begin].epoch))) {
         reap_one(s, dropped);
         n++;
@@ -116,6 +112,21 @@ size_t tc_stripe_reap(struct tc_stripe *s, size_t most, struct tc_dropped *dropp
     if (w->n > 0) /* on its way until somebody comes here again */
         __builtin_prefetch(tc_stripe_entry(s, w->batches[w->begin].first));
     return n;
+}
+
+size_t tc_stripe_reap(struct tc_stripe *s, size_t most, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    return s->left.n > 0 ? reap(s, tc_readers_alone(&s->l1->readers), most, dropped) : 0;
+}
+
+bool tc_stripe_reap_some(struct tc_stripe *s, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    bool alone = tc_readers_alone(&s->l1->readers);
+    if (s->left.n > 0)
+        reap(s, alone, alone ? SIZE_MAX : TC_REAP_SOME, dropped);
+    return alone;
 }
 
 void tc_stripe_free_cell(struct tc_stripe *s, struct tc_entry *e)
