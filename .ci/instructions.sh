@@ -21,7 +21,11 @@ collected() {
 bound() { # bound FUNCTION WHAT MOST
     few=$(collected "$1" "$2" 20000)
     many=$(collected "$1" "$2" 120000)
-    [ -n "$few" ] && [ -n "$many" ] || { echo "$1: nothing was counted"; bad=1; return; }
+    if [ -z "$few" ] || [ -z "$many" ]; then
+        echo "$1: nothing was counted"
+        bad=1
+        return
+    fi
     each=$(((many - few + 50000) / 100000))
     echo "$1: $each instructions, at most $3"
     [ "$each" -gt 50 ] && [ "$each" -le "$3" ] || bad=1

@@ -50,13 +50,13 @@ enum {
     CACHE_MISS = 1,   /* nothing is known about this key */
     CACHE_ABSENT = 2, /* it is known that the origin has nothing under this key (a cached absence) */
     CACHE_QUEUED = 3, /* in force in this process; L2 is out of reach and will be told later */
-    CACHE_BUSY = 4,   /* cache_close() only: pins or calls remain, the handle is still valid */
+    CACHE_BUSY = 4,   /* cache_close(): pins or calls remain, the handle is still valid; cache_resize(): see there */
 
     CACHE_E_INVALID = -1,      /* an argument is null, malformed or out of range */
     CACHE_E_NOMEM = -2,        /* an allocation failed; nothing changed */
     CACHE_E_CLOSED = -3,       /* cache_close() has begun */
     CACHE_E_FORKED = -4,       /* the cache was opened by the parent process */
-    CACHE_E_TIMEOUT = -5,      /* the deadline passed; the operation was not carried out */
+    CACHE_E_TIMEOUT = -5,      /* the deadline passed; the operation was not carried out (cache_resize(): in part) */
     CACHE_E_UNAVAILABLE = -6,  /* L2 cannot be reached; nothing was sent */
     CACHE_E_UNKNOWN = -7,      /* it may or may not have taken effect in L2 */
     CACHE_E_TICKET = -8,       /* refused: the key was invalidated since the ticket was taken, or no ticket was given */
@@ -424,12 +424,14 @@ TIERCACHE_API int cache_invalidate(struct cache *c, const struct cache_key *k, c
  * (it takes each stripe's lock in turn). Returns CACHE_OK. */
 TIERCACHE_API int cache_clear_local(struct cache *c);
 
-/* Another memory limit for L1, while the cache is in use. Stores go by it at once. What is too much is evicted by this
- * call, a little at a time, so that others wait for no lock longer than for a store. timeout_ms 0 = the cache's; pinned
- * values do not hold it up. The number of stripes stays, and so does what a type's l1_max_value_bytes was taken to be.
- * Returns CACHE_OK: the limit holds. CACHE_E_TIMEOUT: it is in force, but not all memory is given back yet; call again.
- * CACHE_BUSY: another thread is at it. CACHE_E_INVALID: timeout_ms is negative, or l1_bytes is less than 16 KiB for
- * each stripe (64 KiB if it was 1 MiB when the cache was opened), or less than what the stripes themselves take. */
+/* Another memory limit for L1, while the cache is in use. What is too much is evicted by this call, a little at a time,
+ * so that others wait for no lock longer than for a store. timeout_ms 0 = the cache's. The number of stripes stays as it
+ * was opened, as does whether they have pages, and what a type's l1_max_value_bytes was taken to be. A pinned value
+ * keeps the page that it lies in.
+ * Returns CACHE_OK: the limit holds. CACHE_E_TIMEOUT: not all memory is given back yet; stores go on giving it back, and
+ * so does another call; where callers hold too much, when they release it. CACHE_BUSY: another thread is at it.
+ * CACHE_E_INVALID: timeout_ms is negative, or l1_bytes is above INT64_MAX, or less than 16 KiB for each stripe (64 KiB
+ * if it was 1 MiB when the cache was opened), or less than twice what the stripes themselves take. */
 TIERCACHE_API int cache_resize(struct cache *c, uint64_t l1_bytes, int64_t timeout_ms);
 
 /* ---- batches: one round trip to L2 ---------------------------------------------------------------------------- */

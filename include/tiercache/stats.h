@@ -55,7 +55,7 @@
 /* of the whole cache */
 #define CACHE_STATS_CACHE_FIELDS(X)                                                                                  \
     X(l1_pins, GAUGE, "values", "values handed out and not yet released")                                            \
-    X(l1_detached_bytes, GAUGE, "bytes", "memory of pinned values that are no longer in L1")        \
+    X(l1_detached_bytes, GAUGE, "bytes", "memory of pinned values that are no longer in L1")                         \
     X(l2_state, GAUGE, "state", "0 no L2, 1 down, 2 connecting, 3 up, 4 up and replaying invalidations")             \
     X(l2_round_trips, COUNTER, "batches", "batches of commands written to L2")                                       \
     X(l2_commands, COUNTER, "commands", "commands sent to L2")                                                       \

@@ -50,8 +50,8 @@ static void set_bits(_Atomic uint64_t *word, uint64_t mask, unsigned shift, uint
 
 static uint64_t tag_of(const struct tc_bucket *b, unsigned lane)
 {
-    return (lane < TC_INDEX_LOW_LANES ? load(&b->tags) >> 8 * lane : load(&b->more) >> 8 * (lane - TC_INDEX_LOW_LANES)) &
-           0xFF;
+    bool low = lane < TC_INDEX_LOW_LANES;
+    return (low ? load(&b->tags) >> 8 * lane : load(&b->more) >> 8 * (lane - TC_INDEX_LOW_LANES)) & 0xFF;
 }
 
 static void set_tag(struct tc_bucket *b, unsigned lane, uint64_t tag)

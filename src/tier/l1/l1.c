@@ -6,13 +6,15 @@
 
 #include "policy/evict.h"
 
-/* How many stripes are chosen. In a small cache up to 64, while each has room for some 128 small entries. From some
- * size on fewer, so that pages of many sizes are little of what each has; and more than 64 only in large caches. */
-#define FEW_STRIPES 64
-#define FEW_STRIPE_BYTES 32768
+/* How many stripes are chosen. In a small cache up to 32, while each has room for some 256 small entries: with fewer,
+ * what each evicts is not what all together would. From some size on 16, so that pages of many sizes are little of what
+ * each has, then more as long as that is so. */
+#define FEW_STRIPES 32
+#define FEW_STRIPE_BYTES 65536
 #define PAGED_LIMIT (32u << 20)
 #define PAGED_STRIPES 16
 #define PAGED_STRIPE_BYTES (2u << 20)
+#define MORE_STRIPES 64
 #define MANY_STRIPES 256
 #define MANY_STRIPE_BYTES (4u << 20)
 
@@ -28,7 +30,7 @@ static size_t choose_stripes(uint64_t limit)
 {
     if (limit < PAGED_LIMIT)
         return double_while(1, limit, FEW_STRIPES, FEW_STRIPE_BYTES);
-    size_t n = double_while(PAGED_STRIPES, limit, FEW_STRIPES, PAGED_STRIPE_BYTES);
+    size_t n = double_while(PAGED_STRIPES, limit, MORE_STRIPES, PAGED_STRIPE_BYTES);
     return double_while(n, limit, MANY_STRIPES, MANY_STRIPE_BYTES);
 }
 

@@ -282,6 +282,8 @@ bool tc_l1_set(struct tc_l1 *l1, const struct tc_entry_parts *p, const uint64_t 
  * to wait for readers: some 32nd of the pages should wait or be free. */
 #define TC_SLACK_SHARE 32
 void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, struct tc_dropped *dropped);
+/* After a store: a little of what the stripe has above its share, while memory is owed. */
+void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped);
 
 /* ---- limbo.c: no lock held ---- */
 /* Ends what was done under a stripe's lock: frees some of what waits there (all of it where nobody else reads), lets
@@ -292,6 +294,8 @@ void tc_l1_free_dropped(struct tc_l1 *l1, struct tc_dropped *dropped); /* nobody
 bool tc_limbo_drain(struct tc_l1 *l1);
 /* Waits until nobody can be reading what left its table before. False: a reader does not go on. */
 bool tc_limbo_pass(struct tc_l1 *l1);
+/* Frees what can be freed in all stripes; waits for nobody. */
+void tc_limbo_clear(struct tc_l1 *l1);
 int tc_limbo_init(struct tc_l1 *l1); /* 0 or an errno */
 void tc_limbo_fini(struct tc_l1 *l1);
 

@@ -75,16 +75,16 @@ bool tc_l1_make_grant(struct tc_l1 *l1, struct tc_stripe *s, uint64_t more, stru
     return tc_stripe_bytes(s) + more <= s->granted;
 }
 
-/* Gives up to need bytes of s's grant back: first what lies idle, then by evicting, but not below floor. *coming: there
- * will be more when readers are through. */
-static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need, uint64_t floor, bool *coming,
+/* Gives up to need bytes of s's grant back: first what lies idle, then by evicting, but not below floor. *coming grows
+ * by what there will be when readers are through. */
+static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need, uint64_t floor, uint64_t *coming,
                             struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
     uint64_t given = 0, soon = 0;
     enum way way = WENT;
     while (way == WENT && given < need && s->granted > floor) {
-        uint64_t idle = s->granted - tc_stripe_bytes(s);
+        uint64_t bytes = tc_stripe_bytes(s), idle = s->granted > bytes ? s->granted - bytes : 0;
         if (idle > 0) {
             uint64_t above = s->granted - floor, give = need - given;
             give = give < idle ? give : idle;
@@ -95,23 +95,35 @@ static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need
             way = give_way(s, need - given, &soon, dropped);
         }
     }
-    *coming = *coming || way == WAITS;
+    if (way == WAITS) {
+        uint64_t waits = s->left.in_pages + s->slab.free_bytes;
+        *coming += waits < need - given ? waits : need - given;
+    }
     atomic_fetch_add_explicit(&l1->pool, (int64_t)given, memory_order_relaxed);
     return given;
 }
 
-static uint64_t collect_round(struct tc_l1 *l1, const struct tc_stripe *except, uint64_t need, uint64_t floor,
-                              bool *coming)
+void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    int64_t owed = -atomic_load_explicit(&l1->pool, memory_order_relaxed);
+    uint64_t coming = 0;
+    if (owed > 0 && s->granted > tc_l1_fair(l1) && s->left.in_pages < 4 * TC_PAGE_BYTES)
+        give_locked(l1, s, owed < TC_PAGE_BYTES ? (uint64_t)owed : TC_PAGE_BYTES, tc_l1_fair(l1), &coming, dropped);
+}
+
+/* From one stripe after the other, until enough is there or will be. */
+static uint64_t collect_round(struct tc_l1 *l1, const struct tc_stripe *except, size_t from, uint64_t need,
+                              uint64_t floor, uint64_t *coming)
 {
     uint64_t got = 0;
-    size_t from = atomic_fetch_add_explicit(&l1->next_stripe, 1, memory_order_relaxed);
-    for (size_t i = 0; i < l1->n_stripes && got < need; i++) {
+    for (size_t i = 0; i < l1->n_stripes && got + *coming < need; i++) {
         struct tc_stripe *s = &l1->stripes[(from + i) % l1->n_stripes];
         if (s == except || atomic_load_explicit(&s->granted, memory_order_relaxed) <= floor)
             continue;
         struct tc_dropped dropped = { .first = NULL };
         tc_lock_acquire(&s->lock);
-        got += give_locked(l1, s, need - got, floor, coming, &dropped);
+        got += give_locked(l1, s, need - got - *coming, floor, coming, &dropped);
         tc_l1_leave(l1, s, &dropped);
     }
     return got;
@@ -121,12 +133,12 @@ static uint64_t collect_round(struct tc_l1 *l1, const struct tc_stripe *except, 
 
 bool tc_l1_collect(struct tc_l1 *l1, const struct tc_stripe *except, uint64_t need, uint64_t floor, bool *stalled)
 {
-    uint64_t got = 0;
-    bool coming = true;
-    for (int round = 0; round < ROUNDS && got < need && coming && !*stalled; round++) {
-        coming = false;
-        got += collect_round(l1, except, need - got, floor, &coming);
-        *stalled = got < need && coming && !tc_limbo_pass(l1);
+    uint64_t got = 0, coming = 1;
+    size_t from = atomic_fetch_add_explicit(&l1->next_stripe, 1, memory_order_relaxed);
+    for (int round = 0; round < ROUNDS && got < need && coming > 0 && !*stalled; round++) {
+        coming = 0;
+        got += collect_round(l1, except, from, need - got, floor, &coming);
+        *stalled = got < need && coming > 0 && !tc_limbo_pass(l1);
     }
     return got > 0;
 }
@@ -138,7 +150,7 @@ bool tc_l1_collect(struct tc_l1 *l1, const struct tc_stripe *except, uint64_t ne
 static bool is_enough(const struct tc_l1 *l1, uint64_t limit)
 {
     uint64_t least = l1->paged ? TC_L1_LEAST_PAGED_SHARE : TC_L1_LEAST_SHARE;
-    return limit / l1->n_stripes >= least && limit >= 2 * l1->fixed_bytes;
+    return limit <= INT64_MAX && limit / l1->n_stripes >= least && limit >= 2 * l1->fixed_bytes;
 }
 
 int tc_l1_resize(struct tc_l1 *l1, uint64_t limit, int64_t deadline_ms)
@@ -150,12 +162,15 @@ int tc_l1_resize(struct tc_l1 *l1, uint64_t limit, int64_t deadline_ms)
     atomic_fetch_add_explicit(&l1->pool, (int64_t)(limit - before), memory_order_relaxed);
     /* Below nothing, the pool says what is owed. First by those who have more than their share will be. */
     int64_t owed;
-    while ((owed = -atomic_load_explicit(&l1->pool, memory_order_relaxed)) > 0) {
+    bool stalled = false;
+    for (int step = 0; (owed = -atomic_load_explicit(&l1->pool, memory_order_relaxed)) > 0; step++) {
         uint64_t need = owed < RESIZE_STEP ? (uint64_t)owed : RESIZE_STEP;
-        bool stalled = false;
-        if (!tc_l1_collect(l1, NULL, need, tc_l1_fair(l1), &stalled) && !tc_l1_collect(l1, NULL, need, 0, &stalled))
+        if (step > 0 && tc_clock_now_ms(l1->clock) > deadline_ms)
             return CACHE_E_TIMEOUT;
-        if (tc_clock_now_ms(l1->clock) > deadline_ms)
+        stalled = false;
+        bool came = tc_l1_collect(l1, NULL, need, tc_l1_fair(l1), &stalled) ||
+                    tc_l1_collect(l1, NULL, need, 0, &stalled);
+        if (!came && !stalled) /* nothing is left but what callers hold */
             return CACHE_E_TIMEOUT;
     }
     return CACHE_OK;

@@ -40,8 +40,10 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     if (expected == NULL)
         tc_gate_advance(gate);
     tc_stripe_link(s, cell, &s->shared, p->now_ms, &lane, dropped);
-    if (full)
+    if (full) {
         tc_l1_keep_slack(l1, s, cell, dropped);
+        tc_l1_pay(l1, s, dropped);
+    }
     return true;
 }
 

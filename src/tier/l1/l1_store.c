@@ -150,7 +150,7 @@ static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct 
         if (failed)
             return CACHE_E_NOMEM;
         tc_stripe_account(s, grown_bytes, 0);
-        put->grown = grown_bytes > 0;
+        put->grown = put->grown || grown_bytes > 0;
     }
     uint32_t cell = tc_stripe_house(s, put->e, &put->dropped);
     if (cell == 0)
@@ -235,9 +235,12 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
         rc = place(l1, s, put, order, now_ms);
     if (rc == CACHE_OK && put->grown)
         tc_stripe_reserve(s, &put->dropped);
-    if (rc == CACHE_OK && l1->paged && tc_l1_is_full(l1))
+    if (rc != CACHE_OK || !tc_l1_is_full(l1))
+        return rc;
+    if (l1->paged)
         tc_l1_keep_slack(l1, s, put->cell, &put->dropped);
-    return rc;
+    tc_l1_pay(l1, s, &put->dropped);
+    return CACHE_OK;
 }
 
 /* The type's order, made if entries of it may lie here from before it had a quota, and if that can be paid for. */
@@ -257,10 +260,10 @@ static void trim_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct put 
     struct cache_type *t = put->type;
     const struct tc_policy *p = put->p;
     struct tc_entry *e = put->e;
-    uint32_t keep = 0;
+    struct tc_order *order = order_for_trimming(l1, s, t, dropped);
+    uint32_t keep = 0; /* its cell: after entries may have been moved */
     if (s == tc_l1_stripe(l1, e->hash))
         tc_stripe_find(s, e->hash, (struct cache_slice){ tc_entry_key(e), e->key_len }, &keep);
-    struct tc_order *order = order_for_trimming(l1, s, t, dropped);
     while (order->type == t && over_quota(t, p) && (!to_share || above_share(l1, order, p, 0, 0))) {
         uint32_t victim = tc_stripe_victim(s, order, keep);
         if (victim == 0)
@@ -333,7 +336,7 @@ static int put_anywhere(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
         bool large = put->bytes > tc_l1_fair(l1) / 2;
         bool came = tc_l1_collect(l1, s, put->missing, attempt == 0 && !large ? tc_l1_fair(l1) : 0, &stalled);
         put->force = !came || attempt + 2 >= ATTEMPTS;
-        rc = stalled ? CACHE_E_NOMEM : rc;
+        rc = stalled && !came ? CACHE_E_NOMEM : rc;
     }
     return rc;
 }
@@ -447,4 +450,5 @@ void tc_l1_clear(struct tc_l1 *l1)
         clear_locked(s, &dropped);
         tc_l1_leave(l1, s, &dropped);
     }
+    tc_limbo_clear(l1);
 }

@@ -178,6 +178,13 @@ static void reap_everywhere(struct tc_l1 *l1)
     }
 }
 
+void tc_limbo_clear(struct tc_l1 *l1)
+{
+    step(l1);
+    step(l1);
+    reap_everywhere(l1);
+}
+
 /* One more step while patience lasts; *until_ms is 0 before the first. */
 static bool step_patiently(struct tc_l1 *l1, unsigned round, int64_t *until_ms)
 {

@@ -93,7 +93,8 @@ struct tc_stripe {
     int64_t due_tick;
 };
 
-int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1 *l1); /* CACHE_OK, _E_NOMEM, _E_SYSTEM */
+/* CACHE_OK, _E_NOMEM, _E_SYSTEM. */
+int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1 *l1);
 void tc_stripe_fini(struct tc_stripe *s); /* frees every entry that nobody pins */
 
 /* The lock makes the sum right; the atomic is for those who only look. */

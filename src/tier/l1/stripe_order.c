@@ -228,9 +228,9 @@ struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t
     o->type = t;
     o->next = s->shared.next;
     s->shared.next = o;
+    tc_stripe_account(s, tc_stripe_order_bytes(l1), 0); /* before the policy asks for memory of its own */
     tc_stripe_begin_order(s, o);
     adopt(s, o);
-    tc_stripe_account(s, tc_stripe_order_bytes(l1), 0);
     return o;
 }
 
