@@ -289,8 +289,9 @@ TIERCACHE_API int cache_type_check(const struct cache_type_opts *o, char *err, s
 TIERCACHE_API int cache_type_register(struct cache *c, const struct cache_type_opts *o, struct cache_type **out);
 
 /* Replaces the policy of t while it is in use. o->name may be NULL or t's name. Entries already stored keep their
- * TTL; quotas hold from the next store on, a new max_stale_ms at once. On failure the old policy stays and err names
- * the field. Does not block. Returns CACHE_OK, CACHE_E_ABI, CACHE_E_NOMEM. */
+ * TTL; quotas hold from the next store on, a new max_stale_ms at once (for values from L2, of a TTL policy, or that
+ * live for more than three days: for their successors). On failure the old policy stays and err names the field. Does
+ * not block. Returns CACHE_OK, CACHE_E_ABI, CACHE_E_NOMEM. */
 TIERCACHE_API int cache_type_update(struct cache_type *t, const struct cache_type_opts *o, char *err, size_t err_cap);
 
 /* Finds a registered type. Does not block. Returns CACHE_OK, CACHE_E_NOT_FOUND. */
@@ -425,11 +426,11 @@ TIERCACHE_API int cache_invalidate(struct cache *c, const struct cache_key *k, c
 TIERCACHE_API int cache_clear_local(struct cache *c);
 
 /* Another memory limit for L1, while the cache is in use. What is too much is evicted by this call, a little at a time,
- * so that others wait for no lock longer than for a store. timeout_ms 0 = the cache's. The number of stripes stays as it
- * was opened, as does whether they have pages, and what a type's l1_max_value_bytes was taken to be. A pinned value
+ * so that others wait for no lock longer than for a store. timeout_ms 0 = the cache's. The number of stripes stays as
+ * it was opened, as does whether they have pages, and what a type's l1_max_value_bytes was taken to be. A pinned value
  * keeps the page that it lies in.
- * Returns CACHE_OK: the limit holds. CACHE_E_TIMEOUT: not all memory is given back yet; stores go on giving it back, and
- * so does another call; where callers hold too much, when they release it. CACHE_BUSY: another thread is at it.
+ * Returns CACHE_OK: the limit holds. CACHE_E_TIMEOUT: not all memory is given back yet; stores go on giving it back,
+ * and so does another call; where callers hold too much, when they release it. CACHE_BUSY: another thread is at it.
  * CACHE_E_INVALID: timeout_ms is negative, or l1_bytes is above INT64_MAX, or less than 16 KiB for each stripe (64 KiB
  * if it was 1 MiB when the cache was opened), or less than twice what the stripes themselves take. */
 TIERCACHE_API int cache_resize(struct cache *c, uint64_t l1_bytes, int64_t timeout_ms);

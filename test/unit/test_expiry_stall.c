@@ -1,0 +1,220 @@
+/* Entries that expire at the same moment, as many as a cache holds: nobody pays for them at once. Each store takes out
+ * what is due of one bucket; no call takes long, and all memory comes back after a store for each bucket. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "tt_util.h"
+#include "unit/tt_l1.h"
+
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+enum { ENTRIES = 100000, MOST_NS = 20000000 };
+#else
+enum { ENTRIES = 1000000, MOST_NS = 1000000 };
+#endif
+
+enum {
+    STRIPES = 4,
+    BYTES_EACH = 256, /* of the limit: more than an entry takes */
+    LEN = 24,
+    NEW = ENTRIES / 1000, /* keys that are stored afterwards, over and over */
+    TTL_MS = 10000,
+    BUCKETS_PASSED = 4, /* by one call at most: the short way, the general one, and that again after readers */
+    ATTEMPTS = 3
+};
+
+struct kind {
+    bool paged, company;
+    uint64_t entries;
+};
+
+static int use_a_record(void *arg, unsigned index)
+{
+    struct tt_l1 *r = arg;
+    (void)index;
+    return tc_reader_self(&r->l1.readers) == NULL;
+}
+
+static struct tt_l1 *open_l1(const struct kind *kind)
+{
+    struct tt_l1 *r = tt_l1_new(kind->entries * BYTES_EACH, STRIPES, NULL);
+    assert_non_null(r);
+    r->l1.paged = kind->paged;
+    tc_l1_know(&r->l1, r->types[0]);
+    assert_non_null(tc_reader_self(&r->l1.readers));
+    if (kind->company) /* what leaves has to wait for epochs */
+        assert_int_equal(tt_crew_join(tt_crew_start(1, use_a_record, r)), 0);
+    return r;
+}
+
+static void put(struct tt_l1 *r, uint64_t number, int64_t life_ms)
+{
+    _Alignas(8) unsigned char room[LEN + 128];
+    unsigned char value[LEN];
+    bool replaced;
+    struct tt_l1_key k = tt_l1_key(r, number);
+    struct tc_l1_ref ref = tt_l1_ref(&k);
+    memcpy(value, "twenty-four bytes, or so", LEN);
+    struct tc_entry_parts p = { .hash = k.hash, .key = ref.key, .value = { value, LEN }, .now_ms = tt_l1_now(r),
+                                .life_ms = life_ms, .type_id = r->types[0]->id };
+    if (tc_l1_set(&r->l1, &p, NULL, &replaced))
+        return;
+    struct tc_entry *e = tc_entry_lend(room, sizeof room, r->l1.node_bytes, r->types[0], k.hash, ref.key, LEN);
+    assert_non_null(e);
+    memcpy(tc_entry_room(e), value, LEN);
+    tc_entry_set_life(e, p.now_ms, life_ms, 0);
+    assert_int_equal(tc_l1_put(&r->l1, e, &r->policies[0], NULL, true), CACHE_OK);
+}
+
+static bool has(struct tt_l1 *r, uint64_t number)
+{
+    unsigned char buf[LEN];
+    struct tt_l1_key k = tt_l1_key(r, number);
+    struct tc_l1_found f;
+    struct tc_l1_copied c;
+    bool copied = tc_l1_get_copy(&r->l1, tt_l1_ref(&k), tt_l1_now(r), buf, sizeof buf, &c, &f);
+    assert_true(copied || f.entry == NULL);
+    return copied;
+}
+
+/* ---- what a call takes ---- */
+
+/* Of this thread only: that others had the processor does not count. */
+static int64_t ran_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Pages that the kernel had to find, which is as slow as the kernel is. */
+static long faults(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_THREAD, &u);
+    return u.ru_minflt + u.ru_majflt;
+}
+
+struct calls {
+    struct tt_l1 *r;
+    uint64_t n, slow, faulted;
+    int64_t worst_ns;
+    uint64_t most_expired; /* by one call */
+};
+
+enum verb { STORE, GET, INVALIDATE };
+
+static void call(struct calls *c, enum verb verb, uint64_t number)
+{
+    struct tt_l1 *r = c->r;
+    uint64_t expired = verb == STORE ? tt_l1_count(r, TC_COUNT_l1_expired) : 0; /* only stores pass the hand */
+    long faults_before = faults();
+    int64_t begin_ns = ran_ns();
+    if (verb == STORE)
+        put(r, number, -1);
+    else if (verb == GET)
+        has(r, number);
+    else
+        tt_l1_invalidate(r, tt_l1_key(r, number));
+    int64_t took_ns = ran_ns() - begin_ns;
+    bool faulted = faults() != faults_before;
+    expired = verb == STORE ? tt_l1_count(r, TC_COUNT_l1_expired) - expired : 0;
+    c->n++;
+    c->faulted += faulted && took_ns > MOST_NS;
+    c->slow += !faulted && took_ns > MOST_NS;
+    c->worst_ns = took_ns > c->worst_ns && !faulted ? took_ns : c->worst_ns;
+    c->most_expired = expired > c->most_expired ? expired : c->most_expired;
+}
+
+/* ---- the moment ---- */
+
+static uint64_t buckets_of(struct tt_l1 *r)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < STRIPES; i++)
+        n += r->l1.stripes[i].index.n;
+    return n;
+}
+
+/* That belong to entries: neither fixed nor the tables. */
+static uint64_t bytes_of(struct tt_l1 *r)
+{
+    uint64_t bytes = tc_l1_bytes(&r->l1) - r->l1.fixed_bytes;
+    for (size_t i = 0; i < STRIPES; i++)
+        bytes -= tc_index_bytes(&r->l1.stripes[i].index);
+    return bytes;
+}
+
+/* Returns how many stores it took until all was back, or 0: it is not. */
+static uint64_t store_on(struct calls *c, uint64_t entries, uint64_t bytes_before)
+{
+    struct tt_l1 *r = c->r;
+    uint64_t seed = 1, most = 2 * buckets_of(r); /* chance favours one stripe or another */
+    for (uint64_t i = 1; i <= most; i++) {
+        uint64_t number = entries + tt_random(&seed) % NEW;
+        call(c, STORE, number);
+        call(c, GET, tt_random(&seed) % 2 ? number : tt_random(&seed) % entries);
+        if (i % 4 == 0)
+            call(c, INVALIDATE, tt_random(&seed) % 2 ? number : tt_random(&seed) % entries);
+        if (i % 64 == 0 && tt_l1_type_entries(r, 0) <= NEW && bytes_of(r) < bytes_before / 4)
+            return i;
+    }
+    return 0;
+}
+
+/* False: a call was slow. Everything else ends the test. */
+static bool try_it(const struct kind *kind)
+{
+    uint64_t entries = kind->entries;
+    struct calls c = { .r = open_l1(kind) };
+    struct tt_l1 *r = c.r;
+    for (uint64_t i = 0; i < entries; i++)
+        put(r, i, TTL_MS);
+    assert_int_equal(tt_l1_type_entries(r, 0), entries);
+    tt_clock_advance(&r->time, TTL_MS - 1);
+    assert_true(has(r, 0) && has(r, entries - 1));
+    uint64_t bytes = bytes_of(r), live = tt_alloc_counts(&r->counting).live_bytes, buckets = buckets_of(r);
+    tt_clock_advance(&r->time, 1000);
+    for (uint64_t i = 0; i < entries; i += entries / 100)
+        assert_false(has(r, i));
+    uint64_t stores = store_on(&c, entries, bytes);
+    print_message("%zu entries: all back after %zu stores (%zu buckets); %zu calls, the longest %zu us, %zu slow, %zu "
+                  "with page faults; one expired %zu at most\n", (size_t)entries, (size_t)stores, (size_t)buckets,
+                  (size_t)c.n, (size_t)c.worst_ns / 1000, (size_t)c.slow, (size_t)c.faulted, (size_t)c.most_expired);
+    assert_true(stores > 0);
+    assert_true(c.most_expired <= BUCKETS_PASSED * TC_INDEX_LANES);
+    assert_true(tt_l1_count(r, TC_COUNT_l1_expired) > entries / 10 * 9);
+    assert_true(tt_l1_type_entries(r, 0) <= NEW);
+    assert_true(tt_alloc_counts(&r->counting).live_bytes < live / 2); /* the tables stay */
+    assert_true(tt_l1_free(r));
+    return c.slow == 0;
+}
+
+/* What takes long of itself does so each time; what a host does to its machines does not. */
+static void nobody_waits_for_what_expires(void **state)
+{
+    bool good = false;
+    for (int i = 0; i < ATTEMPTS && !good; i++)
+        good = try_it(*state);
+    assert_true(good);
+}
+
+int main(void)
+{
+    static struct kind kinds[] = { { true, false, ENTRIES }, { true, true, ENTRIES / 10 * 3 },
+                                   { false, false, ENTRIES / 10 * 3 }, { false, true, ENTRIES / 10 * 3 } };
+#define WITH(test, what, kind) { #test ", " what, test, NULL, NULL, kind }
+    const struct CMUnitTest tests[] = {
+        WITH(nobody_waits_for_what_expires, "in pages, alone", &kinds[0]),
+        WITH(nobody_waits_for_what_expires, "in pages, company", &kinds[1]),
+        WITH(nobody_waits_for_what_expires, "apart, alone", &kinds[2]),
+        WITH(nobody_waits_for_what_expires, "apart, company", &kinds[3]),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
