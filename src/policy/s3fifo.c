@@ -22,7 +22,8 @@ struct state {
     struct tc_queue queues[QUEUES];
     uint64_t weight[QUEUES];
     size_t count;
-    uint32_t named; /* the victim that was named last, if it is still there */
+    uint32_t named; /* the victim that was named last, if it is still there, */
+    uint8_t named_hits; /* and its hits then: what all steps came to may well have some */
     const struct cache_evict_env *env;
     struct tc_ghost ghost;
     /* Where the entry stood that left last, not as a victim: a new value of its key takes that place, as if the old one
@@ -129,13 +130,19 @@ static bool is_kept(const struct tc_hit_node *n)
     return tc_hit_count(n) >= (n->queue == SMALL ? PROMOTING_HITS : 1);
 }
 
+static bool is_named_still(const struct state *s)
+{
+    const struct tc_hit_node *n = tc_hit_node(s->cells, s->named);
+    return !is_kept(n) || tc_hit_count(n) == s->named_hits;
+}
+
 static uint32_t s3fifo_victim(void *state)
 {
     struct state *s = state;
     if (s->count == 0)
         return 0;
-    if (s->named != 0 && !is_kept(tc_hit_node(s->cells, s->named)))
-        return s->named; /* nothing changed: asking again does not ask the other queue */
+    if (s->named != 0 && is_named_still(s))
+        return s->named; /* nothing changed: asking again does not ask the other queue, nor go on */
     give_up_place(s); /* entries move: nothing may be said about neighbours any more */
     uint8_t queue = small_gives(s) ? SMALL : MAIN;
     uint32_t entry = s->queues[queue].oldest;
@@ -152,6 +159,7 @@ static uint32_t s3fifo_victim(void *state)
         entry = s->queues[queue].oldest;
     }
     s->named = entry;
+    s->named_hits = tc_hit_count(tc_hit_node(s->cells, entry));
     return entry;
 }
 
