@@ -1,6 +1,6 @@
-/* A hit in L1 with its value copied out, from the checks of the arguments to the bytes, in one piece: what a server
- * does a million times a second. Everything that is not plain is left to the general way, which begins anew; nothing
- * has been counted or changed then.
+/* A hit in L1 with its value copied out or pinned, from the checks of the arguments to the bytes, in one piece: what a
+ * server does a million times a second. Everything that is not plain is left to the general way, which begins anew;
+ * nothing has been counted or changed then.
  *
  * Being inside (tc_reader_enter) counts as a call for cache_close(), so one store announces both. */
 #ifndef TC_TIER_HIT_H
@@ -16,9 +16,7 @@ static __attribute__((noinline)) bool tc_hit_copy_odd(struct tc_l1 *l1, size_t s
     if (e->flags & (TC_ENTRY_COUNTS | TC_ENTRY_ABSENT) || e->len > cap || e->len > TC_L1_COPY_BYTES ||
         now_ms >= tc_entry_fresh_until_ms(e))
         return false;
-    tc_l1_touch(l1, &l1->views[stripe], stripe, me, e);
-    if (e->len > 0)
-        memcpy(buf, tc_entry_data(e), e->len);
+    tc_l1_copy_out(l1, &l1->views[stripe], stripe, me, e, buf, NULL);
     return true;
 }
 

@@ -9,79 +9,24 @@
 
 #include <cmocka.h>
 
-#include "tier/l1/entry.h"
-#include "tt_alloc.h"
 #include "tt_util.h"
-
-#define STALE_MS INT64_C(60000)
-
-typedef struct tc_entry *open_fn(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
-                                 struct cache_slice key, size_t len);
-
-static open_fn *const kinds[] = { tc_entry_open, tc_entry_open_small };
-
-struct fixture {
-    struct tt_alloc counting;
-    struct tc_alloc alloc;
-    struct cache_type *type; /* of STALE_MS */
-};
-
-static struct cache_type *new_type(uint32_t id, int64_t max_stale_ms)
-{
-    struct tc_policy p;
-    struct cache_type *t;
-    memset(&p, 0, sizeof p);
-    p.max_stale_ms = max_stale_ms;
-    if (tc_type_open(NULL, &tc_alloc_default, NULL, "type", id, &p, &t) != CACHE_OK)
-        tt_die("no type");
-    return t;
-}
-
-static int setup(void **state)
-{
-    struct fixture *f = tt_xcalloc(sizeof *f);
-    tt_alloc_init(&f->counting);
-    f->alloc = tt_alloc_table(&f->counting);
-    f->type = new_type(7, STALE_MS);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    bool clean = tt_alloc_is_clean(&f->counting);
-    tt_alloc_fini(&f->counting);
-    tc_type_close(f->type);
-    free(f);
-    return clean ? 0 : -1;
-}
-
-static struct cache_slice slice(const void *data, size_t len)
-{
-    return (struct cache_slice){ data, len };
-}
-
-static size_t live_bytes(struct fixture *f)
-{
-    return tt_alloc_counts(&f->counting).live_bytes;
-}
+#include "unit/tt_entry.h"
 
 /* ---- lent memory ---- */
 
 /* A small entry in memory of exactly that size, on the heap, so that AddressSanitizer sees what lies beyond. */
-static struct tc_entry *lend(struct fixture *f, void **memory, size_t cap, size_t node, size_t key_len, size_t len)
+static struct tc_entry *lend(struct tt_entry *f, void **memory, size_t cap, size_t node, size_t key_len, size_t len)
 {
     unsigned char key[40];
     memset(key, 'k', sizeof key);
     *memory = tt_xmalloc(cap > 0 ? cap : 1);
     memset(*memory, 0xEE, cap);
-    return tc_entry_lend(*memory, cap, node, f->type, 77, slice(key, key_len), len);
+    return tc_entry_lend(*memory, cap, node, f->type, 77, tt_slice(key, key_len), len);
 }
 
 static void an_entry_in_lent_memory_is_the_small_one_and_takes_no_other(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_entry *f = *state;
     void *memory;
     for (size_t node = TC_ENTRY_NODE_LEAST; node <= 40; node += 16)
         for (size_t key_len = 0; key_len < 40; key_len += 3)
@@ -109,17 +54,17 @@ static void an_entry_in_lent_memory_is_the_small_one_and_takes_no_other(void **s
 
 static void memory_that_cannot_be_enough_is_refused_whatever_the_sizes(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_entry *f = *state;
     static const size_t sizes[] = { SIZE_MAX, SIZE_MAX - 7, SIZE_MAX - 40, SIZE_MAX / 2, SIZE_MAX / 2 + 1, 257 };
     unsigned char memory[256];
     memset(memory, 0xEE, sizeof memory);
     for (size_t i = 0; i < TC_ARRAY_LEN(sizes); i++) {
-        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, 1, slice("key", 3), sizes[i]));
-        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, 1, slice("key", sizes[i]), 3));
-        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, 1, slice("key", sizes[i]), sizes[i]));
-        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, 1, slice("key", sizes[i]), 0 - sizes[i]));
+        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, 1, tt_slice("key", 3), sizes[i]));
+        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, 1, tt_slice("key", sizes[i]), 3));
+        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, 1, tt_slice("key", sizes[i]), sizes[i]));
+        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, 1, tt_slice("key", sizes[i]), 0 - sizes[i]));
     }
-    assert_null(tc_entry_lend(memory, 0, 16, f->type, 1, slice("", 0), 0));
+    assert_null(tc_entry_lend(memory, 0, 16, f->type, 1, tt_slice("", 0), 0));
     for (size_t i = 0; i < sizeof memory; i++)
         assert_int_equal(memory[i], 0xEE);
 }
@@ -148,7 +93,7 @@ static void assert_same(const struct tc_entry *copy, const struct tc_entry *e, c
     }
 }
 
-static void assert_copied(struct fixture *f, struct tc_entry *e, size_t node, uint32_t refs_flags)
+static void assert_copied(struct tt_entry *f, struct tc_entry *e, size_t node, uint32_t refs_flags)
 {
     size_t n = tc_entry_own_bytes(e, node);
     unsigned char *memory = tt_xmalloc(n);
@@ -170,14 +115,14 @@ static void assert_copied(struct fixture *f, struct tc_entry *e, size_t node, ui
 
 static void a_copy_is_the_same_in_other_memory_with_references_of_its_own(void **state)
 {
-    struct fixture *f = *state;
-    for (size_t kind = 0; kind < TC_ARRAY_LEN(kinds); kind++)
+    struct tt_entry *f = *state;
+    for (size_t kind = 0; kind < TC_ARRAY_LEN(tt_kinds); kind++)
         for (size_t node = TC_ENTRY_NODE_LEAST; node <= 40; node += 16)
             for (size_t key_len = 0; key_len < 4; key_len++)
                 for (size_t len = 0; len < 40; len += 3) {
-                    struct tc_entry *e = kinds[kind](&f->alloc, node, f->type, 5, slice("key", key_len), len);
+                    struct tc_entry *e = tt_kinds[kind](&f->alloc, node, f->type, 5, tt_slice("key", key_len), len);
                     memset(tc_entry_room(e), 'v', len);
-                    tc_entry_set_life(e, 1000, len % 2 ? 500 : -1, STALE_MS);
+                    tc_entry_set_life(e, 1000, len % 2 ? 500 : -1, TT_STALE_MS);
                     if (e->flags & TC_ENTRY_MORE) {
                         e->flags |= TC_ENTRY_COUNTS;
                         tc_entry_more(e)->hits = (uint16_t)(len * 7);
@@ -191,7 +136,7 @@ static void a_copy_is_the_same_in_other_memory_with_references_of_its_own(void *
 
 static void a_copy_of_a_lent_entry_is_not_lent(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_entry *f = *state;
     void *memory;
     struct tc_entry *e = lend(f, &memory, 200, 16, 30, 50);
     memset(tc_entry_room(e), 'v', 50);
@@ -207,10 +152,10 @@ static void a_copy_of_a_lent_entry_is_not_lent(void **state)
 /* What it counts for in a page is what the cell takes from it. */
 static void in_a_page_an_entry_counts_for_its_cell(void **state)
 {
-    struct fixture *f = *state;
-    for (size_t kind = 0; kind < TC_ARRAY_LEN(kinds); kind++)
+    struct tt_entry *f = *state;
+    for (size_t kind = 0; kind < TC_ARRAY_LEN(tt_kinds); kind++)
         for (size_t len = 0; len < 1800; len += 7) {
-            struct tc_entry *e = kinds[kind](&f->alloc, 16, f->type, 5, slice("key", 3), len);
+            struct tc_entry *e = tt_kinds[kind](&f->alloc, 16, f->type, 5, tt_slice("key", 3), len);
             size_t own = tc_entry_own_bytes(e, 16);
             atomic_fetch_or(&e->refs, TC_ENTRY_IN_PAGE);
             assert_int_equal(tc_entry_bytes(e, 16), tc_slab_round(own));
@@ -223,20 +168,21 @@ static void in_a_page_an_entry_counts_for_its_cell(void **state)
 
 static void a_frame_is_not_of_an_entrys_own_bytes(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_entry *f = *state;
     unsigned char *frame = tc_alloc(&f->alloc, 5000);
-    size_t before = live_bytes(f);
-    struct tc_entry *e = tc_entry_adopt(&f->alloc, 16, f->type, 1, slice("key", 3), frame, 5000, slice(frame, 4000));
-    assert_int_equal(tc_entry_own_bytes(e, 16), live_bytes(f) - before);
+    size_t before = tt_entry_live(f);
+    struct tc_entry *e =
+        tc_entry_adopt(&f->alloc, 16, f->type, 1, tt_slice("key", 3), frame, 5000, tt_slice(frame, 4000));
+    assert_int_equal(tc_entry_own_bytes(e, 16), tt_entry_live(f) - before);
     tc_entry_free(&f->alloc, 16, e);
 }
 
 /* In the end of the node: a hit that comes late marks the begin of it, or the policy's part. */
 static void what_a_left_entry_is_known_by_lies_right_before_it(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_entry *f = *state;
     for (size_t node = TC_ENTRY_NODE_LEAST; node <= 40; node += 8) {
-        struct tc_entry *e = tc_entry_open_small(&f->alloc, node, f->type, 0x1234, slice("key", 3), 5);
+        struct tc_entry *e = tc_entry_open_small(&f->alloc, node, f->type, 0x1234, tt_slice("key", 3), 5);
         unsigned char *at = tc_entry_node(e, node);
         memset(at, 'n', node);
         *tc_entry_left(e) = (struct tc_entry_left){ 0x01020304, 0x05060708 };
@@ -251,7 +197,7 @@ static void what_a_left_entry_is_known_by_lies_right_before_it(void **state)
 
 int main(void)
 {
-#define FRESH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define FRESH(test) cmocka_unit_test_setup_teardown(test, tt_entry_setup, tt_entry_teardown)
     const struct CMUnitTest tests[] = {
         FRESH(an_entry_in_lent_memory_is_the_small_one_and_takes_no_other),
         FRESH(memory_that_cannot_be_enough_is_refused_whatever_the_sizes),

@@ -1,5 +1,6 @@
-/* Memory that stripes give each other, beside a second thread that uses the cache: then nothing that is evicted in a page
- * is there at once, and who takes more than he needs meanwhile empties the cache. Both kinds of memory, and alone too. */
+/* Memory that stripes give each other, beside a second thread that uses the cache: then nothing that is evicted in a
+ * page is there at once, and who takes more than he needs meanwhile empties the cache. Both kinds of memory, and alone
+ * too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

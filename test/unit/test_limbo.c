@@ -21,35 +21,6 @@ enum {
     PATIENCE_MS = 100 /* of a store */
 };
 
-static int alone_apart(void **state)
-{
-    *state = tt_limbo_open(false, false);
-    return 0;
-}
-
-static int alone_in_pages(void **state)
-{
-    *state = tt_limbo_open(true, false);
-    return 0;
-}
-
-static int apart(void **state)
-{
-    *state = tt_limbo_open(false, true);
-    return 0;
-}
-
-static int in_pages(void **state)
-{
-    *state = tt_limbo_open(true, true);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    return tt_limbo_close(*state) ? 0 : -1;
-}
-
 static struct tc_entry *put_held(struct tt_limbo *f, uint64_t number)
 {
     return tt_limbo_put_held(f, tt_l1_key(f->r, number), LEN);
@@ -381,7 +352,7 @@ static void what_waits_at_the_end_is_freed_with_the_rest(void **state)
 
 int main(void)
 {
-#define WITH(test, setup) { #test ", " #setup, test, setup, teardown, NULL }
+#define WITH(test, setup) { #test ", " #setup, test, tt_limbo_##setup, tt_limbo_teardown, NULL }
 #define BOTH(test) WITH(test, apart), WITH(test, in_pages)
 #define ALONE(test) WITH(test, alone_apart), WITH(test, alone_in_pages)
     const struct CMUnitTest tests[] = {

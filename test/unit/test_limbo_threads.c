@@ -16,35 +16,6 @@
 
 enum { LIMIT = TT_LIMBO_LIMIT, LEN = TT_LIMBO_LEN, CREW = 6, OPS = 15000, KEYS = 500 };
 
-static int alone_apart(void **state)
-{
-    *state = tt_limbo_open(false, false);
-    return 0;
-}
-
-static int alone_in_pages(void **state)
-{
-    *state = tt_limbo_open(true, false);
-    return 0;
-}
-
-static int apart(void **state)
-{
-    *state = tt_limbo_open(false, true);
-    return 0;
-}
-
-static int in_pages(void **state)
-{
-    *state = tt_limbo_open(true, true);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    return tt_limbo_close(*state) ? 0 : -1;
-}
-
 /* ---- one after the other ---- */
 
 /* Whoever steps may be without a processor for as long as a store has patience. */
@@ -232,7 +203,7 @@ static void readers_and_writers_together_leave_nothing_behind(void **state)
 
 int main(void)
 {
-#define WITH(test, setup) { #test ", " #setup, test, setup, teardown, NULL }
+#define WITH(test, setup) { #test ", " #setup, test, tt_limbo_##setup, tt_limbo_teardown, NULL }
 #define BOTH(test) WITH(test, apart), WITH(test, in_pages)
 #define ALONE(test) WITH(test, alone_apart), WITH(test, alone_in_pages)
     const struct CMUnitTest tests[] = {

@@ -191,7 +191,7 @@ static void assert_housed(struct tt_stripe *f, enum kind kind, uint64_t number, 
     struct tc_entry *e = open_kind(f, kind, &k, len, memory, sizeof memory);
     size_t own = tc_entry_own_bytes(e, f->r->l1.node_bytes);
     bool in_page = f->r->l1.paged && kind != FRAMED && own <= TC_SLAB_MOST;
-    assert_int_equal(tc_stripe_pages(f->s, own, kind == FRAMED), in_page);
+    assert_int_equal(tc_l1_gets_cell(&f->r->l1, e), in_page);
     uint64_t before = tc_stripe_bytes(f->s), growth = tc_stripe_entry_growth(f->s, e);
     uint32_t refs = e->refs, cell = tc_stripe_house(f->s, e, &f->dropped);
     assert_int_equal(tc_stripe_bytes(f->s) - before, growth);

@@ -40,6 +40,35 @@ bool tt_limbo_close(struct tt_limbo *f)
     return clean;
 }
 
+int tt_limbo_alone_apart(void **state)
+{
+    *state = tt_limbo_open(false, false);
+    return 0;
+}
+
+int tt_limbo_alone_in_pages(void **state)
+{
+    *state = tt_limbo_open(true, false);
+    return 0;
+}
+
+int tt_limbo_apart(void **state)
+{
+    *state = tt_limbo_open(false, true);
+    return 0;
+}
+
+int tt_limbo_in_pages(void **state)
+{
+    *state = tt_limbo_open(true, true);
+    return 0;
+}
+
+int tt_limbo_teardown(void **state)
+{
+    return tt_limbo_close(*state) ? 0 : -1;
+}
+
 void tt_limbo_enter(struct tt_limbo *f)
 {
     tc_reader_enter(&f->r->l1.readers, f->other);

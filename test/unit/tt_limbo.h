@@ -18,6 +18,13 @@ struct tt_limbo {
 struct tt_limbo *tt_limbo_open(bool paged, bool beside_another);
 bool tt_limbo_close(struct tt_limbo *f); /* as tt_l1_free() */
 
+/* For cmocka: entries apart or in pages, with that reader or without. */
+int tt_limbo_alone_apart(void **state);
+int tt_limbo_alone_in_pages(void **state);
+int tt_limbo_apart(void **state);
+int tt_limbo_in_pages(void **state);
+int tt_limbo_teardown(void **state);
+
 void tt_limbo_enter(struct tt_limbo *f);
 void tt_limbo_leave(struct tt_limbo *f);
 

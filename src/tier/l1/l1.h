@@ -73,6 +73,17 @@ static inline size_t tc_l1_entry_bytes(const struct tc_l1 *l1, const struct tc_e
     return tc_entry_bytes(e, l1->node_bytes);
 }
 
+/* Whether an entry of so many bytes of its own, without a frame, is copied to a cell of a page. */
+static inline bool tc_l1_has_cells(const struct tc_l1 *l1, size_t own_bytes)
+{
+    return l1->paged && own_bytes <= TC_SLAB_MOST;
+}
+
+static inline bool tc_l1_gets_cell(const struct tc_l1 *l1, const struct tc_entry *e)
+{
+    return !(e->flags & TC_ENTRY_FRAMED) && tc_l1_has_cells(l1, tc_entry_own_bytes(e, l1->node_bytes));
+}
+
 static inline size_t tc_l1_stripe_number(const struct tc_l1 *l1, uint64_t hash)
 {
     return (hash >> 48) & (l1->n_stripes - 1);
@@ -251,8 +262,7 @@ void tc_l1_draw(struct tc_l1 *l1, struct tc_stripe *s, uint64_t want);
 bool tc_l1_grant(struct tc_stripe *s, uint64_t more);
 bool tc_l1_make_grant(struct tc_l1 *l1, struct tc_stripe *s, uint64_t more, struct tc_dropped *dropped);
 /* Without a lock: collects need bytes from other stripes into the pool, from those above floor only. True if anything
- * came. */
-/* *stalled: a reader does not go on; false before. */
+ * came. *stalled, false before: a reader does not go on. */
 bool tc_l1_collect(struct tc_l1 *l1, const struct tc_stripe *except, uint64_t need, uint64_t floor, bool *stalled);
 /* Another limit, one caller at a time. It counts at once for who stores; less memory is collected in steps, no lock
  * held for long. CACHE_OK, CACHE_E_INVALID (too little for the stripes), CACHE_E_TIMEOUT: not all is had back yet. */
@@ -279,8 +289,7 @@ static inline bool tc_l1_is_full(const struct tc_l1 *l1)
 bool tc_l1_set(struct tc_l1 *l1, const struct tc_entry_parts *p, const uint64_t *expected, bool *replaced);
 
 /* With the stripe's lock held and no memory left but by evicting: evicts ahead of need where the next store would have
- * to wait for readers: some 32nd of the pages should wait or be free. */
-#define TC_SLACK_SHARE 32
+ * to wait for readers. */
 void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, struct tc_dropped *dropped);
 /* After a store: a little of what the stripe has above its share, while memory is owed. */
 void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped);

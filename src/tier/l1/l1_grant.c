@@ -51,7 +51,7 @@ static enum way give_way(struct tc_stripe *s, uint64_t need, uint64_t *soon, str
         *soon = 0;
         return WENT;
     }
-    uint64_t enough = s->slab.bytes / TC_SLACK_SHARE + TC_PAGE_BYTES, have = s->slab.free_bytes;
+    uint64_t enough = tc_stripe_slack(s) + TC_PAGE_BYTES, have = s->slab.free_bytes;
     if (*soon >= need + (have < enough ? enough - have : 0))
         return WAITS;
     if (s->l1->paged && have > enough && tc_stripe_vacate(s, dropped)) {
@@ -84,7 +84,7 @@ static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need
     uint64_t given = 0, soon = 0;
     enum way way = WENT;
     while (way == WENT && given < need && s->granted > floor) {
-        uint64_t bytes = tc_stripe_bytes(s), idle = s->granted > bytes ? s->granted - bytes : 0;
+        uint64_t idle = tc_stripe_idle(s);
         if (idle > 0) {
             uint64_t above = s->granted - floor, give = need - given;
             give = give < idle ? give : idle;
@@ -162,12 +162,11 @@ int tc_l1_resize(struct tc_l1 *l1, uint64_t limit, int64_t deadline_ms)
     atomic_fetch_add_explicit(&l1->pool, (int64_t)(limit - before), memory_order_relaxed);
     /* Below nothing, the pool says what is owed. First by those who have more than their share will be. */
     int64_t owed;
-    bool stalled = false;
     for (int step = 0; (owed = -atomic_load_explicit(&l1->pool, memory_order_relaxed)) > 0; step++) {
         uint64_t need = owed < RESIZE_STEP ? (uint64_t)owed : RESIZE_STEP;
         if (step > 0 && tc_clock_now_ms(l1->clock) > deadline_ms)
             return CACHE_E_TIMEOUT;
-        stalled = false;
+        bool stalled = false;
         bool came = tc_l1_collect(l1, NULL, need, tc_l1_fair(l1), &stalled) ||
                     tc_l1_collect(l1, NULL, need, 0, &stalled);
         if (!came && !stalled) /* nothing is left but what callers hold */

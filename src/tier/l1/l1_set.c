@@ -10,8 +10,8 @@ static uint32_t find_old(struct tc_stripe *s, const struct tc_entry_parts *p, st
     return cell;
 }
 
-static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, const uint64_t *expected,
-                       bool *replaced, struct tc_dropped *dropped)
+static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
+                       const uint64_t *expected, bool *replaced, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
     struct tc_gate *gate = tc_stripe_gate(s, p->hash);
@@ -21,7 +21,6 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     struct tc_index_at at;
     struct tc_index_gap gap;
     struct tc_block *none = NULL;
-    size_t bytes = tc_entry_bytes_for(l1->node_bytes, 0, p->key.len, p->value.len);
     tc_stripe_expire(s, p->now_ms, dropped);
     if (s->shared.next != NULL || tc_slab_take_growth(&s->slab, bytes) > 0)
         return false;
@@ -49,12 +48,13 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
 
 bool tc_l1_set(struct tc_l1 *l1, const struct tc_entry_parts *p, const uint64_t *expected, bool *replaced)
 {
-    if (!l1->paged || tc_entry_bytes_for(l1->node_bytes, 0, p->key.len, p->value.len) > TC_SLAB_MOST)
+    size_t bytes = tc_entry_bytes_for(l1->node_bytes, 0, p->key.len, p->value.len);
+    if (!tc_l1_has_cells(l1, bytes))
         return false;
     struct tc_stripe *s = tc_l1_stripe(l1, p->hash);
     struct tc_dropped dropped = { .first = NULL };
     tc_lock_acquire(&s->lock);
-    bool done = set_locked(l1, s, p, expected, replaced, &dropped);
+    bool done = set_locked(l1, s, p, bytes, expected, replaced, &dropped);
     tc_l1_leave(l1, s, &dropped);
     return done;
 }

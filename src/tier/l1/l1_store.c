@@ -60,17 +60,10 @@ static uint64_t bytes_after(struct tc_stripe *s, const struct put *put)
     return apart ? after - tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, put->old)) : after;
 }
 
-/* In a full stripe with pages so many bytes should wait or be free: else each store would wait for readers. */
-static uint64_t slack_of(const struct tc_stripe *s)
-{
-    return s->slab.bytes / TC_SLACK_SHARE;
-}
-
 /* Without evicting, now or when readers are through. */
 static uint64_t to_be_had(struct tc_stripe *s)
 {
-    uint64_t bytes = tc_stripe_bytes(s), idle = s->granted > bytes ? s->granted - bytes : 0;
-    return idle + s->slab.free_bytes + s->left.in_pages;
+    return tc_stripe_idle(s) + s->slab.free_bytes + s->left.in_pages;
 }
 
 /* Memory for e comes from evicting. What to do next: CACHE_OK: something was evicted or freed; else who has to be asked
@@ -81,10 +74,10 @@ static int evict_one(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
         return CACHE_OK;
     if (!put->force && s->granted < tc_l1_fair(l1))
         return NEEDS_ROOM;
-    if (s->left.in_pages > 0 && (put->vacated || s->left.in_pages > put->bytes + slack_of(s) / 2))
+    if (s->left.in_pages > 0 && (put->vacated || s->left.in_pages > put->bytes + tc_stripe_slack(s) / 2))
         return NEEDS_READERS;
     /* Enough is free, but in cells of other sizes. */
-    if (l1->paged && s->slab.free_bytes > slack_of(s) + TC_PAGE_BYTES && tc_stripe_vacate(s, &put->dropped)) {
+    if (l1->paged && s->slab.free_bytes > tc_stripe_slack(s) + TC_PAGE_BYTES && tc_stripe_vacate(s, &put->dropped)) {
         put->vacated = true;
         find_old(s, put); /* it may have been moved */
         return CACHE_OK;
@@ -117,7 +110,7 @@ void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, stru
     tc_lock_assert_held(&s->lock);
     /* Not where the stripe has much less than its share: the next store is to ask others. */
     bool asks = s->granted < tc_l1_fair(l1) - tc_l1_fair(l1) / 8;
-    for (int n = 0; !asks && n < 2 && to_be_had(s) < slack_of(s) && !tc_readers_alone(&l1->readers); n++) {
+    for (int n = 0; !asks && n < 2 && to_be_had(s) < tc_stripe_slack(s) && !tc_readers_alone(&l1->readers); n++) {
         uint32_t victim = tc_stripe_victim(s, NULL, keep);
         if (victim == 0)
             return;
@@ -291,18 +284,15 @@ static bool forget(struct tc_l1 *l1, struct tc_entry *e, const uint64_t *expecte
 /* The entry as it will lie in L1: itself, or if it is lent and will get no cell of a page, a copy. NULL: no memory. */
 static struct tc_entry *to_be_stored(struct tc_l1 *l1, struct tc_entry *e)
 {
-    size_t own_bytes = tc_entry_own_bytes(e, l1->node_bytes);
-    if (!tc_entry_is_lent(e) || tc_stripe_pages(&l1->stripes[0], own_bytes, false))
+    if (!tc_entry_is_lent(e) || tc_l1_gets_cell(l1, e))
         return e;
-    void *memory = tc_alloc(l1->alloc, own_bytes);
+    void *memory = tc_alloc(l1->alloc, tc_entry_own_bytes(e, l1->node_bytes));
     return memory != NULL ? tc_entry_copy(memory, 0, e, l1->node_bytes) : NULL;
 }
 
 static uint64_t stored_bytes(struct tc_l1 *l1, const struct tc_entry *e)
 {
-    size_t own_bytes = tc_entry_own_bytes(e, l1->node_bytes);
-    bool in_page = tc_stripe_pages(&l1->stripes[0], own_bytes, e->flags & TC_ENTRY_FRAMED);
-    return in_page ? tc_slab_round(own_bytes) : tc_l1_entry_bytes(l1, e);
+    return tc_l1_gets_cell(l1, e) ? tc_slab_round(tc_entry_own_bytes(e, l1->node_bytes)) : tc_l1_entry_bytes(l1, e);
 }
 
 static int try_to_put(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
@@ -341,21 +331,18 @@ static int put_anywhere(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     return rc;
 }
 
-static int put_fitting(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, const uint64_t *expected,
-                       bool advance)
+static int put_fitting(struct tc_l1 *l1, struct put *put)
 {
-    struct cache_type *t = tc_l1_type_of(l1, e);
-    struct put put = { .e = e, .type = t, .bytes = stored_bytes(l1, e), .p = p, .expected = expected,
-                       .advance = advance, .evenly = over_quota(t, p) };
-    int rc = put_anywhere(l1, tc_l1_stripe(l1, e->hash), &put);
+    put->evenly = over_quota(put->type, put->p);
+    int rc = put_anywhere(l1, tc_l1_stripe(l1, put->e->hash), put);
     if (rc == NEEDS_ROOM || rc == CACHE_E_NOMEM) {
         int why = rc == NEEDS_ROOM ? CACHE_E_TOO_LARGE : CACHE_E_NOMEM;
-        return forget(l1, e, put.expected, put.advance) ? why : CACHE_E_TICKET;
+        return forget(l1, put->e, put->expected, put->advance) ? why : CACHE_E_TICKET;
     }
-    if (rc == CACHE_OK && put.evenly) /* else whole stripes would lose even their newest, and others nothing */
-        trim_type(l1, &put, true);
-    if (rc == CACHE_OK && over_quota(t, p))
-        trim_type(l1, &put, false);
+    if (rc == CACHE_OK && put->evenly) /* else whole stripes would lose even their newest, and others nothing */
+        trim_type(l1, put, true);
+    if (rc == CACHE_OK && over_quota(put->type, put->p))
+        trim_type(l1, put, false);
     return rc;
 }
 
@@ -363,21 +350,22 @@ int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, c
 {
     if (e->flags & TC_ENTRY_MORE)
         tc_l1_know(l1, tc_entry_more(e)->type);
-    uint64_t bytes = stored_bytes(l1, e);
-    bool fits = e->len <= p->l1_max_value_bytes && bytes <= tc_l1_limit(l1) - l1->fixed_bytes &&
-                (p->l1_quota_bytes == 0 || bytes <= p->l1_quota_bytes);
+    struct put put = { .type = tc_l1_type_of(l1, e), .bytes = stored_bytes(l1, e), .p = p, .expected = expected,
+                       .advance = advance };
+    bool fits = e->len <= p->l1_max_value_bytes && put.bytes <= tc_l1_limit(l1) - l1->fixed_bytes &&
+                (p->l1_quota_bytes == 0 || put.bytes <= p->l1_quota_bytes);
     if (!fits) {
         if (!forget(l1, e, expected, advance))
             return CACHE_E_TICKET;
-        tc_stats_add(&tc_l1_type_of(l1, e)->stats, TC_COUNT_l1_too_large, 1);
+        tc_stats_add(&put.type->stats, TC_COUNT_l1_too_large, 1);
         return CACHE_E_TOO_LARGE;
     }
-    struct tc_entry *stored = tc_limbo_drain(l1) ? to_be_stored(l1, e) : NULL;
-    if (stored == NULL)
+    put.e = tc_limbo_drain(l1) ? to_be_stored(l1, e) : NULL;
+    if (put.e == NULL)
         return forget(l1, e, expected, advance) ? CACHE_E_NOMEM : CACHE_E_TICKET;
-    int rc = put_fitting(l1, stored, p, expected, advance);
-    if (stored != e)
-        tc_l1_drop(l1, stored);
+    int rc = put_fitting(l1, &put);
+    if (put.e != e)
+        tc_l1_drop(l1, put.e);
     return rc;
 }
 

@@ -70,19 +70,9 @@ struct tc_entry *tc_stripe_find(struct tc_stripe *s, uint64_t hash, struct cache
 
 /* ---- what is in it ---- */
 
-bool tc_stripe_pages(const struct tc_stripe *s, size_t own_bytes, bool framed)
-{
-    return s->l1->paged && !framed && own_bytes <= TC_SLAB_MOST;
-}
-
-static bool gets_cell(const struct tc_stripe *s, const struct tc_entry *e)
-{
-    return tc_stripe_pages(s, tc_entry_own_bytes(e, s->l1->node_bytes), e->flags & TC_ENTRY_FRAMED);
-}
-
 uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry *e)
 {
-    if (gets_cell(s, e))
+    if (tc_l1_gets_cell(s->l1, e))
         return tc_slab_take_growth(&s->slab, tc_entry_own_bytes(e, s->l1->node_bytes));
     return tc_l1_entry_bytes(s->l1, e) + tc_slab_adopt_growth(&s->slab);
 }
@@ -111,7 +101,7 @@ uint32_t tc_stripe_house(struct tc_stripe *s, struct tc_entry *e, struct tc_drop
 {
     tc_lock_assert_held(&s->lock);
     size_t node_bytes = s->l1->node_bytes;
-    bool in_page = gets_cell(s, e);
+    bool in_page = tc_l1_gets_cell(s->l1, e);
     uint64_t before = s->slab.bytes;
     struct tc_block *map = NULL;
     tc_assert(in_page || !tc_entry_is_lent(e));

@@ -108,6 +108,20 @@ static inline void tc_stripe_account(struct tc_stripe *s, uint64_t more, uint64_
     atomic_store_explicit(&s->bytes, tc_stripe_bytes(s) + more - less, memory_order_relaxed);
 }
 
+/* Granted and not in use. */
+static inline uint64_t tc_stripe_idle(struct tc_stripe *s)
+{
+    uint64_t granted = atomic_load_explicit(&s->granted, memory_order_relaxed), bytes = tc_stripe_bytes(s);
+    return granted > bytes ? granted - bytes : 0;
+}
+
+/* In a full stripe with pages so many bytes should wait or be free: else each store would wait for readers. */
+#define TC_SLACK_SHARE 32
+static inline uint64_t tc_stripe_slack(const struct tc_stripe *s)
+{
+    return s->slab.bytes / TC_SLACK_SHARE;
+}
+
 /* Without the lock: what a reader sees of the key after this call is not older than this. */
 static inline uint64_t tc_gate_generation(const struct tc_gate *gate)
 {
@@ -157,8 +171,6 @@ struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t
 
 /* ---- what is in it ---- */
 
-/* Whether an entry of so many bytes of its own, with a frame or not, gets a cell of a page. */
-bool tc_stripe_pages(const struct tc_stripe *s, size_t own_bytes, bool framed);
 /* By how much the stripe's bytes will rise for an entry's memory: of the entry, if it lies apart, and of pages and
  * maps. */
 uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry *e);
