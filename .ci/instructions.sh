@@ -32,6 +32,6 @@ bound() { # bound FUNCTION WHAT MOST
 }
 
 bound cache_get_copy get 275
-bound cache_get pin 350
+bound cache_get pin 370
 bound cache_set set 1950
 exit $bad

@@ -200,6 +200,9 @@ struct cache_evict_ops {
                                                  node was copied to the new place and can be read at both. NULL: entries
                                                  do not move, and memory that they lie too thinly in is had back by
                                                  evicting more of them */
+    void (*replace)(void *state, uint32_t from, uint32_t to, uint64_t hash, size_t bytes); /* optional: another value
+                                                 was stored under the key of an entry: to is inserted and from removed,
+                                                 in one. NULL: remove() and insert() are called */
 };
 
 /* A policy that the library brings, for cache_opts.evict: "lru" (the default), "lru-exact", "sieve", "s3-fifo", "lfu",

@@ -54,10 +54,11 @@ static int copy_out(struct cache *c, struct tc_outcome *out, void *buf, size_t c
     struct tc_entry *e = out->entry;
     if (e == NULL)
         return rc;
-    if (rc == CACHE_OK && e->len > cap)
+    struct cache_slice value = tc_entry_value(e);
+    if (rc == CACHE_OK && value.len > cap)
         rc = CACHE_E_BUFFER;
-    else if (rc == CACHE_OK && e->len > 0)
-        memcpy(buf, tc_entry_data(e), e->len);
+    else if (rc == CACHE_OK && value.len > 0)
+        memcpy(buf, value.data, value.len);
     if (m != NULL && rc != CACHE_ABSENT) {
         struct tc_l1_copied fields = tc_l1_fields(e);
         tc_values_meta(tc_clock_coarse_ms(&c->clock), &fields, out->tier, out->flags, m);

@@ -24,8 +24,9 @@ void tc_values_meta(int64_t now_ms, const struct tc_l1_copied *e, uint32_t tier,
 
 static void give_pinned(struct cache *c, struct tc_entry *e, struct cache_value *v)
 {
-    v->data = tc_entry_data(e);
-    v->len = e->len;
+    struct cache_slice value = tc_entry_value(e);
+    v->data = value.data;
+    v->len = value.len;
     v->pin = e;
     v->reserved[0] = (uint64_t)(uintptr_t)c;
     v->reserved[1] = 0;

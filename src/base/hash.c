@@ -16,3 +16,13 @@ uint64_t tc_hash_bytes(const struct tc_hash *h, const void *p, size_t n)
 {
     return tc_hash_here(h, p, n);
 }
+
+static uint64_t hash_with(const void *ctx, const void *p, size_t n)
+{
+    return tc_hash_here(ctx, p, n);
+}
+
+struct tc_hasher tc_hasher_of(const struct tc_hash *h)
+{
+    return (struct tc_hasher){ hash_with, h };
+}

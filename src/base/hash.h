@@ -17,4 +17,11 @@ struct tc_hash {
 int tc_hash_init(struct tc_hash *h);
 uint64_t tc_hash_bytes(const struct tc_hash *h, const void *p, size_t n); /* see also base/hash_here.h */
 
+/* The same as a function to be called by who does not know whose hash it is. */
+struct tc_hasher {
+    uint64_t (*hash)(const void *ctx, const void *p, size_t n);
+    const void *ctx;
+};
+struct tc_hasher tc_hasher_of(const struct tc_hash *h); /* refers to *h */
+
 #endif

@@ -1,72 +1,10 @@
 /* Pages, their cells, and the two maps.
  *
  * A free cell holds where the next free one of its page is, in its first two bytes. A free place of a map holds the
- * next free place, as an odd number. Under AddressSanitizer what is free is out of bounds. */
-#include "base/slab.h"
-
+ * next free place, as an odd number. */
 #include <string.h>
 
-#if defined __has_feature
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#define HIDE(p, n) ASAN_POISON_MEMORY_REGION(p, n)
-#define SHOW(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
-#else
-#define HIDE(p, n) ((void)(p), (void)(n))
-#define SHOW(p, n) ((void)(p), (void)(n))
-#endif
-
-/* The head of a page; its cells follow. Offsets are in units; 0 is none, since the head is there. */
-struct page {
-    uint32_t number;
-    uint32_t next, previous; /* among those of its class with free cells; numbers, or 0 */
-    uint16_t class;
-    uint16_t units; /* of a cell, */
-    uint16_t cells; /* and how many there are: by the class */
-    uint16_t taken; /* cells */
-    uint16_t free;  /* the first of the cells that were given back */
-    uint16_t fresh; /* the first that was never taken */
-    bool closing;   /* nothing is taken from it any more; its free cells do not count */
-};
-
-#define HEAD ((sizeof(struct page) + TC_CELL_UNIT - 1) / TC_CELL_UNIT * TC_CELL_UNIT)
-#define ROOM (TC_PAGE_BYTES - HEAD)
-#define FINE_CLASSES (TC_SLAB_FINE / TC_CELL_UNIT) /* the first is not used */
-#define MANY_CELLS 30   /* in a page of the class that follows */
-#define FEW_CELLS 4
-_Static_assert(FINE_CLASSES + 1 + MANY_CELLS - FEW_CELLS == TC_SLAB_CLASSES - 1, "each class has its place");
-_Static_assert(ROOM / MANY_CELLS / TC_CELL_UNIT > FINE_CLASSES, "the first of them is larger than all before");
-_Static_assert(ROOM / FEW_CELLS / TC_CELL_UNIT * TC_CELL_UNIT == TC_SLAB_MOST, "the largest cell");
-
-static unsigned coarse_class(size_t n)
-{
-    tc_assert(n <= TC_SLAB_MOST);
-    unsigned cells = (unsigned)ROOM / (unsigned)((n + TC_CELL_UNIT - 1) / TC_CELL_UNIT * TC_CELL_UNIT);
-    return FINE_CLASSES + 1 + MANY_CELLS - cells;
-}
-
-static inline unsigned class_of(size_t n)
-{
-    if (n <= TC_SLAB_FINE)
-        return n > 0 ? (unsigned)((n + TC_CELL_UNIT - 1) / TC_CELL_UNIT) : 1;
-    return coarse_class(n);
-}
-
-static size_t bytes_of_class(unsigned class)
-{
-    if (class <= FINE_CLASSES)
-        return class * TC_CELL_UNIT;
-    return ROOM / (FINE_CLASSES + 1 + MANY_CELLS - class) / TC_CELL_UNIT * TC_CELL_UNIT;
-}
-
-static unsigned cells_of_class(unsigned class)
-{
-    return (unsigned)(ROOM / bytes_of_class(class));
-}
+#include "base/slab_page.h"
 
 size_t tc_slab_round_coarse(size_t n)
 {
@@ -77,7 +15,6 @@ size_t tc_slab_round_coarse(size_t n)
 
 #define LINE_PLACES (TC_CACHELINE / sizeof(char *))
 #define FIRST_LINES 1
-#define PAGES_MOST (TC_CELL_APART >> TC_CELL_OFFSET_BITS) /* places: that many numbers there are */
 #define APART_MOST TC_CELL_APART
 
 static char **places(const struct tc_map *m)
@@ -208,7 +145,7 @@ static struct page *open_page(struct tc_slab *s, unsigned class, struct tc_block
     struct page *p = tc_alloc(s->alloc, TC_PAGE_BYTES);
     if (p == NULL)
         return NULL;
-    if (!make_place(s, &s->pages, PAGES_MOST, before)) { /* the last that can fail: it cannot be taken back */
+    if (!make_place(s, &s->pages, TC_SLAB_PAGES_MOST, before)) { /* the last that can fail: it cannot be taken back */
         tc_free(s->alloc, p, TC_PAGE_BYTES);
         return NULL;
     }
@@ -409,14 +346,29 @@ static size_t taken_cells(struct page *p, uint32_t *cells)
     return n;
 }
 
-size_t tc_slab_close_sparse(struct tc_slab *s, uint32_t *cells)
+static size_t close_for(struct tc_slab *s, struct page *p, uint32_t *cells)
 {
-    unsigned class = class_to_thin(s);
-    struct page *p = class > 0 ? sparsest(s, class) : NULL;
     if (p == NULL)
         return 0;
     retire(s, p);
     return taken_cells(p, cells);
+}
+
+size_t tc_slab_close_sparse(struct tc_slab *s, uint32_t *cells)
+{
+    unsigned class = class_to_thin(s);
+    return close_for(s, class > 0 ? sparsest(s, class) : NULL, cells);
+}
+
+size_t tc_slab_close_emptiest(struct tc_slab *s, uint32_t *cells)
+{
+    struct page *best = NULL;
+    for (unsigned class = 1; class < TC_SLAB_CLASSES; class++) {
+        struct page *p = sparsest(s, class);
+        if (p != NULL && (best == NULL || p->taken * p->units < best->taken * best->units))
+            best = p;
+    }
+    return close_for(s, best, cells);
 }
 
 /* ---- check ---- */

@@ -16,6 +16,7 @@
 #define TC_SLAB_CLASSES 60
 #define TC_SLAB_FINE 256 /* up to here every multiple of the unit is a size */
 #define TC_SLAB_MOST 2040 /* bytes of a cell in a page */
+#define TC_SLAB_PAGES_MOST (TC_CELL_APART >> TC_CELL_OFFSET_BITS) /* there are no more numbers: half a GiB */
 
 struct tc_map {
     _Atomic(char **) *at; /* behind a struct tc_block. Free places are linked: see slab.c */
@@ -68,6 +69,8 @@ void tc_slab_give(struct tc_slab *s, uint32_t cell);
  * cell. cells has room for TC_PAGE_BYTES / TC_CELL_UNIT and gets the taken ones. Returns how many; 0: there is no such
  * page. */
 size_t tc_slab_close_sparse(struct tc_slab *s, uint32_t *cells);
+/* The same of the page with the fewest bytes taken, whether others have room for them or not. */
+size_t tc_slab_close_emptiest(struct tc_slab *s, uint32_t *cells);
 
 bool tc_slab_check(const struct tc_slab *s); /* counts and lists agree with what is there; for tests */
 

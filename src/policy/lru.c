@@ -8,10 +8,11 @@
  * longest ago, as far as stamps tell times apart: a step of some 64th of the entries. What that costs in hits is in
  * docs/decisions/012-recency-by-stamps.md.
  *
- * The lists lie one after the other in a single chain of entries; each is known by its newest one. With a new stamp the
- * oldest two become one, which changes nothing in the chain, nor in the entries: those keep the name of the list that
- * they were put into, and stand in that one or in the oldest. */
+ * The lists lie one after the other in a single chain of entries; each is known by its newest one, which has a bit that
+ * says so. With a new stamp the oldest two become one, which changes nothing in the chain. An entry that is stored anew
+ * takes the place of the one before, as if that had been hit. */
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/cells.h"
@@ -21,11 +22,10 @@
 #define STAMPS UINT8_MAX /* 1 to 255 */
 #define MOVES 1024       /* of one call of victim(): after a time of hits alone all entries may carry stamps */
 
-struct node {
-    _Atomic uint8_t stamp; /* 0: not used since it was put where it is */
-    uint8_t list;          /* that it was put into */
-    uint32_t newer, older; /* entries, or 0 */
-};
+/* Its first number is the newer neighbour's, the second the older one's, 0 for none. The mark is the stamp; 0: not used
+ * since it was put where it is. The bit beside newer: it is the newest of its list. */
+typedef struct tc_cell_pair node;
+#define ENDS TC_PAIR_BIT
 
 struct state {
     const struct tc_cells *cells;
@@ -36,16 +36,36 @@ struct state {
     uint8_t stamp;
 };
 
-_Static_assert(sizeof(struct node) == 12 && sizeof(struct state) <= TC_EVICT_STATE_MAX, "within limits");
+_Static_assert(sizeof(node) == 8 && sizeof(struct state) <= TC_EVICT_STATE_MAX, "within limits");
 
 static void lru_begin(void *state, const struct cache_evict_env *env)
 {
     ((struct state *)state)->cells = env->entries;
 }
 
-static struct node *node_of(const struct state *s, uint32_t entry)
+static node *node_of(const struct state *s, uint32_t entry)
 {
     return tc_cell(s->cells, entry);
+}
+
+static uint32_t newer_of(const node *n)
+{
+    return tc_pair_first(n) & ~ENDS;
+}
+
+static uint32_t older_of(const node *n)
+{
+    return tc_pair_second(n);
+}
+
+static void set_newer(node *n, uint32_t newer)
+{
+    tc_pair_set_first(n, newer | (tc_pair_first(n) & ENDS));
+}
+
+static void set_ends(node *n, bool ends)
+{
+    tc_pair_set_first(n, newer_of(n) | (ends ? ENDS : 0));
 }
 
 static unsigned oldest_list(const struct state *s)
@@ -63,8 +83,14 @@ static uint32_t newest_among(const struct state *s, unsigned n)
     return turned != 0 ? s->newest_of[(first + LISTS - 1 - (unsigned)__builtin_clzll(turned)) % LISTS] : 0;
 }
 
+/* entry, or 0 for none, is the newest of the list from now on. */
 static void set_newest(struct state *s, unsigned list, uint32_t entry)
 {
+    uint32_t before = s->newest_of[list];
+    if (before != 0)
+        set_ends(node_of(s, before), false);
+    if (entry != 0)
+        set_ends(node_of(s, entry), true);
     s->newest_of[list] = entry;
     if (entry != 0)
         s->filled |= UINT64_C(1) << list;
@@ -72,42 +98,46 @@ static void set_newest(struct state *s, unsigned list, uint32_t entry)
         s->filled &= ~(UINT64_C(1) << list);
 }
 
-/* The list whose newest entry this is, or LISTS: it is none's. */
-static unsigned ended_by(const struct state *s, uint32_t entry, const struct node *n)
+/* The list that an entry is the newest of; it is one's. */
+static unsigned ended_by(const struct state *s, uint32_t entry)
 {
-    if (s->newest_of[n->list] == entry)
-        return n->list;
-    return s->newest_of[oldest_list(s)] == entry ? oldest_list(s) : LISTS;
+    unsigned list = 0;
+    while (s->newest_of[list] != entry)
+        list++;
+    return list;
 }
 
 /* Sets what names the entry on its newer and on its older side. */
-static void name(struct state *s, const struct node *n, uint32_t to_newer, uint32_t to_older)
+static void name(struct state *s, const node *n, uint32_t to_newer, uint32_t to_older)
 {
-    if (n->newer != 0)
-        node_of(s, n->newer)->older = to_newer;
-    *(n->older != 0 ? &node_of(s, n->older)->newer : &s->oldest) = to_older;
+    uint32_t newer = newer_of(n), older = older_of(n);
+    if (newer != 0)
+        tc_pair_set_second(node_of(s, newer), to_newer);
+    if (older != 0)
+        set_newer(node_of(s, older), to_older);
+    else
+        s->oldest = to_older;
 }
 
 static void append(struct state *s, unsigned list, uint32_t entry)
 {
-    struct node *n = node_of(s, entry);
-    atomic_store_explicit(&n->stamp, 0, memory_order_relaxed);
-    n->list = (uint8_t)list;
-    n->older = newest_among(s, (list + LISTS - oldest_list(s)) % LISTS + 1);
-    n->newer = n->older != 0 ? node_of(s, n->older)->newer : s->oldest;
+    node *n = node_of(s, entry);
+    atomic_store_explicit(&n->mark, 0, memory_order_relaxed);
+    uint32_t older = newest_among(s, (list + LISTS - oldest_list(s)) % LISTS + 1);
+    tc_pair_set(n, older != 0 ? newer_of(node_of(s, older)) : s->oldest, older);
     name(s, n, entry, entry);
     set_newest(s, list, entry);
 }
 
 static void take_out(struct state *s, uint32_t entry)
 {
-    const struct node *n = node_of(s, entry);
-    unsigned list = ended_by(s, entry, n);
-    if (list < LISTS) { /* the next older one ends it, unless that ends one of those before it */
+    const node *n = node_of(s, entry);
+    if (tc_pair_first(n) & ENDS) { /* the next older one ends its list, unless that ends one of those before it */
+        unsigned list = ended_by(s, entry);
         uint32_t before = newest_among(s, (list + LISTS - oldest_list(s)) % LISTS);
-        set_newest(s, list, n->older != before ? n->older : 0);
+        set_newest(s, list, older_of(n) != before ? older_of(n) : 0);
     }
-    name(s, n, n->older, n->newer);
+    name(s, n, older_of(n), newer_of(n));
 }
 
 static void lru_tick(void *state, uint8_t stamp)
@@ -117,7 +147,7 @@ static void lru_tick(void *state, uint8_t stamp)
     s->newest = oldest_list(s);
     uint32_t oldest = s->newest_of[s->newest]; /* its entries are the oldest list's from now on */
     set_newest(s, s->newest, 0);
-    if (s->newest_of[oldest_list(s)] == 0)
+    if (s->newest_of[oldest_list(s)] == 0 && oldest != 0)
         set_newest(s, oldest_list(s), oldest);
 }
 
@@ -146,7 +176,7 @@ static uint32_t lru_victim(void *state)
     struct state *s = state;
     for (unsigned moves = 0; s->oldest != 0; moves++) {
         uint32_t entry = s->oldest;
-        uint8_t stamp = atomic_load_explicit(&node_of(s, entry)->stamp, memory_order_relaxed);
+        uint8_t stamp = atomic_load_explicit(&node_of(s, entry)->mark, memory_order_relaxed);
         if (stamp == 0 || moves == MOVES)
             return entry;
         take_out(s, entry);
@@ -155,14 +185,30 @@ static uint32_t lru_victim(void *state)
     return 0;
 }
 
+/* What names the entry from names to instead, whose node says what that of from did. */
+static void rename(struct state *s, uint32_t from, uint32_t to)
+{
+    const node *n = node_of(s, to);
+    if (tc_pair_first(n) & ENDS)
+        s->newest_of[ended_by(s, from)] = to;
+    name(s, n, to, to);
+}
+
 static void lru_move(void *state, uint32_t from, uint32_t to)
 {
+    rename(state, from, to);
+}
+
+static void lru_replace(void *state, uint32_t from, uint32_t to, uint64_t hash, size_t bytes)
+{
+    (void)hash;
+    (void)bytes;
     struct state *s = state;
-    const struct node *n = node_of(s, to);
-    unsigned list = ended_by(s, from, n);
-    if (list < LISTS)
-        s->newest_of[list] = to;
-    name(s, n, to, to);
+    const node *before = node_of(s, from);
+    node *n = node_of(s, to);
+    atomic_store_explicit(&n->mark, s->stamp, memory_order_relaxed);
+    tc_pair_set(n, tc_pair_first(before), tc_pair_second(before));
+    rename(s, from, to);
 }
 
 const struct cache_evict_ops tc_evict_lru = {
@@ -170,11 +216,12 @@ const struct cache_evict_ops tc_evict_lru = {
     .flags = CACHE_EVICT_STAMPED_HITS,
     .name = "lru",
     .state_bytes = sizeof(struct state),
-    .node_bytes = sizeof(struct node),
+    .node_bytes = sizeof(node),
     .begin = lru_begin,
     .insert = lru_insert,
     .remove = lru_remove,
     .victim = lru_victim,
     .tick = lru_tick,
     .move = lru_move,
+    .replace = lru_replace,
 };

@@ -83,7 +83,7 @@ int tc_load_absent(struct cache_load *ld)
     struct tc_entry *e = new_reply(ld, 0);
     if (e == NULL)
         return CACHE_E_NOMEM;
-    e->flags |= TC_ENTRY_ABSENT;
+    tc_entry_add_flags(e, TC_ENTRY_ABSENT);
     return CACHE_OK;
 }
 
@@ -214,7 +214,7 @@ static bool came_meanwhile(struct run *r, struct tc_outcome *out)
         tc_l1_release(&c->l1, again.entry);
     if (again.entry == NULL || !again.fresh)
         return false;
-    *out = (struct tc_outcome){ again.entry->flags & TC_ENTRY_ABSENT ? CACHE_ABSENT : CACHE_OK, again.entry,
+    *out = (struct tc_outcome){ tc_entry_flags(again.entry) & TC_ENTRY_ABSENT ? CACHE_ABSENT : CACHE_OK, again.entry,
                                 CACHE_TIER_L1, 0 };
     return true;
 }
@@ -226,7 +226,7 @@ static void lead(struct run *r, struct tc_outcome *out)
         struct tc_entry *e = NULL;
         *out = (struct tc_outcome){ load(r, &e), NULL, CACHE_TIER_LOADER, 0 };
         if (e != NULL) {
-            out->status = e->flags & TC_ENTRY_ABSENT ? CACHE_ABSENT : CACHE_OK;
+            out->status = tc_entry_flags(e) & TC_ENTRY_ABSENT ? CACHE_ABSENT : CACHE_OK;
             out->entry = e;
             tc_l1_pin(&c->l1, e);
             tc_l1_drop(&c->l1, e);

@@ -13,7 +13,8 @@
 static __attribute__((noinline)) bool tc_hit_copy_odd(struct tc_l1 *l1, size_t stripe, struct tc_reader *me,
                                                       struct tc_entry *e, void *buf, size_t cap, int64_t now_ms)
 {
-    if (e->flags & (TC_ENTRY_COUNTS | TC_ENTRY_ABSENT) || e->len > cap || e->len > TC_L1_COPY_BYTES ||
+    size_t len = tc_entry_len(e);
+    if (tc_entry_flags(e) & (TC_ENTRY_COUNTS | TC_ENTRY_ABSENT) || len > cap || len > TC_L1_COPY_BYTES ||
         now_ms >= tc_entry_fresh_until_ms(e))
         return false;
     tc_l1_copy_out(l1, &l1->views[stripe], stripe, me, e, buf, NULL);
@@ -25,13 +26,13 @@ static inline __attribute__((always_inline)) bool tc_hit_copy_entry(struct tc_l1
                                                                     size_t cap, int64_t now_ms)
 {
     size_t len = e->len;
-    if (__builtin_expect(e->flags != 0, 0))
+    if (__builtin_expect(tc_entry_flags(e) != 0, 0))
         return tc_hit_copy_odd(l1, stripe, me, e, buf, cap, now_ms);
-    if (len > cap || len > TC_L1_COPY_BYTES || now_ms >= tc_entry_plain_until_ms(e))
+    if (len > cap || now_ms >= tc_entry_plain_until_ms(e))
         return false;
     tc_l1_touch_plain(l1, &l1->views[stripe], stripe, me, e);
     if (len > 0)
-        memcpy(buf, tc_entry_key(e) + e->key_len, len);
+        memcpy(buf, tc_entry_plain_key(e) + e->key_len, len);
     return true;
 }
 
@@ -117,12 +118,15 @@ static inline __attribute__((always_inline)) struct tc_entry *tc_hit_pin(struct 
     *held = NULL;
     if (!tc_hit_begin(c, key, &h))
         return NULL;
-    if (h.e == NULL || h.e->flags != 0 || h.now_ms >= tc_entry_plain_until_ms(h.e)) {
+    if (h.e == NULL || tc_entry_flags(h.e) != 0 || h.now_ms >= tc_entry_plain_until_ms(h.e)) {
+        *held = tc_hit_give_up(&h);
+        return NULL;
+    }
+    if (!tc_l1_try_hold(h.e)) {
         *held = tc_hit_give_up(&h);
         return NULL;
     }
     tc_l1_touch_plain(&c->l1, &c->l1.views[h.stripe], h.stripe, h.me, h.e);
-    tc_l1_hold(h.e);
     tc_reader_add(&h.me->pins, 1); /* while it is inside: who waits for both sees one of them */
     *now_ms = h.now_ms;
     tc_hit_end(&h);

@@ -181,13 +181,13 @@ static void set_lifetime(struct cache *c, struct tc_l2_read *r, int64_t left_ms,
     struct tc_entry *e = r->entry;
     struct tc_ttl_ask ask = { .view = { .type = r->target->type,
                                         .key = r->target->ref.key,
-                                        .value_len = e->len,
-                                        .absent = (e->flags & TC_ENTRY_ABSENT) != 0,
+                                        .value_len = tc_entry_len(e),
+                                        .absent = (tc_entry_flags(e) & TC_ENTRY_ABSENT) != 0,
                                         .previous_age_ms = -1,
                                         .load_us = -1 },
                               .wished_ms = left_ms };
     if (p.decide != NULL) {
-        e->flags |= TC_ENTRY_COUNTS;
+        tc_entry_add_flags(e, TC_ENTRY_COUNTS);
         tc_l1_history(&c->l1, r->target->ref, now_ms, &ask.view.previous_age_ms, &ask.view.previous_hits);
     }
     struct cache_ttl ttl = tc_ttl_decide(&p, &ask, p.jitter_percent > 0 ? tc_ttl_ticks(r->target->type) : 0);
@@ -230,7 +230,7 @@ static void take_value(struct cache *c, struct tc_l2_read *r, struct cache_backe
         return;
     }
     if (f.flags & TC_FRAME_ABSENT)
-        r->entry->flags |= TC_ENTRY_ABSENT;
+        tc_entry_add_flags(r->entry, TC_ENTRY_ABSENT);
     tc_entry_more(r->entry)->made_ms = made_ms;
     tc_entry_more(r->entry)->taken_ms = asked_ms;
     /* What is left was true at some moment after it was asked for: counted from then, L1 cannot outlive L2. */
@@ -297,8 +297,9 @@ void tc_l2_read_many(struct cache *c, struct tc_l2_read *reads, size_t n, int64_
 static bool make_frame(struct cache *c, struct tc_l2_write *w)
 {
     struct tc_entry *e = w->entry;
-    struct tc_frame f = { e->flags & TC_ENTRY_ABSENT ? TC_FRAME_ABSENT : 0, tc_clock_wall_ms(&c->clock), w->ttl_ms,
-                          w->target->ref.key, { tc_entry_data(e), e->len } };
+    uint32_t flags = tc_entry_flags(e) & TC_ENTRY_ABSENT ? TC_FRAME_ABSENT : 0;
+    struct tc_frame f = { flags, tc_clock_wall_ms(&c->clock), w->ttl_ms,
+                          w->target->ref.key, tc_entry_value(e) };
     w->frame_len = tc_frame_size(&f);
     w->frame = w->frame_len > 0 ? tc_alloc(&c->alloc, w->frame_len) : NULL;
     if (w->frame != NULL)

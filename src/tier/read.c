@@ -31,7 +31,7 @@ static void look_up(struct cache *c, struct tc_reader *me, const struct tc_targe
 
 static void answer(struct tc_outcome *out, struct cache_type *t, struct tc_entry *e, uint32_t tier, uint32_t flags)
 {
-    out->status = e->flags & TC_ENTRY_ABSENT ? CACHE_ABSENT : CACHE_OK;
+    out->status = tc_entry_flags(e) & TC_ENTRY_ABSENT ? CACHE_ABSENT : CACHE_OK;
     out->entry = e;
     out->tier = tier;
     out->flags |= flags;

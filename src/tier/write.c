@@ -17,8 +17,9 @@
 static void set_life(struct cache *c, struct tc_value_in *in, int64_t now_ms, int64_t life_ms)
 {
     struct tc_entry *e = in->entry;
-    if (!(e->flags & TC_ENTRY_MORE) && !tc_entry_can_say(now_ms, life_ms)) {
-        struct tc_entry *wide = tc_entry_widen(&c->alloc, c->l1.node_bytes, in->target->type, e);
+    if (!(tc_entry_flags(e) & TC_ENTRY_MORE) && !tc_entry_can_say(now_ms, life_ms)) {
+        struct tc_entry *wide = tc_entry_widen(&c->alloc, c->l1.node_bytes, in->target->type,
+                                             in->target->ref.hash, e);
         if (wide != NULL) {
             tc_l1_drop(&c->l1, e);
             in->entry = e = wide;
@@ -37,8 +38,8 @@ void tc_write_lifetime(struct cache *c, struct tc_value_in *in, int64_t wished_m
     int64_t now_ms = in->now_ms = tc_clock_coarse_ms(&c->clock);
     struct tc_ttl_ask ask = { .view = { .type = t->type,
                                         .key = t->ref.key,
-                                        .value_len = e->len,
-                                        .absent = (e->flags & TC_ENTRY_ABSENT) != 0,
+                                        .value_len = tc_entry_len(e),
+                                        .absent = (tc_entry_flags(e) & TC_ENTRY_ABSENT) != 0,
                                         .previous_age_ms = -1,
                                         .load_us = load_us },
                               .wished_ms = wished_ms };
@@ -49,7 +50,7 @@ void tc_write_lifetime(struct cache *c, struct tc_value_in *in, int64_t wished_m
     if (in->policy.flags & CACHE_TYPE_NO_L1)
         in->ttl.l1_ttl_ms = CACHE_TTL_NONE;
     if (in->policy.decide != NULL)
-        e->flags |= TC_ENTRY_COUNTS;
+        tc_entry_add_flags(e, TC_ENTRY_COUNTS);
     int64_t life_ms = in->ttl.l1_ttl_ms != CACHE_TTL_NONE ? in->ttl.l1_ttl_ms : in->ttl.ttl_ms;
     set_life(c, in, now_ms, life_ms > 0 ? life_ms : -1);
 }
@@ -72,7 +73,7 @@ static struct tc_entry *make_entry(struct cache *c, const struct tc_target *t, s
 {
     struct tc_entry *e = NULL;
     if (room != NULL && !c->l2.present && is_small(&in->policy, in->now_ms))
-        e = tc_entry_lend(room->bytes, sizeof room->bytes, c->l1.node_bytes, t->type, t->ref.hash, t->ref.key, len);
+        e = tc_entry_lend(room->bytes, sizeof room->bytes, c->l1.node_bytes, t->type, t->ref.key, len);
     return e != NULL ? e : tc_write_entry(c, t, &in->policy, len);
 }
 
@@ -92,7 +93,7 @@ void tc_write_prepare(struct cache *c, const struct tc_target *t, struct cache_s
     if (data.len > 0)
         memcpy(tc_entry_room(in->entry), data.data, data.len);
     if (absent)
-        in->entry->flags |= TC_ENTRY_ABSENT;
+        tc_entry_add_flags(in->entry, TC_ENTRY_ABSENT);
     tc_write_lifetime(c, in, wished_ms, -1);
     in->status = CACHE_OK;
 }

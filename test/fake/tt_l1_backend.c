@@ -54,7 +54,7 @@ int tt_l1_backend_open(uint64_t max_bytes, const struct tc_alloc *alloc, void **
     if (rc == CACHE_OK)
         rc = tc_type_open(NULL, &m->alloc, NULL, "memory", 0, &m->policy, &m->type);
     if (rc == CACHE_OK)
-        rc = tc_l1_init(&m->l1, max_bytes, 0, NULL, &m->alloc, &m->clock);
+        rc = tc_l1_init(&m->l1, max_bytes, 0, NULL, tc_hasher_of(&m->hash), &m->alloc, &m->clock);
     if (rc != CACHE_OK)
         memory_close(m);
     else
@@ -81,14 +81,14 @@ static bool is_late(struct memory *m, int64_t deadline_ms)
 static int copy_value(struct memory *m, const struct tc_entry *e, int64_t now_ms, struct cache_backend_value *out)
 {
     out->data = NULL;
-    out->len = e->len;
+    out->len = tc_entry_len(e);
     out->ttl_ms = tc_entry_fresh_until_ms(e) == TC_NEVER_MS ? CACHE_TTL_FOREVER : tc_entry_fresh_until_ms(e) - now_ms;
-    if (e->len == 0)
+    if (tc_entry_len(e) == 0)
         return CACHE_OK;
-    out->data = m->host->alloc(m->host->host, e->len);
+    out->data = m->host->alloc(m->host->host, tc_entry_len(e));
     if (out->data == NULL)
         return CACHE_E_NOMEM;
-    memcpy(out->data, tc_entry_data(e), e->len);
+    memcpy(out->data, tc_entry_data(e), tc_entry_len(e));
     return CACHE_OK;
 }
 
@@ -119,7 +119,8 @@ static int memory_set(void *ctx, struct cache_slice key, struct cache_slice data
     if (data.len > 0)
         memcpy(tc_entry_room(e), data.data, data.len);
     if (ttl_ms != CACHE_TTL_FOREVER)
-        tc_entry_more(e)->fresh_until_ms = tc_entry_more(e)->keep_until_ms = tc_deadline(tc_clock_now_ms(&m->clock), ttl_ms);
+        tc_entry_more(e)->fresh_until_ms = tc_entry_more(e)->keep_until_ms =
+            tc_deadline(tc_clock_now_ms(&m->clock), ttl_ms);
     int rc = tc_l1_put(&m->l1, e, &m->policy, NULL, true);
     tc_l1_drop(&m->l1, e);
     return rc;

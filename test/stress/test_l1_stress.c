@@ -87,15 +87,16 @@ static void read_one(struct worker *w)
         return;
     }
     atomic_fetch_add(f.fresh ? &w->s->hits : &w->s->stale_seen, 1);
-    check_value(w, tc_entry_data(f.entry), f.entry->len, number, least);
+    check_value(w, tc_entry_data(f.entry), tc_entry_len(f.entry), number, least);
     size_t i = tt_random(&w->seed) % PINS;
     if (w->pinned[i] != NULL) { /* one is kept for a while, and is what it was at its end */
-        check_value(w, tc_entry_data(w->pinned[i]), w->pinned[i]->len, w->pinned_number[i], w->pinned_version[i]);
+        struct cache_slice value = tc_entry_value(w->pinned[i]);
+        check_value(w, value.data, value.len, w->pinned_number[i], w->pinned_version[i]);
         tc_l1_release(&w->s->r->l1, w->pinned[i]);
     }
     w->pinned[i] = f.entry;
     w->pinned_number[i] = number;
-    tt_l1_is_value(tc_entry_data(f.entry), f.entry->len, number, &w->pinned_version[i]);
+    tt_l1_is_value(tc_entry_data(f.entry), tc_entry_len(f.entry), number, &w->pinned_version[i]);
 }
 
 static void copy_one(struct worker *w)
@@ -109,7 +110,7 @@ static void copy_one(struct worker *w)
         check_value(w, buf, copied.len, number, least);
         atomic_fetch_add(&w->s->copied, 1);
     } else if (f.entry != NULL) {
-        check_value(w, tc_entry_data(f.entry), f.entry->len, number, least);
+        check_value(w, tc_entry_data(f.entry), tc_entry_len(f.entry), number, least);
         tc_l1_release(&w->s->r->l1, f.entry);
     }
 }

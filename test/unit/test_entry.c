@@ -24,17 +24,16 @@ static void a_new_entry_is_fresh_for_ever_and_referenced_by_its_maker(void **sta
     for (size_t kind = 0; kind < TC_ARRAY_LEN(tt_kinds); kind++) {
         struct tc_entry *e = tt_kinds[kind](&f->alloc, 32, f->type, 0x1234, tt_slice("key", 3), 5);
         assert_non_null(e);
-        assert_int_equal(e->refs, 1);
-        assert_int_equal(e->hash, 0x1234);
-        assert_int_equal(e->key_len, 3);
-        assert_int_equal(e->len, 5);
+        assert_int_equal(tt_refs(e), 1);
+        assert_int_equal(kind == 0 ? tc_entry_more(e)->hash : 0x1234, 0x1234);
+        assert_int_equal(tc_entry_key(e).len, 3);
+        assert_int_equal(tc_entry_len(e), 5);
         assert_int_equal(e->type_id, 7);
-        assert_int_equal(e->used_at, 0);
         assert_int_equal(tc_entry_fresh_until_ms(e), TC_NEVER_MS);
         assert_int_equal(tc_entry_keep_until_ms(e, f->type), TC_NEVER_MS);
         assert_false(tc_entry_is_in_l1(e));
         assert_ptr_equal(tc_entry_data(e), tc_entry_room(e));
-        assert_memory_equal(tc_entry_key(e), "key", 3);
+        assert_memory_equal(tc_entry_key(e).data, "key", 3);
         tc_entry_free(&f->alloc, 32, e);
     }
 }
@@ -44,8 +43,8 @@ static void only_the_large_kind_has_more(void **state)
     struct tt_entry *f = *state;
     struct tc_entry *e = tc_entry_open(&f->alloc, 32, f->type, 1, tt_slice("key", 3), 5);
     struct tc_entry *small = tc_entry_open_small(&f->alloc, 32, f->type, 1, tt_slice("key", 3), 5);
-    assert_int_equal(e->flags & (TC_ENTRY_MORE | TC_ENTRY_ABSENT | TC_ENTRY_COUNTS), TC_ENTRY_MORE);
-    assert_int_equal(small->flags & (TC_ENTRY_MORE | TC_ENTRY_ABSENT | TC_ENTRY_COUNTS), 0);
+    assert_int_equal(tc_entry_flags(e) & (TC_ENTRY_MORE | TC_ENTRY_ABSENT | TC_ENTRY_COUNTS), TC_ENTRY_MORE);
+    assert_int_equal(tc_entry_flags(small) & (TC_ENTRY_MORE | TC_ENTRY_ABSENT | TC_ENTRY_COUNTS), 0);
     assert_ptr_equal(tc_entry_more(e)->type, f->type);
     assert_null(tc_entry_more(e)->frame);
     assert_int_equal(tc_entry_more(e)->hits, 0);
@@ -63,15 +62,16 @@ static void assert_parts_are_apart(struct tt_entry *f, tt_open_fn *open, size_t 
     memcpy(tc_entry_room(e), value, len);
     assert_int_equal((uintptr_t)tc_entry_node(e, node) % 8, 0);
     assert_int_equal((uintptr_t)e % 8, 0);
-    assert_true(!(e->flags & TC_ENTRY_MORE) || (uintptr_t)tc_entry_more(e) % _Alignof(struct tc_entry_more) == 0);
+    bool more = tc_entry_flags(e) & TC_ENTRY_MORE;
+    assert_true(!more || (uintptr_t)tc_entry_more(e) % _Alignof(struct tc_entry_more) == 0);
     assert_memory_equal(tc_entry_node(e, node), zeros, node); /* policies rely on it */
     memset(tc_entry_node(e, node), 'n', node);
     tc_entry_set_life(e, CLOCKS_MS / 2, 12345, TT_STALE_MS);
     assert_int_equal(tc_entry_made_ms(e), CLOCKS_MS / 2);
-    assert_memory_equal(tc_entry_key(e), key, key_len);
+    assert_memory_equal(tc_entry_key(e).data, key, key_len);
     assert_memory_equal(tc_entry_data(e), value, len);
     assert_ptr_equal(tc_entry_of_node(tc_entry_node(e, node), node), e);
-    assert_int_equal(e->refs, 1);
+    assert_int_equal(tt_refs(e), 1);
     tc_entry_free(&f->alloc, node, e);
 }
 
@@ -93,9 +93,9 @@ static void an_entry_knows_its_type_whatever_its_number(void **state)
         struct cache_type *t = tt_entry_type(id, 0);
         for (size_t kind = 0; kind < TC_ARRAY_LEN(tt_kinds); kind++) {
             struct tc_entry *e = tt_kinds[kind](&f->alloc, 16, t, 1, tt_slice("key", 3), 5);
-            e->flags |= TC_ENTRY_ABSENT | TC_ENTRY_COUNTS;
+            tc_entry_add_flags(e, TC_ENTRY_ABSENT | TC_ENTRY_COUNTS);
             assert_int_equal(e->type_id, id);
-            assert_int_equal(e->key_len, 3);
+            assert_int_equal(tc_entry_key(e).len, 3);
             tc_entry_free(&f->alloc, 16, e);
         }
         tc_type_close(t);
@@ -121,15 +121,14 @@ static void an_entry_counts_for_what_the_heap_gives_it(void **state)
 }
 
 /* What follows the key is the value and nothing else: this is what most entries are, and there are many of them. */
-static void a_small_entry_takes_32_bytes_beside_node_key_and_value(void **state)
+static void a_small_entry_takes_16_bytes_beside_node_key_and_value(void **state)
 {
     struct tt_entry *f = *state;
     struct tc_entry *e = tc_entry_open_small(&f->alloc, 32, f->type, 1, tt_slice("key", 3), 100);
-    assert_int_equal(tt_entry_live(f), 32 + 32 + 3 + 100);
+    assert_int_equal(tt_entry_live(f), 32 + 16 + 3 + 100);
     tc_entry_free(&f->alloc, 32, e);
     e = tc_entry_open(&f->alloc, 32, f->type, 1, tt_slice("key", 3), 100);
-    assert_in_range(tt_entry_live(f), 32 + 32 + sizeof(struct tc_entry_more) + 3 + 100,
-                    32 + 32 + sizeof(struct tc_entry_more) + 3 + 100 + 7);
+    assert_int_equal(tt_entry_live(f), 32 + 16 + sizeof(struct tc_entry_more) + 3 + 100);
     tc_entry_free(&f->alloc, 32, e);
 }
 
@@ -157,14 +156,14 @@ static void an_adopted_frame_is_owned_counted_and_freed(void **state)
         tc_entry_adopt(&f->alloc, 16, f->type, 9, tt_slice("key", 3), frame, 100, tt_slice(frame + 40, 50));
     assert_non_null(e);
     assert_ptr_equal(tc_entry_data(e), frame + 40);
-    assert_int_equal(e->len, 50);
-    assert_int_equal(e->refs, 1);
-    assert_int_equal(e->hash, 9);
+    assert_int_equal(tc_entry_len(e), 50);
+    assert_int_equal(tt_refs(e), 1);
+    assert_int_equal(tc_entry_more(e)->hash, 9);
     assert_int_equal(e->type_id, 7);
     assert_int_equal(tc_entry_fresh_until_ms(e), TC_NEVER_MS);
     assert_ptr_equal(tc_entry_more(e)->frame, frame);
     assert_int_equal(tc_entry_more(e)->frame_len, 100);
-    assert_memory_equal(tc_entry_key(e), "key", 3);
+    assert_memory_equal(tc_entry_key(e).data, "key", 3);
     struct tc_entry *plain = tc_entry_open(&f->alloc, 16, f->type, 9, tt_slice("key", 3), 0);
     assert_int_equal(tc_entry_bytes(e, 16), tc_entry_bytes(plain, 16) + tc_heap_bytes(100));
     tc_entry_free(&f->alloc, 16, plain);
@@ -178,7 +177,7 @@ static void an_empty_value_in_a_frame_is_freed_with_the_right_sizes(void **state
     unsigned char *frame = tc_alloc(&f->alloc, 100);
     struct tc_entry *e =
         tc_entry_adopt(&f->alloc, 16, f->type, 1, tt_slice("key", 3), frame, 100, tt_slice(frame + 92, 0));
-    assert_int_equal(e->len, 0);
+    assert_int_equal(tc_entry_len(e), 0);
     tc_entry_free(&f->alloc, 16, e);
     assert_int_equal(tt_alloc_counts(&f->counting).live_blocks, 0);
 }
@@ -236,9 +235,9 @@ static void the_longest_key_fits(void **state)
     memset(key, 'k', CACHE_KEY_MAX_BYTES);
     for (size_t kind = 0; kind < TC_ARRAY_LEN(tt_kinds); kind++) {
         struct tc_entry *e = tt_kinds[kind](&f->alloc, 16, f->type, 1, tt_slice(key, CACHE_KEY_MAX_BYTES), 8);
-        assert_int_equal(e->key_len, CACHE_KEY_MAX_BYTES);
-        assert_memory_equal(tc_entry_key(e), key, CACHE_KEY_MAX_BYTES);
-        assert_ptr_equal(tc_entry_data(e), tc_entry_key(e) + CACHE_KEY_MAX_BYTES);
+        assert_int_equal(tc_entry_key(e).len, CACHE_KEY_MAX_BYTES);
+        assert_memory_equal(tc_entry_key(e).data, key, CACHE_KEY_MAX_BYTES);
+        assert_ptr_equal(tc_entry_data(e), (const char *)tc_entry_key(e).data + CACHE_KEY_MAX_BYTES);
         tc_entry_free(&f->alloc, 16, e);
     }
     free(key);
@@ -254,16 +253,16 @@ static void freeing_no_entry_does_nothing(void **state)
 
 static void assert_same_but_wide(const struct tc_entry *wide, const struct tc_entry *e, const struct cache_type *t)
 {
-    assert_true(wide->flags & TC_ENTRY_MORE);
-    assert_int_equal(wide->flags & TC_ENTRY_ABSENT, e->flags & TC_ENTRY_ABSENT);
-    assert_int_equal(wide->hash, e->hash);
+    assert_true(tc_entry_flags(wide) & TC_ENTRY_MORE);
+    assert_int_equal(tc_entry_flags(wide) & TC_ENTRY_ABSENT, tc_entry_flags(e) & TC_ENTRY_ABSENT);
+    assert_int_equal(tc_entry_more(wide)->hash, 77);
     assert_int_equal(wide->type_id, e->type_id);
-    assert_int_equal(wide->key_len, e->key_len);
-    assert_int_equal(wide->len, e->len);
-    assert_int_equal(wide->refs, 1);
+    assert_int_equal(tc_entry_key(wide).len, tc_entry_key(e).len);
+    assert_int_equal(tc_entry_len(wide), tc_entry_len(e));
+    assert_int_equal(tt_refs(wide), 1);
     assert_ptr_equal(tc_entry_more(wide)->type, t);
-    assert_memory_equal(tc_entry_key(wide), tc_entry_key(e), e->key_len);
-    assert_memory_equal(tc_entry_data(wide), tc_entry_data(e), e->len);
+    assert_memory_equal(tc_entry_key(wide).data, tc_entry_key(e).data, tc_entry_key(e).len);
+    assert_memory_equal(tc_entry_data(wide), tc_entry_data(e), tc_entry_len(e));
     assert_int_equal(tc_entry_fresh_until_ms(wide), TC_NEVER_MS);
 }
 
@@ -277,8 +276,8 @@ static void a_small_entry_has_a_copy_of_the_large_kind(void **state)
         for (size_t len = 0; len < 40; len++) {
             struct tc_entry *e = tc_entry_open_small(&f->alloc, 16, f->type, 77, tt_slice(key, key_len), len);
             memcpy(tc_entry_room(e), value, len);
-            e->flags |= len == 0 ? TC_ENTRY_ABSENT : 0;
-            struct tc_entry *wide = tc_entry_widen(&f->alloc, 16, f->type, e);
+            tc_entry_add_flags(e, len == 0 ? TC_ENTRY_ABSENT : 0);
+            struct tc_entry *wide = tc_entry_widen(&f->alloc, 16, f->type, 77, e);
             assert_same_but_wide(wide, e, f->type);
             tc_entry_free(&f->alloc, 16, e);
             tc_entry_set_life(wide, CLOCKS_MS, LIVES_MS, 5);
@@ -295,7 +294,7 @@ static void without_memory_for_a_copy_the_entry_stays_as_it_is(void **state)
     memcpy(tc_entry_room(e), "value", 5);
     memcpy(&before, e, sizeof before);
     tt_alloc_fail(&f->counting, 1, true);
-    assert_null(tc_entry_widen(&f->alloc, 16, f->type, e));
+    assert_null(tc_entry_widen(&f->alloc, 16, f->type, 77, e));
     assert_memory_equal(&before, e, sizeof before);
     assert_memory_equal(tc_entry_data(e), "value", 5);
     tc_entry_free(&f->alloc, 16, e);
@@ -396,13 +395,13 @@ static void a_life_can_be_set_again_and_leaves_other_flags_alone(void **state)
     static const int64_t again_ms[] = { 5, -1, LIVES_MS - 1, 7, 0, -1, 9 };
     for (size_t kind = 0; kind < TC_ARRAY_LEN(tt_kinds); kind++) {
         struct tc_entry *e = tt_kinds[kind](&f->alloc, 16, f->type, 1, tt_slice("key", 3), 5);
-        uint32_t flags = (e->flags & TC_ENTRY_MORE) | TC_ENTRY_ABSENT;
-        e->flags |= TC_ENTRY_ABSENT;
+        uint32_t flags = (tc_entry_flags(e) & TC_ENTRY_MORE) | TC_ENTRY_ABSENT;
+        tc_entry_add_flags(e, TC_ENTRY_ABSENT);
         for (size_t i = 0; i < TC_ARRAY_LEN(again_ms); i++) {
             tc_entry_set_life(e, 4099, again_ms[i], TT_STALE_MS);
             assert_int_equal(tc_entry_fresh_until_ms(e), again_ms[i] < 0 ? TC_NEVER_MS : 4099 + again_ms[i]);
             assert_int_equal(tc_entry_made_ms(e), 4099);
-            assert_int_equal(e->flags & ~(unsigned)TC_ENTRY_FOREVER, flags);
+            assert_int_equal(tc_entry_flags(e) & ~(unsigned)TC_ENTRY_FOREVER, flags);
         }
         tc_entry_free(&f->alloc, 16, e);
     }
@@ -458,11 +457,11 @@ static void what_an_entry_is_in_is_told_beside_its_references(void **state)
     atomic_store(&e->refs, TC_ENTRY_IN_L1 | 1);
     assert_true(tc_entry_is_in_l1(e));
     static const uint32_t told[] = { TC_ENTRY_DETACHED, TC_ENTRY_IN_L1, TC_ENTRY_IN_PAGE, TC_ENTRY_LENT };
-    uint32_t all = TC_ENTRY_REFS;
+    uint32_t all = TC_ENTRY_REFS | TC_ENTRY_FLAGS;
     for (size_t i = 0; i < TC_ARRAY_LEN(told); i++) {
         assert_int_equal(all & told[i], 0);
         all |= told[i];
-        atomic_store(&e->refs, TC_ENTRY_REFS | told[i]);
+        atomic_store(&e->refs, TC_ENTRY_REFS | TC_ENTRY_FOREVER | told[i]);
         assert_int_equal(tc_entry_is_in_l1(e), told[i] == TC_ENTRY_IN_L1);
         assert_int_equal(tc_entry_is_lent(e), told[i] == TC_ENTRY_LENT);
     }
@@ -481,7 +480,7 @@ int main(void)
         FRESH(node_key_and_value_do_not_overlap),
         FRESH(an_entry_knows_its_type_whatever_its_number),
         FRESH(an_entry_counts_for_what_the_heap_gives_it),
-        FRESH(a_small_entry_takes_32_bytes_beside_node_key_and_value),
+        FRESH(a_small_entry_takes_16_bytes_beside_node_key_and_value),
         FRESH(an_adopted_frame_is_owned_counted_and_freed),
         FRESH(an_empty_value_in_a_frame_is_freed_with_the_right_sizes),
         FRESH(a_frame_stays_the_callers_if_there_is_no_memory),

@@ -21,7 +21,7 @@ static struct tc_entry *lend(struct tt_entry *f, void **memory, size_t cap, size
     memset(key, 'k', sizeof key);
     *memory = tt_xmalloc(cap > 0 ? cap : 1);
     memset(*memory, 0xEE, cap);
-    return tc_entry_lend(*memory, cap, node, f->type, 77, tt_slice(key, key_len), len);
+    return tc_entry_lend(*memory, cap, node, f->type, tt_slice(key, key_len), len);
 }
 
 static void an_entry_in_lent_memory_is_the_small_one_and_takes_no_other(void **state)
@@ -29,17 +29,17 @@ static void an_entry_in_lent_memory_is_the_small_one_and_takes_no_other(void **s
     struct tt_entry *f = *state;
     void *memory;
     for (size_t node = TC_ENTRY_NODE_LEAST; node <= 40; node += 16)
-        for (size_t key_len = 0; key_len < 40; key_len += 3)
+        for (size_t key_len = 1; key_len < 40; key_len += 3)
             for (size_t len = 0; len < 40; len += 3) {
-                size_t need = node + 32 + key_len + len;
+                size_t need = node + sizeof(struct tc_entry) + key_len + len;
                 struct tc_entry *e = lend(f, &memory, need, node, key_len, len);
                 assert_ptr_equal(tc_entry_node(e, node), memory);
                 assert_true(tc_entry_is_lent(e));
                 assert_false(tc_entry_is_in_l1(e));
                 assert_int_equal(e->refs & TC_ENTRY_REFS, 1);
-                assert_int_equal(e->flags, TC_ENTRY_FOREVER);
-                assert_true(e->hash == 77 && e->type_id == 7 && e->used_at == 0);
-                assert_true(e->key_len == key_len && e->len == len);
+                assert_int_equal(tc_entry_flags(e), TC_ENTRY_FOREVER);
+                assert_true(e->type_id == 7);
+                assert_true(tc_entry_key(e).len == key_len && tc_entry_len(e) == len);
                 assert_int_equal(tc_entry_own_bytes(e, node), need);
                 for (size_t i = 0; i < node; i++)
                     assert_int_equal(((unsigned char *)memory)[i], 0);
@@ -59,12 +59,12 @@ static void memory_that_cannot_be_enough_is_refused_whatever_the_sizes(void **st
     unsigned char memory[256];
     memset(memory, 0xEE, sizeof memory);
     for (size_t i = 0; i < TC_ARRAY_LEN(sizes); i++) {
-        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, 1, tt_slice("key", 3), sizes[i]));
-        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, 1, tt_slice("key", sizes[i]), 3));
-        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, 1, tt_slice("key", sizes[i]), sizes[i]));
-        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, 1, tt_slice("key", sizes[i]), 0 - sizes[i]));
+        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, tt_slice("key", 3), sizes[i]));
+        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, tt_slice("key", sizes[i]), 3));
+        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, tt_slice("key", sizes[i]), sizes[i]));
+        assert_null(tc_entry_lend(memory, sizeof memory, 16, f->type, tt_slice("key", sizes[i]), 0 - sizes[i]));
     }
-    assert_null(tc_entry_lend(memory, 0, 16, f->type, 1, tt_slice("", 0), 0));
+    assert_null(tc_entry_lend(memory, 0, 16, f->type, tt_slice("", 0), 0));
     for (size_t i = 0; i < sizeof memory; i++)
         assert_int_equal(memory[i], 0xEE);
 }
@@ -74,19 +74,19 @@ static void memory_that_cannot_be_enough_is_refused_whatever_the_sizes(void **st
 /* All but where it lies, its node and who refers to it. */
 static void assert_same(const struct tc_entry *copy, const struct tc_entry *e, const struct cache_type *t)
 {
-    assert_int_equal(copy->hash, e->hash);
     assert_int_equal(copy->type_id, e->type_id);
-    assert_int_equal(copy->flags, e->flags);
-    assert_true(copy->key_len == e->key_len && copy->len == e->len);
-    assert_memory_equal(tc_entry_key(copy), tc_entry_key(e), e->key_len);
-    assert_memory_equal(tc_entry_data(copy), tc_entry_data(e), e->len);
-    assert_ptr_equal(tc_entry_data(copy), tc_entry_key(copy) + e->key_len); /* its own */
+    assert_int_equal(tc_entry_flags(copy), tc_entry_flags(e));
+    assert_true(tc_entry_key(copy).len == tc_entry_key(e).len && tc_entry_len(copy) == tc_entry_len(e));
+    assert_memory_equal(tc_entry_key(copy).data, tc_entry_key(e).data, tc_entry_key(e).len);
+    assert_memory_equal(tc_entry_data(copy), tc_entry_data(e), tc_entry_len(e));
+    assert_ptr_equal(tc_entry_data(copy), (const char *)tc_entry_key(copy).data + tc_entry_key(e).len); /* its own */
     assert_int_equal(tc_entry_made_ms(copy), tc_entry_made_ms(e));
     assert_int_equal(tc_entry_taken_ms(copy), tc_entry_taken_ms(e));
     assert_int_equal(tc_entry_fresh_until_ms(copy), tc_entry_fresh_until_ms(e));
     assert_int_equal(tc_entry_keep_until_ms(copy, t), tc_entry_keep_until_ms(e, t));
-    assert_int_equal(copy->used_at, 0);
-    if (e->flags & TC_ENTRY_MORE) {
+    assert_int_equal(copy->times, e->times);
+    if (tc_entry_flags(e) & TC_ENTRY_MORE) {
+        assert_int_equal(tc_entry_more(copy)->hash, tc_entry_more(e)->hash);
         assert_ptr_equal(tc_entry_more(copy)->type, tc_entry_more(e)->type);
         assert_int_equal(tc_entry_more(copy)->hits, tc_entry_more(e)->hits);
         assert_null(tc_entry_more(copy)->frame);
@@ -99,16 +99,15 @@ static void assert_copied(struct tt_entry *f, struct tc_entry *e, size_t node, u
     unsigned char *memory = tt_xmalloc(n);
     memset(memory, 0xEE, n);
     memset(tc_entry_node(e, node), 'n', node);
-    e->used_at = 99;
     struct tc_entry *copy = tc_entry_copy(memory, refs_flags, e, node);
     assert_ptr_equal(tc_entry_node(copy, node), memory);
     assert_same(copy, e, f->type);
-    assert_int_equal(copy->refs, 1 | refs_flags);
+    assert_int_equal(tt_refs(copy), 1 | refs_flags);
     assert_int_equal(tc_entry_own_bytes(copy, node), n);
     for (size_t i = 0; i < node; i++)
         assert_int_equal(memory[i], 0);
-    memset(tc_entry_room(e), '?', e->len);
-    for (size_t i = 0; i < e->len; i++)
+    memset(tc_entry_room(e), '?', tc_entry_len(e));
+    for (size_t i = 0; i < tc_entry_len(e); i++)
         assert_int_equal(tc_entry_data(copy)[i], 'v');
     free(memory);
 }
@@ -123,12 +122,12 @@ static void a_copy_is_the_same_in_other_memory_with_references_of_its_own(void *
                     struct tc_entry *e = tt_kinds[kind](&f->alloc, node, f->type, 5, tt_slice("key", key_len), len);
                     memset(tc_entry_room(e), 'v', len);
                     tc_entry_set_life(e, 1000, len % 2 ? 500 : -1, TT_STALE_MS);
-                    if (e->flags & TC_ENTRY_MORE) {
-                        e->flags |= TC_ENTRY_COUNTS;
+                    if (tc_entry_flags(e) & TC_ENTRY_MORE) {
+                        tc_entry_add_flags(e, TC_ENTRY_COUNTS);
                         tc_entry_more(e)->hits = (uint16_t)(len * 7);
                         tc_entry_more(e)->taken_ms = 1300;
                     }
-                    e->flags |= len == 0 ? TC_ENTRY_ABSENT : 0;
+                    tc_entry_add_flags(e, len == 0 ? TC_ENTRY_ABSENT : 0);
                     assert_copied(f, e, node, len % 2 ? TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1 : 0);
                     tc_entry_free(&f->alloc, node, e);
                 }
@@ -160,7 +159,7 @@ static void in_a_page_an_entry_counts_for_its_cell(void **state)
             atomic_fetch_or(&e->refs, TC_ENTRY_IN_PAGE);
             assert_int_equal(tc_entry_bytes(e, 16), tc_slab_round(own));
             assert_true(tc_entry_bytes(e, 16) >= own && tc_entry_bytes(e, 16) % 8 == 0);
-            atomic_store(&e->refs, 1);
+            atomic_fetch_and(&e->refs, ~(uint32_t)TC_ENTRY_IN_PAGE);
             assert_int_equal(tc_entry_bytes(e, 16), tc_heap_bytes(own));
             tc_entry_free(&f->alloc, 16, e);
         }
@@ -185,12 +184,12 @@ static void what_a_left_entry_is_known_by_lies_right_before_it(void **state)
         struct tc_entry *e = tc_entry_open_small(&f->alloc, node, f->type, 0x1234, tt_slice("key", 3), 5);
         unsigned char *at = tc_entry_node(e, node);
         memset(at, 'n', node);
-        *tc_entry_left(e) = (struct tc_entry_left){ 0x01020304, 0x05060708 };
-        assert_true(tc_entry_left(e)->cell == 0x01020304 && tc_entry_left(e)->next == 0x05060708);
-        for (size_t i = 0; i + sizeof(struct tc_entry_left) < node; i++)
+        tc_pair_set(tc_entry_left(e), 0x01020304, 0x05060708);
+        assert_true(tc_pair_first(tc_entry_left(e)) == 0x01020304 && tc_pair_second(tc_entry_left(e)) == 0x05060708);
+        for (size_t i = 0; i + TC_ENTRY_NODE_LEAST < node; i++)
             assert_int_equal(at[i], 'n');
-        assert_true(e->hash == 0x1234 && e->refs == 1);
-        assert_memory_equal(tc_entry_key(e), "key", 3);
+        assert_true(tt_refs(e) == 1);
+        assert_memory_equal(tc_entry_key(e).data, "key", 3);
         tc_entry_free(&f->alloc, node, e);
     }
 }

@@ -147,7 +147,7 @@ static void keys_of_one_hash_are_told_apart_by_their_bytes(void **state)
         assert_only_itself(f, key, long_ones[i]);
     for (size_t i = 0; i < f->count; i++) {
         struct tc_entry *e = tt_index_entry(f, f->cell[i]);
-        assert_ptr_equal(find_bytes(f, 99, tc_entry_key(e), e->key_len), e);
+        assert_ptr_equal(find_bytes(f, 99, tc_entry_key(e).data, tc_entry_key(e).len), e);
     }
 }
 

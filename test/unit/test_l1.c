@@ -36,7 +36,7 @@ static void assert_version(struct tt_l1 *r, struct tt_l1_key k, uint64_t version
     uint64_t told;
     assert_non_null(f.entry);
     assert_true(f.fresh);
-    assert_true(tt_l1_is_value(tc_entry_data(f.entry), f.entry->len, k.number, &told));
+    assert_true(tt_l1_is_value(tc_entry_data(f.entry), tc_entry_len(f.entry), k.number, &told));
     assert_int_equal(told, version);
     tc_l1_release(&r->l1, f.entry);
 }
@@ -62,7 +62,7 @@ static void what_was_put_is_found_byte_for_byte(void **state)
         unsigned char expected[3000];
         tt_l1_fill(expected, len, k.number, 9);
         assert_non_null(f.entry);
-        assert_int_equal(f.entry->len, len);
+        assert_int_equal(tc_entry_len(f.entry), len);
         assert_memory_equal(tc_entry_data(f.entry), expected, len);
         tc_l1_release(&r->l1, f.entry);
     }
@@ -110,11 +110,11 @@ static void an_absence_is_found_as_one(void **state)
     struct tt_l1 *r = *state;
     struct tt_l1_key k = tt_l1_key(r, 1);
     struct tc_entry *e = tt_l1_entry(r, k, &(struct tt_l1_put){ 0 });
-    e->flags |= TC_ENTRY_ABSENT;
+    tc_entry_add_flags(e, TC_ENTRY_ABSENT);
     assert_int_equal(tc_l1_put(&r->l1, e, &r->policies[0], NULL, true), CACHE_OK);
     tc_l1_drop(&r->l1, e);
     struct tc_l1_found f = tt_l1_get(r, k);
-    assert_true(f.entry->flags & TC_ENTRY_ABSENT);
+    assert_true(tc_entry_flags(f.entry) & TC_ENTRY_ABSENT);
     tc_l1_release(&r->l1, f.entry);
     char buf[8];
     struct tc_l1_copied copied;
@@ -247,7 +247,7 @@ static void what_does_not_fit_the_buffer_is_pinned_instead(void **state)
     assert_false(tc_l1_get_copy(&r->l1, tt_l1_ref(&k), tt_l1_now(r), buf, sizeof buf - 1, &copied, &f));
     assert_non_null(f.entry);
     assert_true(f.fresh);
-    assert_int_equal(f.entry->len, sizeof buf);
+    assert_int_equal(tc_entry_len(f.entry), sizeof buf);
     for (size_t i = 0; i < sizeof buf; i++)
         assert_int_equal(buf[i], '#');
     tc_l1_release(&r->l1, f.entry);
@@ -542,7 +542,7 @@ static void age_and_hits_are_those_of_what_is_stored(void **state)
     assert_int_equal(age_ms, -1);
     assert_int_equal(hits, 0);
     struct tc_entry *e = tt_l1_entry(r, k, &(struct tt_l1_put){ .len = 10 });
-    e->flags |= TC_ENTRY_COUNTS;
+    tc_entry_add_flags(e, TC_ENTRY_COUNTS);
     tc_l1_put(&r->l1, e, &r->policies[0], NULL, true);
     tc_l1_drop(&r->l1, e);
     tt_clock_advance(&r->time, 300);

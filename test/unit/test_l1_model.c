@@ -120,7 +120,7 @@ static int read_one(struct reader *reader, uint64_t number, bool copies)
     atomic_fetch_add(&reader->found, copied || f.entry != NULL);
     if (f.entry == NULL)
         return failures;
-    TT_CHECK(failures, is_late_enough(tc_entry_data(f.entry), f.entry->len, number, oldest));
+    TT_CHECK(failures, is_late_enough(tc_entry_data(f.entry), tc_entry_len(f.entry), number, oldest));
     tc_l1_release(&m->r->l1, f.entry);
     return failures;
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "tt_util.h"
+#include "unit/tt_hasher.h"
 #include "unit/tt_l1.h"
 
 enum { LIMIT = 1 << 20, STRIPES = 4 };
@@ -76,7 +77,7 @@ static void every_allocation_of_opening_may_fail(void **state)
         tt_alloc_init(&counting);
         struct tc_alloc alloc = tt_alloc_table(&counting);
         tt_alloc_fail(&counting, nth, nth % 2 == 0);
-        int rc = tc_l1_init(l1, LIMIT, STRIPES, NULL, &alloc, &tc_clock_system);
+        int rc = tc_l1_init(l1, LIMIT, STRIPES, NULL, tt_hasher(), &alloc, &tc_clock_system);
         tc_l1_fini(l1);
         tc_l1_fini(l1);
         bool clean = tt_alloc_is_clean(&counting);
@@ -413,7 +414,7 @@ static void of_two_answers_under_one_ticket_the_one_asked_for_later_stays(void *
     tt_clock_advance(&r->time, 985);
     assert_int_equal(tc_l1_put(&r->l1, earlier, &r->policies[0], &generation, false), TC_L1_KEPT);
     struct tc_l1_found f = tt_l1_get(r, k);
-    assert_true(f.fresh && tt_l1_is_value(tc_entry_data(f.entry), f.entry->len, k.number, &version));
+    assert_true(f.fresh && tt_l1_is_value(tc_entry_data(f.entry), tc_entry_len(f.entry), k.number, &version));
     assert_int_equal(version, 2);
     tc_l1_release(&r->l1, f.entry);
     assert_int_equal(tt_l1_count(r, TC_COUNT_l1_sets), 1);

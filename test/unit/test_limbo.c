@@ -105,7 +105,7 @@ static void what_a_reader_may_hold_is_not_freed_and_then_it_is(void **state)
         assert_false(tt_l1_has(f->r, tt_l1_key(f->r, i)) && drops[i] != by_replacing);
         churn_within_reserve(f);
         assert_false(tt_limbo_is_given_up(e));
-        assert_true(tt_l1_is_value(tc_entry_data(e), e->len, i, NULL));
+        assert_true(tt_l1_is_value(tc_entry_data(e), tc_entry_len(e), i, NULL));
         tt_limbo_assert_agrees(f);
         tt_limbo_leave(f);
         tt_limbo_churn(f);
@@ -330,7 +330,7 @@ static void tables_and_maps_that_grew_stay_readable_for_as_long_as_they_are_read
         struct tt_l1_key k = tt_l1_key_in(f->r, i, 0);
         struct tc_entry *e = tc_index_find(&before, k.hash, tt_l1_ref(&k).key);
         assert_non_null(e);
-        assert_true(tt_l1_is_value(tc_entry_data(e), e->len, i, NULL));
+        assert_true(tt_l1_is_value(tc_entry_data(e), tc_entry_len(e), i, NULL));
     }
     tt_limbo_leave(f);
     tt_limbo_churn(f);

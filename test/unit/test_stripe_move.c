@@ -12,6 +12,7 @@
 #include "base/slab.h"
 #include "policy/evict.h"
 #include "tt_util.h"
+#include "unit/tt_entry.h"
 #include "unit/tt_stripe.h"
 
 enum { ENTRIES = 2000, SIZES = 4 };
@@ -66,10 +67,10 @@ static void assert_found(struct tt_stripe *f, uint64_t number, bool there, size_
     const struct tc_entry *e = tt_stripe_entry(f, cell);
     uint64_t version;
     assert_int_equal(tt_stripe_number(f, cell), number);
-    assert_int_equal(e->len, len);
-    assert_true(tt_l1_is_value(tc_entry_data(e), e->len, number, &version));
+    assert_int_equal(tc_entry_len(e), len);
+    assert_true(tt_l1_is_value(tc_entry_data(e), tc_entry_len(e), number, &version));
     assert_int_equal(version, number + 5);
-    assert_int_equal(e->refs, 1 | TC_ENTRY_IN_L1 | TC_ENTRY_IN_PAGE);
+    assert_int_equal(tt_refs(e), 1 | TC_ENTRY_IN_L1 | TC_ENTRY_IN_PAGE);
 }
 
 /* ---- what is there ---- */
@@ -146,21 +147,27 @@ static void pages_of_one_size_make_room_for_another(void **state)
     assert_true(tt_stripe_close(&f));
 }
 
+static uint32_t use_of(struct tt_stripe *f, uint64_t number)
+{
+    const struct tc_entry *e = tt_stripe_entry(f, tt_stripe_find(f, number));
+    return ((const struct tc_use *)(const void *)e)[-1].at;
+}
+
 static void wheel_codes_and_times_go_with_the_entries(void **state)
 {
     (void)state;
     struct tt_stripe f = { .r = NULL };
-    open_policy(&f, "lru");
+    open_policy(&f, "lru-exact");
     for (uint64_t n = 0; n < ENTRIES; n++)
         put(&f, n, 0, 100, n % 2 ? 1000 : 0);
     thin_out(&f, ENTRIES, 10);
     uint32_t used_at[ENTRIES];
     for (uint64_t n = 0; n < ENTRIES; n++)
-        used_at[n] = stays(n, 10) ? tt_stripe_entry(&f, tt_stripe_find(&f, n))->used_at : 0;
+        used_at[n] = stays(n, 10) ? use_of(&f, n) : 0;
     assert_true(vacate(&f, true) > 0);
     for (uint64_t n = 0; n < ENTRIES; n++)
         if (stays(n, 10))
-            assert_int_equal(tt_stripe_entry(&f, tt_stripe_find(&f, n))->used_at, used_at[n]);
+            assert_int_equal(use_of(&f, n), used_at[n]);
     tt_clock_advance(&f.r->time, 1000 + 2 * TC_WHEEL_TICK_MS);
     for (uint32_t i = 0; i < f.s->index.n; i++)
         tc_stripe_expire(f.s, tt_l1_now(f.r), &f.dropped);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tt_util.h"
+#include "unit/tt_hasher.h"
 
 enum { BUCKETS_MAX = 2048 };
 
@@ -20,6 +21,7 @@ int tt_index_setup(void **state)
     tt_alloc_init(&f->counting);
     f->alloc = tt_alloc_table(&f->counting);
     f->index.view = &f->view;
+    f->index.hasher = tt_hasher();
     f->view.node_bytes = TT_INDEX_NODE;
     tc_slab_init(&f->slab, &f->view.cells, &tc_alloc_default);
     *state = f;
@@ -66,7 +68,7 @@ int tt_index_teardown(void **state)
     struct tt_index *f = *state;
     let_before_go(f);
     for (uint32_t cell = f->left, next; cell != 0; cell = next) {
-        next = tc_entry_left(tt_index_entry(f, cell))->next;
+        next = tc_pair_second(tc_entry_left(tt_index_entry(f, cell)));
         free_cell(f, cell);
     }
     for (size_t i = 0; i < TT_INDEX_KEYS; i++)
@@ -127,6 +129,7 @@ uint32_t tt_index_adopt(struct tt_index *f, struct tc_entry *e)
 uint32_t tt_index_open(struct tt_index *f, uint32_t number, uint64_t hash)
 {
     struct cache_slice key = { &number, sizeof number };
+    tt_hasher_say(key, hash);
     struct tc_entry *e = tc_entry_open_small(&tc_alloc_default, TT_INDEX_NODE, NULL, hash, key, 0);
     if (e == NULL)
         tt_die("out of memory");
@@ -140,7 +143,7 @@ void tt_index_let_go(struct tt_index *f, uint32_t cell)
         free_cell(f, cell);
         return;
     }
-    *tc_entry_left(tt_index_entry(f, cell)) = (struct tc_entry_left){ cell, f->left };
+    tc_pair_set(tc_entry_left(tt_index_entry(f, cell)), cell, f->left);
     f->left = cell;
 }
 
@@ -152,7 +155,7 @@ struct tc_entry *tt_index_entry(const struct tt_index *f, uint32_t cell)
 uint32_t tt_index_number(const struct tc_entry *e)
 {
     uint32_t number;
-    memcpy(&number, tc_entry_key(e), sizeof number);
+    memcpy(&number, tc_entry_key(e).data, sizeof number);
     return number;
 }
 
@@ -227,7 +230,7 @@ void tt_index_remove(struct tt_index *f, uint32_t number)
 void tt_index_replace(struct tt_index *f, uint32_t number)
 {
     uint32_t old = f->cell[number], found = 0;
-    uint64_t hash = tt_index_entry(f, old)->hash;
+    uint64_t hash = tt_hash_of(tt_index_entry(f, old));
     struct cache_slice key = { &number, sizeof number };
     struct tc_index_at at = { NULL, 0 };
     tc_index_find_at(&f->view, hash, key, &found, &at);
@@ -307,14 +310,14 @@ static size_t assert_lane(struct tt_index *f, size_t at, size_t lane, size_t *re
         return 0;
     }
     const struct tc_entry *e = tt_index_entry(f, cell);
-    size_t n = f->index.n, home = tt_index_home(e->hash, n), distance = (at + n - home) % n;
+    size_t n = f->index.n, home = tt_index_home(tt_hash_of(e), n), distance = (at + n - home) % n;
     assert_int_equal(f->cell[tt_index_number(e)], cell);
     assert_int_equal(code_of(b, lane), f->code[tt_index_number(e)]);
     assert_int_equal(tc_index_code(&f->index, at * TC_INDEX_LANES + lane), f->code[tt_index_number(e)]);
     uint8_t codes[TC_INDEX_LANES];
     tc_index_codes(b, codes);
     assert_int_equal(codes[lane], f->code[tt_index_number(e)]);
-    assert_int_equal(tag_of(b, lane), e->hash >> 56 > 0 ? e->hash >> 56 : 1);
+    assert_int_equal(tag_of(b, lane), tt_hash_of(e) >> 56 > 0 ? tt_hash_of(e) >> 56 : 1);
     assert_int_equal(stranger, distance > 0);
     assert_true(distance <= TC_INDEX_REACH);
     reach[home] = distance > reach[home] ? distance : reach[home];
@@ -345,7 +348,7 @@ void tt_index_assert_all_found(struct tt_index *f)
     for (uint32_t i = 0; i < TT_INDEX_KEYS; i++)
         if (f->cell[i] != 0) {
             struct tc_entry *e = tt_index_entry(f, f->cell[i]);
-            assert_ptr_equal(tt_index_find(&f->view, i, e->hash), e);
+            assert_ptr_equal(tt_index_find(&f->view, i, tt_hash_of(e)), e);
         }
 }
 

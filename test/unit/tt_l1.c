@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tt_hasher.h"
 #include "tt_util.h"
 
 struct tt_l1 *tt_l1_new(uint64_t limit, size_t stripes, const struct cache_evict_ops *evict)
@@ -20,7 +21,7 @@ struct tt_l1 *tt_l1_new(uint64_t limit, size_t stripes, const struct cache_evict
     tt_clock_init(&r->time);
     r->clock = (struct tc_clock){ tt_clock_ops, &r->time, false };
     r->secret = UINT64_C(0x5eed);
-    int rc = tc_l1_init(&r->l1, limit, stripes, evict, &r->alloc, &r->clock);
+    int rc = tc_l1_init(&r->l1, limit, stripes, evict, tt_hasher(), &r->alloc, &r->clock);
     if (rc != CACHE_OK) {
         tc_l1_fini(&r->l1);
         tt_alloc_fini(&r->counting);
@@ -81,7 +82,9 @@ struct tt_l1_key tt_l1_key_in(const struct tt_l1 *r, uint64_t number, size_t str
 
 struct tc_l1_ref tt_l1_ref(const struct tt_l1_key *k)
 {
-    return (struct tc_l1_ref){ k->hash, { &k->number, sizeof k->number } };
+    struct cache_slice key = { &k->number, sizeof k->number };
+    tt_hasher_say(key, k->hash);
+    return (struct tc_l1_ref){ k->hash, key };
 }
 
 /* ---- values ---- */
@@ -157,7 +160,7 @@ struct tc_l1_found tt_l1_get(struct tt_l1 *r, struct tt_l1_key k)
 {
     struct tc_l1_found f;
     tc_l1_get(&r->l1, tt_l1_ref(&k), tt_l1_now(r), &f);
-    if (f.entry != NULL && !tt_l1_is_value(tc_entry_data(f.entry), f.entry->len, k.number, NULL))
+    if (f.entry != NULL && !tt_l1_is_value(tc_entry_data(f.entry), tc_entry_len(f.entry), k.number, NULL))
         tt_die("key %" PRIu64 " has another key's value", k.number);
     return f;
 }

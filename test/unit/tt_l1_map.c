@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "policy/evict.h"
+#include "tt_hasher.h"
 #include "tt_util.h"
 
 enum {
@@ -39,7 +40,9 @@ struct tt_l1_map_key tt_l1_map_key(const struct tt_l1 *r, uint64_t number)
 
 struct tc_l1_ref tt_l1_map_ref(const struct tt_l1_map_key *k)
 {
-    return (struct tc_l1_ref){ k->hash, { k->bytes, k->len } };
+    struct cache_slice key = { k->bytes, k->len };
+    tt_hasher_say(key, k->hash);
+    return (struct tc_l1_ref){ k->hash, key };
 }
 
 static size_t type_of(uint64_t number)
@@ -57,8 +60,9 @@ static uint64_t *generation_of(struct tt_l1_map *m, const struct tt_l1_map_key *
 static bool says(const struct tc_entry *e, uint64_t number, const struct tt_l1_map_value *v)
 {
     uint64_t version;
-    return e->len == v->len && !(e->flags & TC_ENTRY_ABSENT) == !v->absent &&
-           tt_l1_is_value(tc_entry_data(e), e->len, number, &version) && (e->len < 8 || version == v->version);
+    size_t len = tc_entry_len(e);
+    return len == v->len && !(tc_entry_flags(e) & TC_ENTRY_ABSENT) == !v->absent &&
+           tt_l1_is_value(tc_entry_data(e), len, number, &version) && (len < 8 || version == v->version);
 }
 
 static void unpin(struct tt_l1_map *m, struct tt_l1_map_pin *p)
@@ -114,7 +118,7 @@ static struct tc_entry *make(struct tt_l1 *r, const struct tt_l1_map_key *k, con
     if (w->way == FRAMED)
         e = make_framed(r, k, w);
     else if (w->way == LENT || w->way == SHORT)
-        e = tc_entry_lend(room, cap, r->l1.node_bytes, t, k->hash, key, w->len);
+        e = tc_entry_lend(room, cap, r->l1.node_bytes, t, key, w->len);
     else
         e = (w->way == WIDE ? tc_entry_open : tc_entry_open_small)(&r->alloc, r->l1.node_bytes, t, k->hash, key,
                                                                    w->len);
@@ -123,10 +127,10 @@ static struct tc_entry *make(struct tt_l1 *r, const struct tt_l1_map_key *k, con
     if (w->way != FRAMED)
         tt_l1_fill(tc_entry_room(e), w->len, k->number, w->version);
     tc_entry_set_life(e, tt_l1_now(r), w->life_ms, w->stale_ms);
-    if (e->flags & TC_ENTRY_MORE)
+    if (tc_entry_flags(e) & TC_ENTRY_MORE)
         tc_entry_more(e)->taken_ms = w->taken_ms;
     if (w->absent)
-        e->flags |= TC_ENTRY_ABSENT;
+        tc_entry_add_flags(e, TC_ENTRY_ABSENT);
     return e;
 }
 

@@ -115,8 +115,8 @@ static uint64_t apart_bytes(struct tt_limbo *f, struct tc_stripe *s)
         struct tc_left_batch *b = &s->left.batches[(s->left.begin + i) % TC_LEFT_BATCHES];
         for (uint32_t cell = b->first, next; cell != 0; cell = next) {
             struct tc_entry *e = tc_stripe_entry(s, cell);
-            next = tc_entry_left(e)->next;
-            assert_int_equal(tc_entry_left(e)->cell, cell);
+            next = tc_pair_second(tc_entry_left(e));
+            assert_int_equal(tc_pair_first(tc_entry_left(e)), cell);
             assert_int_equal(next == 0, cell == b->last);
             all += tc_l1_entry_bytes(&f->r->l1, e);
             pages += cell & TC_CELL_APART ? 0 : tc_l1_entry_bytes(&f->r->l1, e);

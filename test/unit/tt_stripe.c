@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tt_util.h"
+#include "unit/tt_hasher.h"
 
 void tt_stripe_open(struct tt_stripe *f, const struct cache_evict_ops *evict, bool paged)
 {
@@ -61,16 +62,16 @@ uint32_t tt_stripe_link_with(struct tt_stripe *f, uint64_t number, const struct 
 {
     struct tc_entry *e = tt_l1_entry(f->r, tt_l1_key(f->r, number), p);
     struct tc_index_gap gap;
-    bool found = number % 2 && tc_index_find_gap(&f->s->index, e->hash, false, &gap);
+    bool found = number % 2 && tc_index_find_gap(&f->s->index, tt_hash_of(e), false, &gap);
     if (!found)
-        make_room(f, e->hash);
+        make_room(f, tt_hash_of(e));
     struct tc_order *o = tc_stripe_order(f->s, f->r->types[p->type], own_order);
     uint64_t growth = tc_stripe_entry_growth(f->s, e), before = tc_stripe_bytes(f->s);
     uint32_t cell = tc_stripe_house(f->s, e, &f->dropped);
     assert_true(cell != 0);
     assert_int_equal(tc_stripe_bytes(f->s) - before, growth);
     struct tc_lane lane = { .gap = found ? &gap : NULL, .why = TC_COUNT_l1_evicted_probe };
-    tc_stripe_link(f->s, cell, o, tt_l1_now(f->r), &lane, &f->dropped);
+    tc_stripe_link(f->s, cell, tt_hash_of(tt_stripe_entry(f, cell)), o, tt_l1_now(f->r), &lane, &f->dropped);
     tc_l1_drop(&f->r->l1, e);
     return cell;
 }
@@ -98,9 +99,9 @@ uint64_t tt_stripe_number(struct tt_stripe *f, uint32_t cell)
 {
     const struct tc_entry *e = tt_stripe_entry(f, cell);
     uint64_t number;
-    assert_int_equal(e->key_len, sizeof number);
-    memcpy(&number, tc_entry_key(e), sizeof number);
-    assert_true(tt_l1_is_value(tc_entry_data(e), e->len, number, NULL));
+    assert_int_equal(tc_entry_key(e).len, sizeof number);
+    memcpy(&number, tc_entry_key(e).data, sizeof number);
+    assert_true(tt_l1_is_value(tc_entry_data(e), tc_entry_len(e), number, NULL));
     return number;
 }
 
@@ -108,11 +109,11 @@ void tt_stripe_touch(struct tt_stripe *f, uint32_t cell)
 {
     struct tc_l1 *l1 = &f->r->l1;
     struct tc_entry *e = tt_stripe_entry(f, cell);
-    struct cache_slice key = { tc_entry_key(e), e->key_len };
+    struct cache_slice key = tc_entry_key(e);
     tc_lock_release(&f->s->lock);
     tc_l1_touch(l1, f->s->index.view, 0, tc_reader_self(&l1->readers), e);
     if (l1->locked_hits)
-        tc_l1_tell_hit(f->s, (struct tc_l1_ref){ e->hash, key });
+        tc_l1_tell_hit(f->s, (struct tc_l1_ref){ tt_hash_of(e), key });
     tc_lock_acquire(&f->s->lock);
 }
 

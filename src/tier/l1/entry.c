@@ -5,30 +5,36 @@
 
 #include "base/hooks.h"
 
-#define KEY_LEN_MAX ((UINT32_C(1) << 19) - 1)
-_Static_assert(CACHE_KEY_MAX_BYTES <= KEY_LEN_MAX, "the field holds every key");
-_Static_assert(TC_TYPES_MAX <= UINT8_MAX, "and every type");
+_Static_assert(CACHE_KEY_MAX_BYTES <= UINT32_MAX, "the field of more holds every key");
+_Static_assert(TC_TYPES_MAX <= UINT8_MAX, "and that of the entry every type");
 
-/* Fills in what is known before the value is. */
+static void begin_more(struct tc_entry *e, struct cache_type *t, uint64_t hash, size_t key_len, size_t room)
+{
+    struct tc_entry_more *more = tc_entry_more(e);
+    memset(more, 0, sizeof *more);
+    more->type = t;
+    more->hash = hash;
+    more->key_len = (uint32_t)key_len;
+    more->len = (uint32_t)room;
+    more->fresh_until_ms = more->keep_until_ms = TC_NEVER_MS;
+}
+
+/* Fills in what is known before the value is. hash: only with more. */
 static struct tc_entry *begin(void *node, size_t node_bytes, uint32_t flags, struct cache_type *t, uint64_t hash,
                               struct cache_slice key, size_t room)
 {
     struct tc_entry *e = tc_entry_of_node(node, node_bytes);
     memset(node, 0, node_bytes + sizeof *e);
-    atomic_store_explicit(&e->refs, 1, memory_order_relaxed);
-    e->hash = hash;
-    e->key_len = (uint32_t)key.len & KEY_LEN_MAX;
-    e->len = (uint32_t)room;
+    atomic_store_explicit(&e->refs, 1 | flags, memory_order_relaxed);
     e->type_id = t != NULL ? t->id & UINT8_MAX : 0;
-    e->flags = flags & (TC_ENTRY_MORE | TC_ENTRY_FRAMED | TC_ENTRY_FOREVER);
     if (flags & TC_ENTRY_MORE) {
-        struct tc_entry_more *more = tc_entry_more(e);
-        memset(more, 0, sizeof *more);
-        more->type = t;
-        more->fresh_until_ms = more->keep_until_ms = TC_NEVER_MS;
+        begin_more(e, t, hash, key.len, room);
+    } else {
+        e->key_len = (uint8_t)key.len;
+        e->len = (uint16_t)room;
     }
     if (key.len > 0)
-        memcpy(tc_entry_key(e), key.data, key.len);
+        memcpy((unsigned char *)(uintptr_t)tc_entry_key(e).data, key.data, key.len);
     return e;
 }
 
@@ -53,17 +59,18 @@ struct tc_entry *tc_entry_open(const struct tc_alloc *a, size_t node_bytes, stru
 struct tc_entry *tc_entry_open_small(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
                                      struct cache_slice key, size_t len)
 {
+    if (!tc_entry_fits_small(key.len, len))
+        return tc_entry_open(a, node_bytes, t, hash, key, len);
     return open_with(a, node_bytes, TC_ENTRY_FOREVER, t, hash, key, len);
 }
 
-struct tc_entry *tc_entry_lend(void *memory, size_t cap, size_t node_bytes, struct cache_type *t, uint64_t hash,
+struct tc_entry *tc_entry_lend(void *memory, size_t cap, size_t node_bytes, struct cache_type *t,
                                struct cache_slice key, size_t len)
 {
-    if (key.len > cap || len > cap || tc_entry_bytes_for(node_bytes, TC_ENTRY_FOREVER, key.len, len) > cap)
+    if (!tc_entry_fits_small(key.len, len) ||
+        tc_entry_bytes_for(node_bytes, TC_ENTRY_FOREVER, key.len, len) > cap)
         return NULL;
-    struct tc_entry *e = begin(memory, node_bytes, TC_ENTRY_FOREVER, t, hash, key, len);
-    atomic_store_explicit(&e->refs, 1 | TC_ENTRY_LENT, memory_order_relaxed);
-    return e;
+    return begin(memory, node_bytes, TC_ENTRY_FOREVER | TC_ENTRY_LENT, t, 0, key, len);
 }
 
 /* Hits may be counted meanwhile. */
@@ -72,33 +79,34 @@ static void copy_more(struct tc_entry *copy, const struct tc_entry *e)
     const struct tc_entry_more *from = tc_entry_more(e);
     struct tc_entry_more *to = tc_entry_more(copy);
     memcpy(to, from, offsetof(struct tc_entry_more, hits));
-    to->data = tc_entry_room(copy);
     uint16_t hits = atomic_load_explicit(&from->hits, memory_order_relaxed);
     atomic_store_explicit(&to->hits, hits, memory_order_relaxed);
+    memcpy(to + 1, from + 1, (size_t)from->key_len + from->len);
+    to->data = tc_entry_room(copy);
 }
 
 struct tc_entry *tc_entry_copy(void *memory, uint32_t refs_flags, const struct tc_entry *e, size_t node_bytes)
 {
     struct tc_entry *copy = tc_entry_of_node(memory, node_bytes);
-    tc_assert(!(e->flags & TC_ENTRY_FRAMED));
+    uint32_t flags = tc_entry_flags(e);
+    tc_assert(!(flags & TC_ENTRY_FRAMED));
     memset(memory, 0, node_bytes);
-    copy->hash = e->hash;
     copy->times = e->times;
-    atomic_store_explicit(&copy->refs, 1 | refs_flags, memory_order_relaxed);
-    atomic_store_explicit(&copy->used_at, 0, memory_order_relaxed);
+    atomic_store_explicit(&copy->refs, 1 | refs_flags | flags, memory_order_relaxed);
     copy->len = e->len;
     copy->key_len = e->key_len;
-    copy->flags = e->flags;
     copy->type_id = e->type_id;
-    memcpy(tc_entry_key(copy), tc_entry_key(e), (size_t)e->key_len + e->len);
-    if (e->flags & TC_ENTRY_MORE)
+    if (flags & TC_ENTRY_MORE)
         copy_more(copy, e);
+    else
+        memcpy(copy + 1, e + 1, (size_t)e->key_len + e->len);
     return copy;
 }
 
 unsigned char *tc_entry_room(struct tc_entry *e)
 {
-    return tc_entry_key(e) + e->key_len;
+    struct cache_slice key = tc_entry_key(e);
+    return (unsigned char *)(uintptr_t)key.data + key.len;
 }
 
 struct tc_entry *tc_entry_adopt(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
@@ -113,20 +121,20 @@ struct tc_entry *tc_entry_adopt(const struct tc_alloc *a, size_t node_bytes, str
     more->data = value.data;
     more->frame = frame;
     more->frame_len = frame_len;
-    e->len = (uint32_t)value.len;
+    more->len = (uint32_t)value.len;
     return e;
 }
 
-struct tc_entry *tc_entry_widen(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t,
+struct tc_entry *tc_entry_widen(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
                                 const struct tc_entry *e)
 {
-    struct cache_slice key = { tc_entry_key(e), e->key_len };
-    struct tc_entry *wide = tc_entry_open(a, node_bytes, t, e->hash, key, e->len);
+    struct cache_slice value = tc_entry_value(e);
+    struct tc_entry *wide = tc_entry_open(a, node_bytes, t, hash, tc_entry_key(e), value.len);
     if (wide == NULL)
         return NULL;
-    wide->flags |= e->flags & TC_ENTRY_ABSENT;
-    if (e->len > 0)
-        memcpy(tc_entry_room(wide), tc_entry_data(e), e->len);
+    tc_entry_add_flags(wide, tc_entry_flags(e) & TC_ENTRY_ABSENT);
+    if (value.len > 0)
+        memcpy(tc_entry_room(wide), value.data, value.len);
     return wide;
 }
 
@@ -135,7 +143,7 @@ void tc_entry_free(const struct tc_alloc *a, size_t node_bytes, struct tc_entry 
     if (e == NULL)
         return;
     size_t n = tc_entry_own_bytes(e, node_bytes);
-    if (e->flags & TC_ENTRY_FRAMED)
+    if (tc_entry_flags(e) & TC_ENTRY_FRAMED)
         tc_free(a, tc_entry_more(e)->frame, tc_entry_more(e)->frame_len);
     tc_free(a, tc_entry_node(e, node_bytes), n);
 }
@@ -143,45 +151,44 @@ void tc_entry_free(const struct tc_alloc *a, size_t node_bytes, struct tc_entry 
 size_t tc_entry_bytes_apart(const struct tc_entry *e, size_t node_bytes)
 {
     size_t own = tc_entry_own_bytes(e, node_bytes);
-    return tc_heap_bytes(own) + (e->flags & TC_ENTRY_FRAMED ? tc_heap_bytes(tc_entry_more(e)->frame_len) : 0);
+    return tc_heap_bytes(own) + (tc_entry_flags(e) & TC_ENTRY_FRAMED ? tc_heap_bytes(tc_entry_more(e)->frame_len) : 0);
 }
 
 /* ---- times ---- */
 
-static void set_plain_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms)
+/* Without more. Returns the flag that says the rest. */
+static uint32_t set_plain_times(struct tc_entry *e, int64_t now_ms, int64_t life_ms)
 {
     tc_assert(tc_entry_can_say(now_ms, life_ms));
-    e->flags &= ~(uint32_t)TC_ENTRY_FOREVER;
     if (life_ms < 0) {
-        e->flags |= TC_ENTRY_FOREVER;
         e->times = (uint64_t)now_ms;
-    } else {
-        e->times = (uint64_t)(now_ms + life_ms) << TC_ENTRY_LIFE_BITS | (uint64_t)life_ms;
+        return TC_ENTRY_FOREVER;
     }
+    e->times = (uint64_t)(now_ms + life_ms) << TC_ENTRY_LIFE_BITS | (uint64_t)life_ms;
+    return 0;
 }
 
 struct tc_entry *tc_entry_make(void *memory, size_t node_bytes, uint32_t refs_flags, const struct tc_entry_parts *p)
 {
     struct tc_entry *e = tc_entry_of_node(memory, node_bytes);
     memset(memory, 0, node_bytes);
-    e->hash = p->hash;
-    atomic_store_explicit(&e->refs, 1 | refs_flags, memory_order_relaxed);
-    atomic_store_explicit(&e->used_at, 0, memory_order_relaxed);
-    e->len = (uint32_t)p->value.len;
-    e->key_len = (uint32_t)p->key.len & KEY_LEN_MAX;
-    e->flags = 0;
+    e->len = (uint16_t)p->value.len;
+    e->key_len = (uint8_t)p->key.len;
     e->type_id = p->type_id & UINT8_MAX;
-    set_plain_life(e, p->now_ms, p->life_ms);
-    memcpy(tc_entry_key(e), p->key.data, p->key.len);
+    uint32_t forever = set_plain_times(e, p->now_ms, p->life_ms);
+    atomic_store_explicit(&e->refs, 1 | refs_flags | forever, memory_order_relaxed);
+    unsigned char *key = tc_entry_plain_key(e);
+    memcpy(key, p->key.data, p->key.len);
     if (p->value.len > 0)
-        memcpy(tc_entry_key(e) + p->key.len, p->value.data, p->value.len);
+        memcpy(key + p->key.len, p->value.data, p->value.len);
     return e;
 }
 
 void tc_entry_set_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms, int64_t max_stale_ms)
 {
-    if (!(e->flags & TC_ENTRY_MORE)) {
-        set_plain_life(e, now_ms, life_ms);
+    if (!(tc_entry_flags(e) & TC_ENTRY_MORE)) {
+        uint32_t others = atomic_load_explicit(&e->refs, memory_order_relaxed) & ~(uint32_t)TC_ENTRY_FOREVER;
+        atomic_store_explicit(&e->refs, others | set_plain_times(e, now_ms, life_ms), memory_order_relaxed);
         return;
     }
     struct tc_entry_more *more = tc_entry_more(e);

@@ -12,47 +12,60 @@
  * A reader without the lock, inside tc_reader_enter(), may take a pin on what it finds: L1's reference is there until
  * all such readers are through.
  *
- * In memory: the eviction policy's node, struct tc_entry, the key, the value (unless it lies in a frame), and for some
- * struct tc_entry_more. Most entries do without: a value that was made where it was stored, with a TTL and its type's
- * stale window. All that in an allocation of its own, in a cell of a page of L1 (base/slab.h), or in memory of a
- * caller's, to be copied from. */
+ * In memory: the eviction policy's node, struct tc_entry, for some struct tc_entry_more, the key, the value (unless it
+ * lies in a frame). Most entries do without more: a short key, a value below 64 KiB that was made where it was stored,
+ * with a TTL and its type's stale window. All that in an allocation of its own, in a cell of a page (base/slab.h), or
+ * in memory of a caller's, to be copied from. Nothing in it that can be computed: its hash is that of its key. */
 #ifndef TC_TIER_L1_ENTRY_H
 #define TC_TIER_L1_ENTRY_H
 
 #include <stdatomic.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/slab.h"
 #include "policy/type.h"
 
+/* In refs, beside the count of references: what an entry is, and where. The first never change once it is published. */
 enum {
-    TC_ENTRY_ABSENT = 1u << 0,  /* a cached absence */
-    TC_ENTRY_COUNTS = 1u << 1,  /* its type's TTL policy wants to know the hits; only with more */
-    TC_ENTRY_MORE = 1u << 2,    /* there is a struct tc_entry_more */
-    TC_ENTRY_FOREVER = 1u << 3, /* without more: no expiry */
-    TC_ENTRY_FRAMED = 1u << 4   /* the value lies in a frame; only with more */
+    TC_ENTRY_ABSENT = 1u << 23,  /* a cached absence */
+    TC_ENTRY_COUNTS = 1u << 24,  /* its type's TTL policy wants to know the hits; only with more */
+    TC_ENTRY_MORE = 1u << 25,    /* there is a struct tc_entry_more */
+    TC_ENTRY_FOREVER = 1u << 26, /* without more: no expiry */
+    TC_ENTRY_FRAMED = 1u << 27,  /* the value lies in a frame; only with more */
+    TC_ENTRY_LENT = 1u << 28,    /* in memory of a caller's */
+    TC_ENTRY_IN_PAGE = 1u << 29, /* in a cell of its stripe's pages */
+    TC_ENTRY_IN_L1 = 1u << 30
 };
+/* In callers' hands but not in L1: set before the reference that makes it so is given up. */
+#define TC_ENTRY_DETACHED (UINT32_C(1) << 31)
+#define TC_ENTRY_REFS (TC_ENTRY_ABSENT - 1)
+#define TC_ENTRY_PINS_MOST (TC_ENTRY_REFS / 2) /* of one entry: what goes beyond is refused, so it never overflows */
+#define TC_ENTRY_FLAGS (TC_ENTRY_ABSENT | TC_ENTRY_COUNTS | TC_ENTRY_MORE | TC_ENTRY_FOREVER | TC_ENTRY_FRAMED)
 
 #define TC_NEVER_MS INT64_MAX
 
 struct tc_entry {
     union {
-        uint64_t hash;
+        /* Without more: in the upper 36 bits when it expires, on the monotonic clock, and in the lower 28 its life;
+         * with TC_ENTRY_FOREVER all 64 say when it was made. */
+        uint64_t times;
         struct tc_entry *next; /* to be freed */
     };
-    /* Without more: in the upper 36 bits when it expires, on the monotonic clock, and in the lower 28 its life; with
-     * TC_ENTRY_FOREVER all 64 say when it was made. */
-    uint64_t times;
-    _Atomic uint32_t refs; /* and TC_ENTRY_DETACHED, TC_ENTRY_IN_L1, TC_ENTRY_IN_PAGE, TC_ENTRY_LENT */
-    _Atomic uint32_t used_at; /* the stripe's uses when it was stored or last marked */
-    uint32_t len;             /* of the value */
-    uint32_t key_len : 19;
-    uint32_t flags : 5;   /* TC_ENTRY_* */
-    uint32_t type_id : 8;
+    _Atomic uint32_t refs;
+    uint16_t len;    /* of the value */
+    uint8_t key_len; /* 0: more has it, and the value's */
+    uint8_t type_id;
 };
+
+/* The longest key and value of an entry without more. */
+#define TC_ENTRY_KEY_MOST UINT8_MAX
+#define TC_ENTRY_LEN_MOST UINT16_MAX
 
 struct tc_entry_more {
     struct cache_type *type;
+    uint64_t hash;
+    uint32_t len, key_len;
     int64_t made_ms;        /* when the value was made, on the monotonic clock */
     int64_t taken_ms;       /* when this process took it from L2 or the origin */
     int64_t fresh_until_ms; /* TC_NEVER_MS: no expiry */
@@ -63,18 +76,16 @@ struct tc_entry_more {
     _Atomic uint16_t hits; /* if TC_ENTRY_COUNTS; stops at its maximum, and may miss some of two at once */
 };
 
-_Static_assert(sizeof(struct tc_entry) % 8 == 0, "what follows is aligned");
+_Static_assert(sizeof(struct tc_entry) == 16, "what each entry costs");
+_Static_assert(sizeof(struct tc_entry_more) % 8 == 0, "what precedes it is aligned");
 
-/* An entry that left the table, until it is freed: in the last bytes of what was the eviction policy's node. */
-struct tc_entry_left {
-    uint32_t cell;
-    uint32_t next; /* among those that wait for readers */
-};
-#define TC_ENTRY_NODE_LEAST sizeof(struct tc_entry_left)
+/* An entry that left the table, until it is freed, keeps two numbers in the last bytes of what was the eviction
+ * policy's node, all but the first of them: its cell's, and that of the next one among those that wait for readers. */
+#define TC_ENTRY_NODE_LEAST sizeof(struct tc_cell_pair)
 
-static inline struct tc_entry_left *tc_entry_left(const struct tc_entry *e)
+static inline struct tc_cell_pair *tc_entry_left(const struct tc_entry *e)
 {
-    return (struct tc_entry_left *)(void *)((char *)(uintptr_t)e - sizeof(struct tc_entry_left));
+    return (struct tc_cell_pair *)(void *)((char *)(uintptr_t)e - sizeof(struct tc_cell_pair));
 }
 
 static inline void *tc_entry_node(struct tc_entry *e, size_t node_bytes)
@@ -87,27 +98,58 @@ static inline struct tc_entry *tc_entry_of_node(void *node, size_t node_bytes)
     return (struct tc_entry *)(void *)((char *)node + node_bytes);
 }
 
-static inline unsigned char *tc_entry_key(const struct tc_entry *e)
+/* TC_ENTRY_FLAGS of it. */
+static inline uint32_t tc_entry_flags(const struct tc_entry *e)
 {
-    return (unsigned char *)(uintptr_t)e + sizeof *e;
+    return atomic_load_explicit(&e->refs, memory_order_relaxed) & TC_ENTRY_FLAGS;
 }
 
-/* How far behind the entry more lies, where that much key and value come before it. */
-static inline size_t tc_entry_more_at(size_t key_len, size_t room)
+/* Before it is published. */
+static inline void tc_entry_add_flags(struct tc_entry *e, uint32_t flags)
 {
-    return (sizeof(struct tc_entry) + key_len + room + 7) & ~(size_t)7;
+    atomic_store_explicit(&e->refs, atomic_load_explicit(&e->refs, memory_order_relaxed) | flags, memory_order_relaxed);
 }
 
 /* Only with TC_ENTRY_MORE. */
 static inline struct tc_entry_more *tc_entry_more(const struct tc_entry *e)
 {
-    size_t room = e->flags & TC_ENTRY_FRAMED ? 0 : e->len;
-    return (struct tc_entry_more *)(void *)((char *)(uintptr_t)e + tc_entry_more_at(e->key_len, room));
+    return (struct tc_entry_more *)(void *)((char *)(uintptr_t)e + sizeof *e);
 }
 
-static inline __attribute__((always_inline)) const unsigned char *tc_entry_data(const struct tc_entry *e)
+/* Of an entry without more. */
+static inline unsigned char *tc_entry_plain_key(const struct tc_entry *e)
 {
-    return e->flags & TC_ENTRY_MORE ? tc_entry_more(e)->data : tc_entry_key(e) + e->key_len;
+    return (unsigned char *)(uintptr_t)e + sizeof *e;
+}
+
+static inline struct cache_slice tc_entry_key(const struct tc_entry *e)
+{
+    if (tc_entry_flags(e) & TC_ENTRY_MORE)
+        return (struct cache_slice){ (unsigned char *)(tc_entry_more(e) + 1), tc_entry_more(e)->key_len };
+    return (struct cache_slice){ tc_entry_plain_key(e), e->key_len };
+}
+
+static inline struct cache_slice tc_entry_value(const struct tc_entry *e)
+{
+    if (tc_entry_flags(e) & TC_ENTRY_MORE)
+        return (struct cache_slice){ tc_entry_more(e)->data, tc_entry_more(e)->len };
+    return (struct cache_slice){ tc_entry_plain_key(e) + e->key_len, e->len };
+}
+
+static inline const unsigned char *tc_entry_data(const struct tc_entry *e)
+{
+    return tc_entry_value(e).data;
+}
+
+static inline size_t tc_entry_len(const struct tc_entry *e)
+{
+    return tc_entry_value(e).len;
+}
+
+static inline uint64_t tc_entry_hash(const struct tc_entry *e, const struct tc_hasher *h)
+{
+    return tc_entry_flags(e) & TC_ENTRY_MORE ? tc_entry_more(e)->hash
+                                             : h->hash(h->ctx, tc_entry_plain_key(e), e->key_len);
 }
 
 /* ---- times ---- */
@@ -126,34 +168,38 @@ static inline int64_t tc_entry_plain_until_ms(const struct tc_entry *e)
     return (int64_t)(e->times >> TC_ENTRY_LIFE_BITS);
 }
 
+static inline int64_t tc_entry_plain_life_ms(const struct tc_entry *e)
+{
+    return (int64_t)(e->times & ((UINT64_C(1) << TC_ENTRY_LIFE_BITS) - 1));
+}
+
 static inline int64_t tc_entry_fresh_until_ms(const struct tc_entry *e)
 {
-    if (e->flags & TC_ENTRY_MORE)
+    if (tc_entry_flags(e) & TC_ENTRY_MORE)
         return tc_entry_more(e)->fresh_until_ms;
-    if (e->flags & TC_ENTRY_FOREVER)
+    if (tc_entry_flags(e) & TC_ENTRY_FOREVER)
         return TC_NEVER_MS;
-    return (int64_t)(e->times >> TC_ENTRY_LIFE_BITS);
+    return tc_entry_plain_until_ms(e);
 }
 
 static inline int64_t tc_entry_made_ms(const struct tc_entry *e)
 {
-    if (e->flags & TC_ENTRY_MORE)
+    if (tc_entry_flags(e) & TC_ENTRY_MORE)
         return tc_entry_more(e)->made_ms;
-    if (e->flags & TC_ENTRY_FOREVER)
+    if (tc_entry_flags(e) & TC_ENTRY_FOREVER)
         return (int64_t)e->times;
-    int64_t life = (int64_t)(e->times & ((UINT64_C(1) << TC_ENTRY_LIFE_BITS) - 1));
-    return tc_entry_fresh_until_ms(e) - life;
+    return tc_entry_plain_until_ms(e) - tc_entry_plain_life_ms(e);
 }
 
 static inline int64_t tc_entry_taken_ms(const struct tc_entry *e)
 {
-    return e->flags & TC_ENTRY_MORE ? tc_entry_more(e)->taken_ms : tc_entry_made_ms(e);
+    return tc_entry_flags(e) & TC_ENTRY_MORE ? tc_entry_more(e)->taken_ms : tc_entry_made_ms(e);
 }
 
 /* t: its type. */
 static inline int64_t tc_entry_keep_until_ms(const struct tc_entry *e, const struct cache_type *t)
 {
-    if (e->flags & TC_ENTRY_MORE)
+    if (tc_entry_flags(e) & TC_ENTRY_MORE)
         return tc_entry_more(e)->keep_until_ms;
     int64_t fresh_ms = tc_entry_fresh_until_ms(e);
     return fresh_ms != TC_NEVER_MS ? fresh_ms + tc_type_max_stale_ms(t) : TC_NEVER_MS;
@@ -167,33 +213,42 @@ void tc_entry_set_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms, int6
 
 /* node_bytes is a multiple of 8, TC_ENTRY_NODE_LEAST or more. Makes an entry with room for len bytes of value, to be
  * written to tc_entry_room() before it is published; one reference is the caller's; no expiry is set. NULL when out of
- * memory or when the sizes are not to be expressed. open: with more. */
+ * memory or when the sizes are not to be expressed. open: with more; open_small: if it must. */
 struct tc_entry *tc_entry_open(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
                                struct cache_slice key, size_t len);
 struct tc_entry *tc_entry_open_small(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
                                      struct cache_slice key, size_t len);
 unsigned char *tc_entry_room(struct tc_entry *e);
 
-/* The same as the small one in memory of the caller's, 8-byte aligned, of cap bytes: NULL where they are not enough. It
- * is lent: L1 copies it, and no reference outlives the memory. */
-struct tc_entry *tc_entry_lend(void *memory, size_t cap, size_t node_bytes, struct cache_type *t, uint64_t hash,
+/* Without more, in memory of the caller's, 8-byte aligned, of cap bytes: NULL where they are not enough, or it needs
+ * more. It is lent: L1 copies it, and no reference outlives the memory. */
+struct tc_entry *tc_entry_lend(void *memory, size_t cap, size_t node_bytes, struct cache_type *t,
                                struct cache_slice key, size_t len);
+
+/* Whether key and value are short enough for an entry without more. */
+static inline bool tc_entry_fits_small(size_t key_len, size_t len)
+{
+    return key_len > 0 && key_len <= TC_ENTRY_KEY_MOST && len <= TC_ENTRY_LEN_MOST;
+}
 
 /* Bytes of an entry in its own memory, the node's included; a frame is another's. */
 static inline size_t tc_entry_bytes_for(size_t node_bytes, uint32_t flags, size_t key_len, size_t room)
 {
-    if (flags & TC_ENTRY_MORE)
-        return node_bytes + tc_entry_more_at(key_len, room) + sizeof(struct tc_entry_more);
-    return node_bytes + sizeof(struct tc_entry) + key_len + room;
+    size_t more = flags & TC_ENTRY_MORE ? sizeof(struct tc_entry_more) : 0;
+    return node_bytes + sizeof(struct tc_entry) + more + key_len + room;
 }
 static inline size_t tc_entry_own_bytes(const struct tc_entry *e, size_t node_bytes)
 {
-    return tc_entry_bytes_for(node_bytes, e->flags, e->key_len, e->flags & TC_ENTRY_FRAMED ? 0 : e->len);
+    uint32_t flags = tc_entry_flags(e);
+    if (!(flags & TC_ENTRY_MORE))
+        return tc_entry_bytes_for(node_bytes, flags, e->key_len, e->len);
+    const struct tc_entry_more *more = tc_entry_more(e);
+    return tc_entry_bytes_for(node_bytes, flags, more->key_len, flags & TC_ENTRY_FRAMED ? 0 : more->len);
 }
 
 /* A value that is stored as it is told: made now, of life_ms (negative: for ever), without more. */
 struct tc_entry_parts {
-    uint64_t hash;
+    uint64_t hash; /* of the key */
     struct cache_slice key, value;
     int64_t now_ms, life_ms;
     uint32_t type_id;
@@ -205,7 +260,7 @@ struct tc_entry *tc_entry_make(void *memory, size_t node_bytes, uint32_t refs_fl
 struct tc_entry *tc_entry_copy(void *memory, uint32_t refs_flags, const struct tc_entry *e, size_t node_bytes);
 
 /* A copy of an entry, with more. NULL when out of memory. */
-struct tc_entry *tc_entry_widen(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t,
+struct tc_entry *tc_entry_widen(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
                                 const struct tc_entry *e);
 
 /* Makes an entry whose value lies inside frame, which it owns from then on (not if this returns NULL). */
@@ -216,13 +271,6 @@ struct tc_entry *tc_entry_adopt(const struct tc_alloc *a, size_t node_bytes, str
 void tc_entry_free(const struct tc_alloc *a, size_t node_bytes, struct tc_entry *e);
 
 /* ---- references ---- */
-
-/* In callers' hands but not in L1: set before the reference that makes it so is given up. */
-#define TC_ENTRY_DETACHED (UINT32_C(1) << 31)
-#define TC_ENTRY_IN_L1 (UINT32_C(1) << 30)
-#define TC_ENTRY_IN_PAGE (UINT32_C(1) << 29) /* in a cell of its stripe's pages */
-#define TC_ENTRY_LENT (UINT32_C(1) << 28)    /* in memory of a caller's */
-#define TC_ENTRY_REFS (TC_ENTRY_LENT - 1)
 
 /* What it counts for in the memory limit. */
 size_t tc_entry_bytes_apart(const struct tc_entry *e, size_t node_bytes);

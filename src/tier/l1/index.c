@@ -32,7 +32,7 @@ static size_t home_of(const struct tc_index *x, uint64_t hash)
 
 static uint64_t hash_of(const struct tc_index *x, uint32_t cell)
 {
-    return tc_index_entry(x->view, cell)->hash;
+    return tc_entry_hash(tc_index_entry(x->view, cell), &x->hasher);
 }
 
 /* ---- a bucket's fields ---- */
@@ -103,6 +103,12 @@ static void set_cell(struct tc_bucket *b, unsigned lane, uint32_t cell)
 }
 
 /* ---- look-ups ---- */
+
+bool tc_index_is_more_key(const struct tc_entry *e, struct cache_slice key)
+{
+    struct cache_slice is = tc_entry_key(e);
+    return is.len == key.len && (is.len == 0 || memcmp(is.data, key.data, is.len) == 0);
+}
 
 struct tc_entry *tc_index_find_at(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *cell,
                                   struct tc_index_at *where)

@@ -55,6 +55,7 @@ struct tc_index_view {
 
 struct tc_index {
     struct tc_index_view *view;
+    struct tc_hasher hasher; /* of the keys */
     uint32_t n;       /* buckets, for writers */
     uint32_t count;   /* entries */
     uint32_t refused; /* number of buckets in which these entries did not all find a lane: not tried again */
@@ -157,14 +158,19 @@ static inline __attribute__((always_inline)) bool tc_index_home_probe(const stru
     return true;
 }
 
-/* The entry that a lane names, if its key is that one. */
+/* An entry whose key it does not say itself. */
+bool tc_index_is_more_key(const struct tc_entry *e, struct cache_slice key);
+
+/* The entry that a lane names, if its key, which is not empty, is that one. */
 static inline __attribute__((always_inline)) struct tc_entry *tc_index_entry_of(const struct tc_index_view *v,
                                                                                 uint32_t cell, struct cache_slice key)
 {
     if (cell == 0)
         return NULL;
     struct tc_entry *e = tc_index_entry(v, cell);
-    return e->key_len == key.len && tc_index_same_bytes(tc_entry_key(e), key.data, key.len) ? e : NULL;
+    if (__builtin_expect(e->key_len == 0, 0))
+        return tc_index_is_more_key(e, key) ? e : NULL;
+    return e->key_len == key.len && tc_index_same_bytes(tc_entry_plain_key(e), key.data, key.len) ? e : NULL;
 }
 
 struct tc_entry *tc_index_find(const struct tc_index_view *v, uint64_t hash, struct cache_slice key);
@@ -239,7 +245,7 @@ void tc_index_replace(struct tc_index *x, uint32_t old, uint32_t cell, uint64_t 
 void tc_index_replace_at(const struct tc_index_at *at, uint32_t cell, uint8_t code);
 /* The same entry lies in another cell from now on. */
 void tc_index_move(struct tc_index *x, uint32_t from, uint32_t to);
-/* It is in it, and its fields can be read. */
+/* It is in it, and its fields can be read: here and in some of the others the hash of its key is computed again. */
 void tc_index_remove(struct tc_index *x, uint32_t cell);
 
 /* All lanes, for those who go through everything: number i holds an entry, or none. */

@@ -17,6 +17,8 @@
 #define MORE_STRIPES 64
 #define MANY_STRIPES 256
 #define MANY_STRIPE_BYTES (4u << 20)
+#define MOST_STRIPES 1024
+#define MOST_STRIPE_BYTES (64u << 20)
 
 /* Twice as many as long as each has that many bytes. */
 static size_t double_while(size_t n, uint64_t limit, size_t most, uint64_t bytes)
@@ -31,7 +33,8 @@ static size_t choose_stripes(uint64_t limit)
     if (limit < PAGED_LIMIT)
         return double_while(1, limit, FEW_STRIPES, FEW_STRIPE_BYTES);
     size_t n = double_while(PAGED_STRIPES, limit, MORE_STRIPES, PAGED_STRIPE_BYTES);
-    return double_while(n, limit, MANY_STRIPES, MANY_STRIPE_BYTES);
+    n = double_while(n, limit, MANY_STRIPES, MANY_STRIPE_BYTES);
+    return double_while(n, limit, MOST_STRIPES, MOST_STRIPE_BYTES);
 }
 
 /* What waits for readers takes a sixty-fourth of the memory. */
@@ -43,22 +46,25 @@ static uint64_t fixed_bytes_of(const struct tc_l1 *l1)
                                           tc_heap_bytes(l1->evict.state_bytes));
 }
 
-#define PAGES_LEAST 96 /* of a stripe: below that, pages of a few sizes would be all that it has */
+/* Of a stripe. Below the least, pages of a few sizes would be all that it has; there are numbers for twice the most. */
+#define PAGES_LEAST 96
+#define PAGES_MOST (TC_SLAB_PAGES_MOST / 2)
 
 /* An entry that has left keeps its cell's number in the node, which hits may still mark: in a first byte, or wherever
- * the policy does. */
+ * the policy does. Under a policy that is told of hits with the lock held a struct tc_use is at the same place. */
 static size_t node_bytes_of(const struct cache_evict_ops *evict)
 {
     size_t bytes = (evict->node_bytes + 7) & ~(size_t)7, left = TC_ENTRY_NODE_LEAST;
     if (evict->flags & CACHE_EVICT_LOCKED_HITS)
-        return bytes > left ? bytes : left;
-    return evict->flags & CACHE_EVICT_STAMPED_HITS && bytes > left ? bytes : bytes + left;
+        return bytes + sizeof(struct tc_use);
+    return evict->flags & CACHE_EVICT_STAMPED_HITS && bytes >= left ? bytes : bytes + left;
 }
 
 int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct cache_evict_ops *evict,
-               const struct tc_alloc *alloc, const struct tc_clock *clock)
+               struct tc_hasher hasher, const struct tc_alloc *alloc, const struct tc_clock *clock)
 {
     memset(l1, 0, sizeof *l1);
+    l1->hasher = hasher;
     l1->alloc = alloc;
     l1->clock = clock;
     l1->evict = evict != NULL ? *evict : tc_evict_lru;
@@ -73,7 +79,7 @@ int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct ca
     l1->reserve = limit / RESERVE;
     l1->fixed_bytes = fixed_bytes_of(l1);
     l1->fair = (limit - l1->fixed_bytes) / n;
-    l1->paged = l1->fair >= PAGES_LEAST * TC_PAGE_BYTES;
+    l1->paged = l1->fair >= PAGES_LEAST * TC_PAGE_BYTES && l1->fair <= (uint64_t)PAGES_MOST * TC_PAGE_BYTES;
     l1->pool = (int64_t)(limit - l1->fixed_bytes);
     if (tc_readers_init(&l1->readers, alloc) != 0 || tc_limbo_init(l1) != 0)
         return CACHE_E_SYSTEM;
@@ -110,10 +116,19 @@ void tc_l1_hold(struct tc_entry *e)
     atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
 }
 
+bool tc_l1_try_hold(struct tc_entry *e)
+{
+    uint32_t before = atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+    if (__builtin_expect((before & TC_ENTRY_REFS) < TC_ENTRY_PINS_MOST, 1))
+        return true;
+    atomic_fetch_sub_explicit(&e->refs, 1, memory_order_relaxed);
+    return false;
+}
+
 /* The cell goes back to its stripe. */
 static void free_in_page(struct tc_l1 *l1, struct tc_entry *e)
 {
-    struct tc_stripe *s = tc_l1_stripe(l1, e->hash);
+    struct tc_stripe *s = tc_l1_stripe(l1, tc_entry_hash(e, &l1->hasher));
     tc_lock_acquire(&s->lock);
     tc_stripe_free_cell(s, e);
     tc_lock_release(&s->lock);
@@ -170,16 +185,12 @@ void tc_l1_detach_unless_stored(struct tc_l1 *l1, struct tc_entry *e)
 
 /* ---- look-ups ---- */
 
-void tc_l1_mark(struct tc_stripe *s, struct tc_reader *me, struct tc_entry *e)
+void tc_l1_mark(struct tc_stripe *s, struct tc_reader *me)
 {
-    uint32_t uses = atomic_load_explicit(&s->uses, memory_order_relaxed);
-    if (me == NULL) {
-        atomic_store_explicit(&e->used_at, uses, memory_order_relaxed);
+    if (me == NULL)
         return;
-    }
     uint8_t *marks = &me->marks[(size_t)(s - s->l1->stripes) % TC_READER_MARKS];
     *marks += *marks < UINT8_MAX;
-    atomic_store_explicit(&e->used_at, uses + *marks, memory_order_relaxed);
     if (*marks <= atomic_load_explicit(&s->index.view->marks_kept, memory_order_relaxed) || !tc_lock_try(&s->lock))
         return;
     tc_stripe_marked(s, *marks);
@@ -218,11 +229,12 @@ static struct tc_entry *find_and_pin(struct tc_l1 *l1, struct tc_stripe *s, stru
 {
     struct tc_entry *e = tc_index_find(s->index.view, ref.hash, ref.key);
     *fresh = false;
-    if (e == NULL || !is_alive(l1, e, now_ms, fresh))
+    if (e == NULL || !is_alive(l1, e, now_ms, fresh) || !tc_l1_try_hold(e)) {
+        *fresh = false;
         return NULL;
+    }
     if (*fresh)
         tc_l1_touch(l1, s->index.view, (size_t)(s - l1->stripes), me, e);
-    tc_l1_hold(e);
     return e;
 }
 
@@ -256,7 +268,8 @@ static inline bool copy(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref
 {
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
     struct tc_entry *e = tc_index_find(s->index.view, ref.hash, ref.key);
-    if (e == NULL || now_ms >= tc_entry_fresh_until_ms(e) || e->len > cap || e->len > TC_L1_COPY_BYTES)
+    if (e == NULL || now_ms >= tc_entry_fresh_until_ms(e) || tc_entry_len(e) > cap ||
+        tc_entry_len(e) > TC_L1_COPY_BYTES)
         return false;
     tc_l1_copy_out(l1, s->index.view, (size_t)(s - l1->stripes), me, e, buf, copied);
     return true;
@@ -295,7 +308,7 @@ void tc_l1_history(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, int64
     tc_lock_acquire(&s->lock);
     struct tc_entry *e = tc_stripe_find(s, ref.hash, ref.key, NULL);
     *age_ms = e != NULL ? now_ms - tc_entry_made_ms(e) : -1;
-    bool counts = e != NULL && e->flags & TC_ENTRY_COUNTS;
+    bool counts = e != NULL && tc_entry_flags(e) & TC_ENTRY_COUNTS;
     *hits = counts ? atomic_load_explicit(&tc_entry_more(e)->hits, memory_order_relaxed) : 0;
     tc_lock_release(&s->lock);
 }

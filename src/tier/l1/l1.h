@@ -31,6 +31,7 @@ struct tc_limbo {
 struct tc_l1 {
     const struct tc_alloc *alloc;
     const struct tc_clock *clock;
+    struct tc_hasher hasher; /* of keys: whoever looks up gives the same */
     struct cache_evict_ops evict;
     size_t node_bytes; /* evict.node_bytes with what an entry needs there when it has left */
     bool paged;        /* stripes are large enough for pages */
@@ -54,7 +55,7 @@ struct tc_l1 {
 /* evict may be NULL (LRU). stripes 0: chosen. Returns CACHE_OK, CACHE_E_INVALID (the limit is too small for the
  * stripes), CACHE_E_NOMEM, CACHE_E_SYSTEM. l1 may be given to tc_l1_fini whatever the result. */
 int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct cache_evict_ops *evict,
-               const struct tc_alloc *alloc, const struct tc_clock *clock);
+               struct tc_hasher hasher, const struct tc_alloc *alloc, const struct tc_clock *clock);
 void tc_l1_fini(struct tc_l1 *l1);
 
 /* Says that there will be entries of that type; tc_l1_put says it of those with more. */
@@ -81,7 +82,7 @@ static inline bool tc_l1_has_cells(const struct tc_l1 *l1, size_t own_bytes)
 
 static inline bool tc_l1_gets_cell(const struct tc_l1 *l1, const struct tc_entry *e)
 {
-    return !(e->flags & TC_ENTRY_FRAMED) && tc_l1_has_cells(l1, tc_entry_own_bytes(e, l1->node_bytes));
+    return !(tc_entry_flags(e) & TC_ENTRY_FRAMED) && tc_l1_has_cells(l1, tc_entry_own_bytes(e, l1->node_bytes));
 }
 
 static inline size_t tc_l1_stripe_number(const struct tc_l1 *l1, uint64_t hash)
@@ -131,8 +132,12 @@ struct tc_l1_copied {
 };
 static inline struct tc_l1_copied tc_l1_fields(const struct tc_entry *e)
 {
-    return (struct tc_l1_copied){ e->flags, e->len, tc_entry_made_ms(e), tc_entry_taken_ms(e),
-                                  tc_entry_fresh_until_ms(e), 0 };
+    uint32_t flags = tc_entry_flags(e);
+    if (flags != 0)
+        return (struct tc_l1_copied){ flags, tc_entry_len(e), tc_entry_made_ms(e), tc_entry_taken_ms(e),
+                                      tc_entry_fresh_until_ms(e), 0 };
+    int64_t until_ms = tc_entry_plain_until_ms(e), made_ms = until_ms - tc_entry_plain_life_ms(e);
+    return (struct tc_l1_copied){ 0, e->len, made_ms, made_ms, until_ms, 0 };
 }
 bool tc_l1_get_copy(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, void *buf, size_t cap,
                     struct tc_l1_copied *copied, struct tc_l1_found *f);
@@ -147,7 +152,7 @@ bool tc_l1_get_copy_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref 
 /* Above this a copy takes so long that a pin and a release do not matter, and what others unlink waits for it. */
 #define TC_L1_COPY_BYTES 65536
 
-void tc_l1_mark(struct tc_stripe *s, struct tc_reader *me, struct tc_entry *e); /* its first hit in this tick */
+void tc_l1_mark(struct tc_stripe *s, struct tc_reader *me); /* an entry's first hit in this tick */
 void tc_l1_count_hit(struct tc_entry *e); /* with TC_ENTRY_COUNTS */
 /* For a policy that wants the lock for a hit: after it, outside tc_reader_enter(). The entry may be gone meanwhile. */
 void tc_l1_tell_hit(struct tc_stripe *s, struct tc_l1_ref ref);
@@ -165,7 +170,7 @@ static inline __attribute__((always_inline)) void tc_l1_touch_plain(struct tc_l1
         if (atomic_load_explicit(at, memory_order_relaxed) == stamp)
             return;
         atomic_store_explicit(at, stamp, memory_order_relaxed);
-        tc_l1_mark(&l1->stripes[stripe], me, e);
+        tc_l1_mark(&l1->stripes[stripe], me);
     } else if (!l1->locked_hits) {
         l1->evict.hit(NULL, 0, tc_entry_node(e, view->node_bytes));
     }
@@ -174,7 +179,7 @@ static inline __attribute__((always_inline)) void tc_l1_touch_plain(struct tc_l1
 static inline void tc_l1_touch(struct tc_l1 *l1, const struct tc_index_view *view, size_t stripe, struct tc_reader *me,
                                struct tc_entry *e)
 {
-    if (e->flags & TC_ENTRY_COUNTS)
+    if (tc_entry_flags(e) & TC_ENTRY_COUNTS)
         tc_l1_count_hit(e);
     tc_l1_touch_plain(l1, view, stripe, me, e);
 }
@@ -186,8 +191,9 @@ static inline __attribute__((always_inline)) void tc_l1_copy_out(struct tc_l1 *l
                                                                  struct tc_l1_copied *copied)
 {
     tc_l1_touch(l1, view, stripe, me, e);
-    if (e->len > 0)
-        memcpy(buf, tc_entry_data(e), e->len);
+    struct cache_slice value = tc_entry_value(e);
+    if (value.len > 0)
+        memcpy(buf, value.data, value.len);
     if (copied != NULL)
         *copied = tc_l1_fields(e);
 }
@@ -201,6 +207,7 @@ int64_t tc_l1_pin_count(struct tc_l1 *l1);
 
 /* A reference that is not a pin: of a load's result while it is under way. */
 void tc_l1_hold(struct tc_entry *e);
+bool tc_l1_try_hold(struct tc_entry *e); /* for callers, who may want any number: false: there are too many */
 void tc_l1_drop(struct tc_l1 *l1, struct tc_entry *e);
 
 /* Says that e is in callers' hands though not in L1, so that its memory shows. */

@@ -54,7 +54,7 @@ static enum way give_way(struct tc_stripe *s, uint64_t need, uint64_t *soon, str
     uint64_t enough = tc_stripe_slack(s) + TC_PAGE_BYTES, have = s->slab.free_bytes;
     if (*soon >= need + (have < enough ? enough - have : 0))
         return WAITS;
-    if (s->l1->paged && have > enough && tc_stripe_vacate(s, dropped)) {
+    if (s->l1->paged && have > enough && (tc_stripe_vacate(s, dropped) || tc_stripe_empty(s, dropped))) {
         *soon += TC_PAGE_BYTES;
         return WENT;
     }

@@ -38,7 +38,7 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     tc_entry_make(tc_cell(&s->index.view->cells, cell), l1->node_bytes, TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1, p);
     if (expected == NULL)
         tc_gate_advance(gate);
-    tc_stripe_link(s, cell, &s->shared, p->now_ms, &lane, dropped);
+    tc_stripe_link(s, cell, p->hash, &s->shared, p->now_ms, &lane, dropped);
     if (full) {
         tc_l1_keep_slack(l1, s, cell, dropped);
         tc_l1_pay(l1, s, dropped);
@@ -49,7 +49,7 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
 bool tc_l1_set(struct tc_l1 *l1, const struct tc_entry_parts *p, const uint64_t *expected, bool *replaced)
 {
     size_t bytes = tc_entry_bytes_for(l1->node_bytes, 0, p->key.len, p->value.len);
-    if (!tc_l1_has_cells(l1, bytes))
+    if (!tc_l1_has_cells(l1, bytes) || !tc_entry_fits_small(p->key.len, p->value.len))
         return false;
     struct tc_stripe *s = tc_l1_stripe(l1, p->hash);
     struct tc_dropped dropped = { .first = NULL };

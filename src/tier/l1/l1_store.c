@@ -16,6 +16,7 @@ static bool over_quota(const struct cache_type *t, const struct tc_policy *p)
 
 struct put {
     struct tc_entry *e;
+    uint64_t hash;           /* of its key */
     struct cache_type *type; /* its */
     uint64_t bytes;          /* it will count for that many */
     const struct tc_policy *p;
@@ -36,9 +37,8 @@ struct put {
 
 static void find_old(struct tc_stripe *s, struct put *put)
 {
-    struct cache_slice key = { tc_entry_key(put->e), put->e->key_len };
     put->old = 0;
-    tc_index_find_at(s->index.view, put->e->hash, key, &put->old, &put->old_at);
+    tc_index_find_at(s->index.view, put->hash, tc_entry_key(put->e), &put->old, &put->old_at);
 }
 
 static void evict(struct tc_stripe *s, struct put *put, uint32_t cell, tc_reason why)
@@ -55,7 +55,7 @@ static uint64_t bytes_after(struct tc_stripe *s, const struct put *put)
 {
     uint64_t after = tc_stripe_bytes(s) + tc_stripe_entry_growth(s, put->e);
     if (put->old == 0)
-        return after + tc_index_growth_bytes(&s->index, put->e->hash, put->thrift);
+        return after + tc_index_growth_bytes(&s->index, put->hash, put->thrift);
     bool apart = put->old & TC_CELL_APART; /* a cell of a page is not to be had before readers are through */
     return apart ? after - tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, put->old)) : after;
 }
@@ -137,7 +137,7 @@ static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct 
         bool failed;
         struct tc_block *before = NULL;
         lane = (struct tc_lane){ 0, NULL, NULL, TC_COUNT_l1_evicted_probe };
-        lane.instead = tc_index_make_room(&s->index, l1->alloc, put->e->hash, put->thrift, &grown_bytes, &before,
+        lane.instead = tc_index_make_room(&s->index, l1->alloc, put->hash, put->thrift, &grown_bytes, &before,
                                           &failed);
         tc_dropped_add(&put->dropped, before);
         if (failed)
@@ -150,7 +150,7 @@ static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct 
         return make_do(s, put);
     put->old = 0;
     put->cell = cell;
-    tc_stripe_link(s, cell, order, now_ms, &lane, &put->dropped);
+    tc_stripe_link(s, cell, put->hash, order, now_ms, &lane, &put->dropped);
     tc_stats_add(&put->type->stats, TC_COUNT_l1_sets, 1);
     return CACHE_OK;
 }
@@ -201,7 +201,7 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 {
     tc_lock_assert_held(&s->lock);
     struct tc_entry *e = put->e;
-    struct tc_gate *gate = tc_stripe_gate(s, e->hash);
+    struct tc_gate *gate = tc_stripe_gate(s, put->hash);
     if (put->expected != NULL && tc_gate_generation(gate) != *put->expected)
         return CACHE_E_TICKET;
     if (put->advance) {
@@ -252,11 +252,10 @@ static void trim_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct put 
     tc_lock_assert_held(&s->lock);
     struct cache_type *t = put->type;
     const struct tc_policy *p = put->p;
-    struct tc_entry *e = put->e;
     struct tc_order *order = order_for_trimming(l1, s, t, dropped);
     uint32_t keep = 0; /* its cell: after entries may have been moved */
-    if (s == tc_l1_stripe(l1, e->hash))
-        tc_stripe_find(s, e->hash, (struct cache_slice){ tc_entry_key(e), e->key_len }, &keep);
+    if (s == tc_l1_stripe(l1, put->hash))
+        tc_stripe_find(s, put->hash, tc_entry_key(put->e), &keep);
     while (order->type == t && over_quota(t, p) && (!to_share || above_share(l1, order, p, 0, 0))) {
         uint32_t victim = tc_stripe_victim(s, order, keep);
         if (victim == 0)
@@ -279,7 +278,7 @@ static void trim_type(struct tc_l1 *l1, const struct put *put, bool to_share)
     }
 }
 
-static bool forget(struct tc_l1 *l1, struct tc_entry *e, const uint64_t *expected, bool advance);
+static bool forget(struct tc_l1 *l1, const struct put *put);
 
 /* The entry as it will lie in L1: itself, or if it is lent and will get no cell of a page, a copy. NULL: no memory. */
 static struct tc_entry *to_be_stored(struct tc_l1 *l1, struct tc_entry *e)
@@ -334,10 +333,10 @@ static int put_anywhere(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 static int put_fitting(struct tc_l1 *l1, struct put *put)
 {
     put->evenly = over_quota(put->type, put->p);
-    int rc = put_anywhere(l1, tc_l1_stripe(l1, put->e->hash), put);
+    int rc = put_anywhere(l1, tc_l1_stripe(l1, put->hash), put);
     if (rc == NEEDS_ROOM || rc == CACHE_E_NOMEM) {
         int why = rc == NEEDS_ROOM ? CACHE_E_TOO_LARGE : CACHE_E_NOMEM;
-        return forget(l1, put->e, put->expected, put->advance) ? why : CACHE_E_TICKET;
+        return forget(l1, put) ? why : CACHE_E_TICKET;
     }
     if (rc == CACHE_OK && put->evenly) /* else whole stripes would lose even their newest, and others nothing */
         trim_type(l1, put, true);
@@ -348,24 +347,25 @@ static int put_fitting(struct tc_l1 *l1, struct put *put)
 
 int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, const uint64_t *expected, bool advance)
 {
-    if (e->flags & TC_ENTRY_MORE)
+    if (tc_entry_flags(e) & TC_ENTRY_MORE)
         tc_l1_know(l1, tc_entry_more(e)->type);
-    struct put put = { .type = tc_l1_type_of(l1, e), .bytes = stored_bytes(l1, e), .p = p, .expected = expected,
-                       .advance = advance };
-    bool fits = e->len <= p->l1_max_value_bytes && put.bytes <= tc_l1_limit(l1) - l1->fixed_bytes &&
+    struct put put = { .e = e, .hash = tc_entry_hash(e, &l1->hasher), .type = tc_l1_type_of(l1, e),
+                       .bytes = stored_bytes(l1, e), .p = p, .expected = expected, .advance = advance };
+    bool fits = tc_entry_len(e) <= p->l1_max_value_bytes && put.bytes <= tc_l1_limit(l1) - l1->fixed_bytes &&
                 (p->l1_quota_bytes == 0 || put.bytes <= p->l1_quota_bytes);
     if (!fits) {
-        if (!forget(l1, e, expected, advance))
+        if (!forget(l1, &put))
             return CACHE_E_TICKET;
         tc_stats_add(&put.type->stats, TC_COUNT_l1_too_large, 1);
         return CACHE_E_TOO_LARGE;
     }
-    put.e = tc_limbo_drain(l1) ? to_be_stored(l1, e) : NULL;
-    if (put.e == NULL)
-        return forget(l1, e, expected, advance) ? CACHE_E_NOMEM : CACHE_E_TICKET;
+    struct tc_entry *stored = tc_limbo_drain(l1) ? to_be_stored(l1, e) : NULL;
+    if (stored == NULL)
+        return forget(l1, &put) ? CACHE_E_NOMEM : CACHE_E_TICKET;
+    put.e = stored;
     int rc = put_fitting(l1, &put);
-    if (put.e != e)
-        tc_l1_drop(l1, put.e);
+    if (stored != e)
+        tc_l1_drop(l1, stored);
     return rc;
 }
 
@@ -378,16 +378,16 @@ static void remove_locked(struct tc_stripe *s, struct tc_l1_ref ref, tc_reason w
 }
 
 /* A value that L1 cannot hold still replaces the one that it holds. False: its ticket is void, nothing changed. */
-static bool forget(struct tc_l1 *l1, struct tc_entry *e, const uint64_t *expected, bool advance)
+static bool forget(struct tc_l1 *l1, const struct put *put)
 {
-    struct tc_l1_ref ref = { e->hash, { tc_entry_key(e), e->key_len } };
-    struct tc_stripe *s = tc_l1_stripe(l1, e->hash);
+    struct tc_l1_ref ref = { put->hash, tc_entry_key(put->e) };
+    struct tc_stripe *s = tc_l1_stripe(l1, put->hash);
     struct tc_dropped dropped = { .first = NULL };
     tc_lock_acquire(&s->lock);
-    struct tc_gate *gate = tc_stripe_gate(s, e->hash);
-    bool stands = expected == NULL || tc_gate_generation(gate) == *expected;
+    struct tc_gate *gate = tc_stripe_gate(s, put->hash);
+    bool stands = put->expected == NULL || tc_gate_generation(gate) == *put->expected;
     if (stands) {
-        if (advance)
+        if (put->advance)
             tc_gate_advance(gate);
         remove_locked(s, ref, TC_COUNT_l1_replaced, &dropped);
     }

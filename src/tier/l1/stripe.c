@@ -12,6 +12,7 @@ static size_t state_bytes(const struct tc_l1 *l1)
 int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1 *l1)
 {
     s->index.view = view;
+    s->index.hasher = l1->hasher;
     s->shared.state = tc_alloc_zeroed(l1->alloc, state_bytes(l1));
     if (s->shared.state == NULL)
         return CACHE_E_NOMEM;
@@ -186,22 +187,28 @@ static void put_in_table(struct tc_stripe *s, uint32_t cell, uint64_t hash, cons
         tc_index_replace(&s->index, lane->instead, cell, hash, code);
 }
 
-void tc_stripe_link(struct tc_stripe *s, uint32_t cell, struct tc_order *o, int64_t now_ms, const struct tc_lane *lane,
-                    struct tc_dropped *dropped)
+void tc_stripe_link(struct tc_stripe *s, uint32_t cell, uint64_t hash, struct tc_order *o, int64_t now_ms,
+                    const struct tc_lane *lane, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
     struct tc_entry *e = tc_stripe_entry(s, cell), *instead = NULL;
     struct cache_type *t = tc_l1_type_of(s->l1, e);
     uint64_t bytes = tc_l1_entry_bytes(s->l1, e), instead_bytes = 0;
     uint8_t code = tc_wheel_code(tc_entry_keep_until_ms(e, t), now_ms);
-    atomic_store_explicit(&e->used_at, atomic_load_explicit(&s->uses, memory_order_relaxed), memory_order_relaxed);
+    tc_stripe_note_use(s, e);
     if (lane->instead != 0) {
         instead = tc_stripe_entry(s, lane->instead);
         instead_bytes = tc_l1_entry_bytes(s->l1, instead);
-        tc_stripe_leave_order(s, tc_stripe_order_of(s, instead), lane->instead, instead_bytes);
     }
-    tc_stripe_enter_order(s, o, cell, e->hash, bytes); /* before it is in the table: from then on it may be hit */
-    put_in_table(s, cell, e->hash, lane, code);
+    /* Before it is in the table: from then on it may be hit. */
+    if (lane->at != NULL) {
+        tc_stripe_change_in_order(s, o, lane->instead, instead_bytes, cell, hash, bytes);
+    } else {
+        if (instead != NULL)
+            tc_stripe_leave_order(s, tc_stripe_order_of(s, instead), lane->instead, instead_bytes);
+        tc_stripe_enter_order(s, o, cell, hash, bytes);
+    }
+    put_in_table(s, cell, hash, lane, code);
     tally(dropped, t, 1, (int64_t)bytes);
     if (instead != NULL)
         let_go(s, lane->instead, instead, instead_bytes, lane->why, dropped);
@@ -263,10 +270,10 @@ static bool check_entry(struct tc_stripe *s, size_t i)
 {
     uint32_t cell = tc_index_cell(&s->index, i);
     struct tc_entry *e = tc_stripe_entry(s, cell);
-    struct cache_slice key = { tc_entry_key(e), e->key_len };
     bool ends = tc_entry_keep_until_ms(e, tc_l1_type_of(s->l1, e)) != TC_NEVER_MS;
     bool in_page = atomic_load_explicit(&e->refs, memory_order_relaxed) & TC_ENTRY_IN_PAGE;
-    return tc_index_find(s->index.view, e->hash, key) == e && ends == (tc_index_code(&s->index, i) != 0) &&
+    uint64_t hash = tc_entry_hash(e, &s->l1->hasher);
+    return tc_index_find(s->index.view, hash, tc_entry_key(e)) == e && ends == (tc_index_code(&s->index, i) != 0) &&
            tc_entry_is_in_l1(e) && in_page == !(cell & TC_CELL_APART);
 }
 

@@ -54,6 +54,8 @@ struct tc_left {
     _Atomic uint64_t bytes; /* of all that wait. Written under the lock */
 };
 
+#define TC_TICKS 64 /* how many are remembered */
+
 /* Generations: a ticket is the number that its key's slot had. The rest is the L2 gate: see l1.h. */
 #define TC_GATES 64 /* keys that share one void each other's tickets: never wrong, only a fill less */
 struct tc_gate {
@@ -68,6 +70,12 @@ struct tc_gate {
 
 struct tc_l1;
 
+/* Under a policy that is told of hits with the lock held, in the last bytes of each entry's node: when it was stored or
+ * last hit, counted by the stripe's uses. (lock) */
+struct tc_use {
+    uint32_t unused, at;
+};
+
 /* index.view->stamp: what a hit marks its entry with; 0 while it need not, then 1 to 255, round and round.
  * index.view->marks_kept: how many marks a thread keeps to itself, since telling them writes a line that others
  * write. */
@@ -75,6 +83,7 @@ struct tc_stripe {
     _Alignas(TC_CACHELINE) struct tc_lock lock;
     struct tc_index index;
     _Atomic uint32_t uses; /* insertions, and first hits of an entry in a tick. Written under the lock */
+    int64_t tick_ms[TC_TICKS]; /* when each of the last ticks began, by their stamps */
     uint32_t toward_tick;  /* what has come together since the tick began, in shares: see stripe_order.c */
     struct tc_l1 *l1;
     _Alignas(TC_CACHELINE) struct tc_cond quiet; /* a gate's fills or writing ended */
@@ -159,6 +168,11 @@ void tc_stripe_begin_order(struct tc_stripe *s, struct tc_order *o);
 void tc_stripe_end_order(struct tc_stripe *s, struct tc_order *o);
 void tc_stripe_enter_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t hash, uint64_t bytes);
 void tc_stripe_leave_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t bytes);
+/* The one leaves, wherever it stands, and the other enters that order. */
+void tc_stripe_change_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t from, uint64_t from_bytes, uint32_t to,
+                               uint64_t hash, uint64_t bytes);
+/* It is stored, or was hit with the lock held. */
+void tc_stripe_note_use(struct tc_stripe *s, struct tc_entry *e);
 /* The order in which an entry stands. */
 struct tc_order *tc_stripe_order_of(struct tc_stripe *s, const struct tc_entry *e);
 
@@ -190,8 +204,9 @@ struct tc_lane {
     const struct tc_index_gap *gap; /* with no instead: if known where */
     tc_reason why;
 };
-void tc_stripe_link(struct tc_stripe *s, uint32_t cell, struct tc_order *o, int64_t now_ms, const struct tc_lane *lane,
-                    struct tc_dropped *dropped);
+/* hash: of its key. */
+void tc_stripe_link(struct tc_stripe *s, uint32_t cell, uint64_t hash, struct tc_order *o, int64_t now_ms,
+                    const struct tc_lane *lane, struct tc_dropped *dropped);
 
 /* The entry to evict next: of o, or with o NULL the least recently used of all orders' victims; never keep. 0 if there
  * is none. */
@@ -205,6 +220,8 @@ void tc_stripe_expire(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dr
 /* Moves the entries of a thinly filled page to others of its kind, so that it is empty when readers are through. False:
  * no page can be had that way. */
 bool tc_stripe_vacate(struct tc_stripe *s, struct tc_dropped *dropped);
+/* Evicts what is in the page that has least in it, whatever its kind. False: no page has a free cell. */
+bool tc_stripe_empty(struct tc_stripe *s, struct tc_dropped *dropped);
 
 /* ---- stripe_left.c ---- */
 

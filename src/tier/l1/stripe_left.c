@@ -16,7 +16,7 @@ static void append(struct tc_stripe *s, uint32_t cell, uint64_t epoch)
     struct tc_left *w = &s->left;
     if (w->n > 0 && (youngest(w)->epoch == epoch || w->n == TC_LEFT_BATCHES)) {
         struct tc_left_batch *batch = youngest(w);
-        tc_entry_left(tc_stripe_entry(s, batch->last))->next = cell;
+        tc_pair_set_second(tc_entry_left(tc_stripe_entry(s, batch->last)), cell);
         batch->last = cell;
         batch->epoch = batch->epoch > epoch ? batch->epoch : epoch;
         return;
@@ -38,7 +38,7 @@ static void account_left(struct tc_stripe *s, uint32_t cell, int64_t bytes)
 void tc_stripe_wait(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint64_t bytes, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    *tc_entry_left(e) = (struct tc_entry_left){ cell, 0 };
+    tc_pair_set(tc_entry_left(e), cell, 0);
     append(s, cell, tc_readers_epoch(&s->l1->readers));
     account_left(s, cell, (int64_t)bytes);
     dropped->bytes += bytes;
@@ -89,7 +89,7 @@ static void reap_one(struct tc_stripe *s, struct tc_dropped *dropped)
     struct tc_left_batch *batch = &w->batches[w->begin];
     uint32_t cell = batch->first;
     struct tc_entry *e = tc_stripe_entry(s, cell);
-    batch->first = tc_entry_left(e)->next;
+    batch->first = tc_pair_second(tc_entry_left(e));
     if (batch->first == 0) {
         w->begin = (w->begin + 1) % TC_LEFT_BATCHES;
         w->n--;
@@ -132,7 +132,7 @@ bool tc_stripe_reap_some(struct tc_stripe *s, struct tc_dropped *dropped)
 void tc_stripe_free_cell(struct tc_stripe *s, struct tc_entry *e)
 {
     tc_lock_assert_held(&s->lock);
-    give_cell(s, tc_entry_left(e)->cell);
+    give_cell(s, tc_pair_first(tc_entry_left(e)));
 }
 
 void tc_stripe_left_fini(struct tc_stripe *s)

@@ -25,15 +25,24 @@ static void move(struct tc_stripe *s, uint32_t from, struct tc_dropped *dropped)
     struct tc_block *none = NULL;
     uint32_t to = tc_slab_take(&s->slab, tc_entry_own_bytes(e, l1->node_bytes), &none);
     tc_assert(to != 0 && none == NULL); /* the page was chosen because there is room for all of it */
-    struct tc_entry *copy = tc_entry_copy(tc_cell(&s->index.view->cells, to), TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1, e,
-                                          l1->node_bytes);
-    atomic_store_explicit(&copy->used_at, atomic_load_explicit(&e->used_at, memory_order_relaxed),
-                          memory_order_relaxed);
-    copy_node(tc_cell(&s->index.view->cells, to), tc_cell(&s->index.view->cells, from), l1->evict.node_bytes);
+    tc_entry_copy(tc_cell(&s->index.view->cells, to), TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1, e,
+                  l1->node_bytes);
+    copy_node(tc_cell(&s->index.view->cells, to), tc_cell(&s->index.view->cells, from), l1->node_bytes);
     l1->evict.move(tc_stripe_order_of(s, e)->state, from, to);
     tc_index_move(&s->index, from, to);
     atomic_fetch_and_explicit(&e->refs, ~TC_ENTRY_IN_L1, memory_order_release);
     tc_stripe_wait(s, from, e, tc_l1_entry_bytes(l1, e), dropped);
+}
+
+bool tc_stripe_empty(struct tc_stripe *s, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    uint32_t cells[CELLS_MOST];
+    size_t n = tc_slab_close_emptiest(&s->slab, cells);
+    for (size_t i = 0; i < n; i++)
+        if (tc_entry_is_in_l1(tc_stripe_entry(s, cells[i])))
+            tc_stripe_remove(s, cells[i], TC_COUNT_l1_evicted_bytes, dropped);
+    return n > 0;
 }
 
 bool tc_stripe_vacate(struct tc_stripe *s, struct tc_dropped *dropped)

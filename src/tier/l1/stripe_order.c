@@ -57,6 +57,17 @@ void tc_stripe_enter_order(struct tc_stripe *s, struct tc_order *o, uint32_t cel
     s->l1->evict.insert(o->state, cell, hash, bytes);
 }
 
+static struct tc_use *use_of(struct tc_entry *e)
+{
+    return (struct tc_use *)(void *)((char *)e - sizeof(struct tc_use));
+}
+
+void tc_stripe_note_use(struct tc_stripe *s, struct tc_entry *e)
+{
+    if (s->l1->locked_hits)
+        use_of(e)->at = atomic_load_explicit(&s->uses, memory_order_relaxed);
+}
+
 /* Where entries of the type of that number stand: in its own order, if it has one. */
 static struct tc_order *order_of_type(struct tc_stripe *s, uint32_t id)
 {
@@ -78,6 +89,19 @@ void tc_stripe_leave_order(struct tc_stripe *s, struct tc_order *o, uint32_t cel
     o->bytes -= bytes;
 }
 
+void tc_stripe_change_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t from, uint64_t from_bytes, uint32_t to,
+                               uint64_t hash, uint64_t bytes)
+{
+    struct tc_order *before = tc_stripe_order_of(s, tc_stripe_entry(s, from));
+    if (before == o && s->l1->evict.replace != NULL) {
+        o->bytes += bytes - from_bytes;
+        s->l1->evict.replace(o->state, from, to, hash, bytes);
+        return;
+    }
+    tc_stripe_leave_order(s, before, from, from_bytes);
+    tc_stripe_enter_order(s, o, to, hash, bytes);
+}
+
 /* A tick, the step by which recency is told apart: when a 64th of the entries was stored, or a 16th of them was hit.
  * Coarse enough that what is hit all the time is marked seldom, fine enough that those near the end of their order are
  * where they belong. */
@@ -93,6 +117,7 @@ static void set_stamp(struct tc_stripe *s, uint8_t stamp)
     struct tc_index_view *view = s->index.view;
     atomic_store_explicit(&view->marks_kept, (uint8_t)(kept < MARKS_KEPT ? kept : MARKS_KEPT), memory_order_relaxed);
     atomic_store_explicit(&view->stamp, stamp, memory_order_relaxed);
+    s->tick_ms[stamp % TC_TICKS] = tc_clock_coarse_ms(s->l1->clock);
     for (struct tc_order *o = &s->shared; o != NULL && s->l1->evict.tick != NULL; o = o->next)
         s->l1->evict.tick(o->state, stamp);
 }
@@ -133,7 +158,7 @@ void tc_stripe_hit(struct tc_stripe *s, uint32_t cell)
     tc_lock_assert_held(&s->lock);
     struct tc_entry *e = tc_stripe_entry(s, cell);
     used(s, 1, MARKED);
-    atomic_store_explicit(&e->used_at, atomic_load_explicit(&s->uses, memory_order_relaxed), memory_order_relaxed);
+    tc_stripe_note_use(s, e);
     s->l1->evict.hit(tc_stripe_order_of(s, e)->state, cell, tc_cell(&s->index.view->cells, cell));
 }
 
@@ -142,24 +167,49 @@ size_t tc_stripe_order_bytes(const struct tc_l1 *l1)
     return tc_heap_bytes(sizeof(struct tc_order)) + tc_heap_bytes(state_bytes(l1));
 }
 
-/* How long ago it was used. Counted from the latest moment that an entry may name: marks that were not told yet lie
- * ahead of the stripe's count. */
-static uint32_t uses_since(const struct tc_stripe *s, const struct tc_entry *e)
+/* ---- how long ago ---- */
+
+/* When the tick that is so many ticks ago began; of one that is long over, when the first that is remembered did. */
+static int64_t tick_began_ms(const struct tc_stripe *s, unsigned ago)
 {
-    return atomic_load_explicit(&s->uses, memory_order_relaxed) + UINT8_MAX -
-           atomic_load_explicit(&e->used_at, memory_order_relaxed);
+    unsigned now = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
+    unsigned most = TC_TICKS - 2; /* a slot is left out at each turn */
+    unsigned stamp = (now + UINT8_MAX - (ago < most ? ago : most)) % UINT8_MAX;
+    return s->tick_ms[(stamp > 0 ? stamp : UINT8_MAX) % TC_TICKS];
+}
+
+/* How long an entry was not used, in units that are the same for all entries of a cache: uses, where every hit is told;
+ * else the time since it was stored or, under a policy of stamps, since the tick of its last hit began. Of those of one
+ * millisecond the ticks decide, and who was not hit comes first. */
+static int64_t unused_for(const struct tc_stripe *s, uint32_t cell)
+{
+    struct tc_entry *e = tc_stripe_entry(s, cell);
+    if (s->l1->locked_hits)
+        return atomic_load_explicit(&s->uses, memory_order_relaxed) - use_of(e)->at;
+    int64_t used_ms = tc_entry_taken_ms(e), ago = UINT8_MAX;
+    if (s->l1->stamped_hits) {
+        const _Atomic uint8_t *at = tc_cell(&s->index.view->cells, cell);
+        unsigned now = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
+        unsigned stamp = atomic_load_explicit(at, memory_order_relaxed);
+        if (stamp != 0) {
+            ago = (now + UINT8_MAX - stamp) % UINT8_MAX;
+            int64_t hit_ms = tick_began_ms(s, (unsigned)ago);
+            used_ms = hit_ms > used_ms ? hit_ms : used_ms;
+        }
+    }
+    return (tc_clock_coarse_ms(s->l1->clock) - used_ms) * (UINT8_MAX + 1) + ago;
 }
 
 /* The type's entries in the shared order: those that were not used for longest first, or, without memory to sort them,
  * as they lie in the table. */
 struct used_entry {
-    uint32_t ago;
+    int64_t ago;
     uint32_t cell;
 };
 
 static int longer_ago_first(const void *a, const void *b)
 {
-    uint32_t x = ((const struct used_entry *)a)->ago, y = ((const struct used_entry *)b)->ago;
+    int64_t x = ((const struct used_entry *)a)->ago, y = ((const struct used_entry *)b)->ago;
     return (x < y) - (x > y);
 }
 
@@ -182,7 +232,7 @@ static struct used_entry *sort_by_use(const struct tc_stripe *s, const struct ca
         (*n)++;
     struct used_entry *list = tc_alloc(s->l1->alloc, *n * sizeof *list);
     for (at = 0; list != NULL && (cell = next_of_type(s, t, &at)) != 0; all++)
-        list[all] = (struct used_entry){ uses_since(s, tc_stripe_entry(s, cell)), cell };
+        list[all] = (struct used_entry){ unused_for(s, cell), cell };
     if (list != NULL)
         qsort(list, *n, sizeof *list, longer_ago_first);
     return list;
@@ -193,7 +243,7 @@ static void change_order(struct tc_stripe *s, uint32_t cell, struct tc_order *o)
     const struct tc_entry *e = tc_stripe_entry(s, cell);
     uint64_t bytes = tc_l1_entry_bytes(s->l1, e);
     tc_stripe_leave_order(s, &s->shared, cell, bytes);
-    tc_stripe_enter_order(s, o, cell, e->hash, bytes);
+    tc_stripe_enter_order(s, o, cell, tc_entry_hash(e, &s->l1->hasher), bytes);
 }
 
 /* Takes over the entries that the type has here from before it had a quota, as if each were stored again when it was
@@ -246,12 +296,13 @@ uint32_t tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, uint32_t keep
         uint32_t cell = victim_of(s, o);
         return cell != keep ? cell : 0;
     }
-    uint32_t oldest = 0, longest = 0;
+    uint32_t oldest = 0;
+    int64_t longest = 0;
     for (o = &s->shared; o != NULL; o = o->next) {
         uint32_t cell = victim_of(s, o);
         if (cell == 0 || cell == keep)
             continue;
-        uint32_t ago = s->shared.next != NULL ? uses_since(s, tc_stripe_entry(s, cell)) : 0;
+        int64_t ago = s->shared.next != NULL ? unused_for(s, cell) : 0;
         if (oldest == 0 || ago > longest) {
             oldest = cell;
             longest = ago;
