@@ -11,28 +11,29 @@
 
 /* An entry that is not of the usual kind: whether it may answer here all the same, and then its value. */
 static __attribute__((noinline)) bool tc_hit_copy_odd(struct tc_l1 *l1, size_t stripe, struct tc_reader *me,
-                                                      struct tc_entry *e, void *buf, size_t cap, int64_t now_ms)
+                                                      struct tc_entry *e, void *buf, size_t cap, int64_t now_ms,
+                                                      struct tc_l1_copied *copied)
 {
-    size_t len = tc_entry_len(e);
-    if (tc_entry_flags(e) & (TC_ENTRY_COUNTS | TC_ENTRY_ABSENT) || len > cap || len > TC_L1_COPY_BYTES ||
-        now_ms >= tc_entry_fresh_until_ms(e))
+    uint32_t flags = tc_entry_flags(e);
+    if (flags == 0 || flags & (TC_ENTRY_COUNTS | TC_ENTRY_ABSENT)) /* 0: it is being overwritten */
         return false;
-    tc_l1_copy_out(l1, &l1->views[stripe], stripe, me, e, buf, NULL);
-    return true;
+    return tc_l1_copy_out(l1, stripe, me, e, buf, cap, now_ms, copied);
 }
 
 static inline __attribute__((always_inline)) bool tc_hit_copy_entry(struct tc_l1 *l1, size_t stripe,
                                                                     struct tc_reader *me, struct tc_entry *e, void *buf,
-                                                                    size_t cap, int64_t now_ms)
+                                                                    size_t cap, int64_t now_ms,
+                                                                    struct tc_l1_copied *copied)
 {
-    size_t len = e->len;
-    if (__builtin_expect(tc_entry_flags(e) != 0, 0))
-        return tc_hit_copy_odd(l1, stripe, me, e, buf, cap, now_ms);
-    if (len > cap || now_ms >= tc_entry_plain_until_ms(e))
+    uint32_t refs = atomic_load_explicit(&e->refs, memory_order_acquire);
+    if (__builtin_expect((refs & (TC_ENTRY_FLAGS | TC_ENTRY_WRITING)) != 0, 0))
+        return tc_hit_copy_odd(l1, stripe, me, e, buf, cap, now_ms, copied);
+    struct tc_entry_taken t;
+    if (!tc_entry_take(e, refs, buf, cap, now_ms, &t))
         return false;
     tc_l1_touch_plain(l1, &l1->views[stripe], stripe, me, e);
-    if (len > 0)
-        memcpy(buf, tc_entry_plain_key(e) + e->key_len, len);
+    if (copied != NULL)
+        *copied = tc_l1_plain_fields(t.times, t.len);
     return true;
 }
 
@@ -98,14 +99,13 @@ static inline __attribute__((always_inline)) bool tc_hit_copy(struct cache *c, c
     *held = NULL;
     if (!tc_hit_begin(c, key, &h))
         return false;
-    if (__builtin_expect(h.e == NULL || !tc_hit_copy_entry(&c->l1, h.stripe, h.me, h.e, buf, cap, h.now_ms), 0)) {
+    bool done = h.e != NULL && tc_hit_copy_entry(&c->l1, h.stripe, h.me, h.e, buf, cap, h.now_ms, copied);
+    if (__builtin_expect(!done, 0)) {
         *held = tc_hit_give_up(&h);
         return false;
     }
-    if (copied != NULL) {
-        *copied = tc_l1_fields(h.e);
+    if (copied != NULL)
         copied->now_ms = h.now_ms;
-    }
     tc_hit_end(&h);
     return true;
 }
@@ -118,11 +118,12 @@ static inline __attribute__((always_inline)) struct tc_entry *tc_hit_pin(struct 
     *held = NULL;
     if (!tc_hit_begin(c, key, &h))
         return NULL;
-    if (h.e == NULL || tc_entry_flags(h.e) != 0 || h.now_ms >= tc_entry_plain_until_ms(h.e)) {
+    if (h.e == NULL || tc_entry_flags(h.e) != 0 || !tc_l1_try_hold(h.e)) {
         *held = tc_hit_give_up(&h);
         return NULL;
     }
-    if (!tc_l1_try_hold(h.e)) {
+    if (h.now_ms >= tc_entry_plain_until_ms(h.e)) {
+        tc_l1_unhold(h.e);
         *held = tc_hit_give_up(&h);
         return NULL;
     }

@@ -17,14 +17,41 @@ static int fail(const char *what)
     return 1;
 }
 
+/* What is counted: of the library's own functions the compiler may leave one by a jump, which confuses the tool. */
+#define COUNTED __attribute__((noinline, noclone))
+int counted_set(struct cache *c, const struct cache_key *k, unsigned char *value);
+int counted_get(struct cache *c, const struct cache_key *k, unsigned char *value);
+int counted_pin(struct cache *c, const struct cache_key *k, struct cache_value *v);
+
+COUNTED int counted_set(struct cache *c, const struct cache_key *k, unsigned char *value)
+{
+    int rc = cache_set(c, k, value, VALUE_BYTES, NULL);
+    value[0] ^= 1;
+    return rc;
+}
+
+COUNTED int counted_get(struct cache *c, const struct cache_key *k, unsigned char *value)
+{
+    int rc = cache_get_copy(c, k, value, VALUE_BYTES, NULL);
+    value[0] ^= 1;
+    return rc;
+}
+
+COUNTED int counted_pin(struct cache *c, const struct cache_key *k, struct cache_value *v)
+{
+    int rc = cache_get(c, k, NULL, v);
+    v->reserved[1] = 0;
+    return rc;
+}
+
 static int call(struct cache *c, const char *what, const struct cache_key *k, unsigned char *value)
 {
     struct cache_value v;
     if (strcmp(what, "set") == 0)
-        return cache_set(c, k, value, VALUE_BYTES, NULL);
+        return counted_set(c, k, value);
     if (strcmp(what, "get") == 0)
-        return cache_get_copy(c, k, value, VALUE_BYTES, NULL);
-    int rc = cache_get(c, k, NULL, &v);
+        return counted_get(c, k, value);
+    int rc = counted_pin(c, k, &v);
     cache_value_release(&v);
     return rc;
 }

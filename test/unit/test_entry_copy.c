@@ -31,7 +31,7 @@ static void an_entry_in_lent_memory_is_the_small_one_and_takes_no_other(void **s
     for (size_t node = TC_ENTRY_NODE_LEAST; node <= 40; node += 16)
         for (size_t key_len = 1; key_len < 40; key_len += 3)
             for (size_t len = 0; len < 40; len += 3) {
-                size_t need = node + sizeof(struct tc_entry) + key_len + len;
+                size_t need = node + sizeof(struct tc_entry) + tc_words_round(key_len) + len;
                 struct tc_entry *e = lend(f, &memory, need, node, key_len, len);
                 assert_ptr_equal(tc_entry_node(e, node), memory);
                 assert_true(tc_entry_is_lent(e));
@@ -79,7 +79,7 @@ static void assert_same(const struct tc_entry *copy, const struct tc_entry *e, c
     assert_true(tc_entry_key(copy).len == tc_entry_key(e).len && tc_entry_len(copy) == tc_entry_len(e));
     assert_memory_equal(tc_entry_key(copy).data, tc_entry_key(e).data, tc_entry_key(e).len);
     assert_memory_equal(tc_entry_data(copy), tc_entry_data(e), tc_entry_len(e));
-    assert_ptr_equal(tc_entry_data(copy), (const char *)tc_entry_key(copy).data + tc_entry_key(e).len); /* its own */
+    assert_ptr_equal(tc_entry_data(copy), (const char *)tc_entry_key(copy).data + tc_words_round(tc_entry_key(e).len)); /* its own */
     assert_int_equal(tc_entry_made_ms(copy), tc_entry_made_ms(e));
     assert_int_equal(tc_entry_taken_ms(copy), tc_entry_taken_ms(e));
     assert_int_equal(tc_entry_fresh_until_ms(copy), tc_entry_fresh_until_ms(e));

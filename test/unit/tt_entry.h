@@ -11,10 +11,10 @@ typedef struct tc_entry *tt_open_fn(const struct tc_alloc *a, size_t node_bytes,
                                     struct cache_slice key, size_t len);
 extern tt_open_fn *const tt_kinds[2];
 
-/* Its references and where it is, without what it is. */
+/* Its references and where it is, without what it is and its version. */
 static inline uint32_t tt_refs(const struct tc_entry *e)
 {
-    return atomic_load(&e->refs) & ~(uint32_t)TC_ENTRY_FLAGS;
+    return atomic_load(&e->refs) & ~(uint32_t)(TC_ENTRY_FLAGS | TC_ENTRY_VERSIONS);
 }
 
 struct tt_entry {

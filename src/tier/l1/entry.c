@@ -31,7 +31,7 @@ static struct tc_entry *begin(void *node, size_t node_bytes, uint32_t flags, str
         begin_more(e, t, hash, key.len, room);
     } else {
         e->key_len = (uint8_t)key.len;
-        e->len = (uint16_t)room;
+        atomic_store_explicit(&e->len, (uint16_t)room, memory_order_relaxed);
     }
     if (key.len > 0)
         memcpy((unsigned char *)(uintptr_t)tc_entry_key(e).data, key.data, key.len);
@@ -81,7 +81,7 @@ static void copy_more(struct tc_entry *copy, const struct tc_entry *e)
     memcpy(to, from, offsetof(struct tc_entry_more, hits));
     uint16_t hits = atomic_load_explicit(&from->hits, memory_order_relaxed);
     atomic_store_explicit(&to->hits, hits, memory_order_relaxed);
-    memcpy(to + 1, from + 1, (size_t)from->key_len + from->len);
+    memcpy(to + 1, from + 1, tc_words_round(from->key_len) + from->len);
     to->data = tc_entry_room(copy);
 }
 
@@ -91,22 +91,23 @@ struct tc_entry *tc_entry_copy(void *memory, uint32_t refs_flags, const struct t
     uint32_t flags = tc_entry_flags(e);
     tc_assert(!(flags & TC_ENTRY_FRAMED));
     memset(memory, 0, node_bytes);
-    copy->times = e->times;
+    size_t len = tc_entry_plain_len(e);
+    atomic_store_explicit(&copy->times, tc_entry_times(e), memory_order_relaxed);
     atomic_store_explicit(&copy->refs, 1 | refs_flags | flags, memory_order_relaxed);
-    copy->len = e->len;
+    atomic_store_explicit(&copy->len, (uint16_t)len, memory_order_relaxed);
     copy->key_len = e->key_len;
     copy->type_id = e->type_id;
     if (flags & TC_ENTRY_MORE)
         copy_more(copy, e);
     else
-        memcpy(copy + 1, e + 1, (size_t)e->key_len + e->len);
+        memcpy(copy + 1, e + 1, tc_words_round(e->key_len) + len);
     return copy;
 }
 
 unsigned char *tc_entry_room(struct tc_entry *e)
 {
     struct cache_slice key = tc_entry_key(e);
-    return (unsigned char *)(uintptr_t)key.data + key.len;
+    return (unsigned char *)(uintptr_t)key.data + tc_words_round(key.len);
 }
 
 struct tc_entry *tc_entry_adopt(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
@@ -160,19 +161,16 @@ size_t tc_entry_bytes_apart(const struct tc_entry *e, size_t node_bytes)
 static uint32_t set_plain_times(struct tc_entry *e, int64_t now_ms, int64_t life_ms)
 {
     tc_assert(tc_entry_can_say(now_ms, life_ms));
-    if (life_ms < 0) {
-        e->times = (uint64_t)now_ms;
-        return TC_ENTRY_FOREVER;
-    }
-    e->times = (uint64_t)(now_ms + life_ms) << TC_ENTRY_LIFE_BITS | (uint64_t)life_ms;
-    return 0;
+    uint64_t times = life_ms < 0 ? (uint64_t)now_ms : tc_times(now_ms, life_ms);
+    atomic_store_explicit(&e->times, times, memory_order_relaxed);
+    return life_ms < 0 ? TC_ENTRY_FOREVER : 0;
 }
 
 struct tc_entry *tc_entry_make(void *memory, size_t node_bytes, uint32_t refs_flags, const struct tc_entry_parts *p)
 {
     struct tc_entry *e = tc_entry_of_node(memory, node_bytes);
     memset(memory, 0, node_bytes);
-    e->len = (uint16_t)p->value.len;
+    atomic_store_explicit(&e->len, (uint16_t)p->value.len, memory_order_relaxed);
     e->key_len = (uint8_t)p->key.len;
     e->type_id = p->type_id & UINT8_MAX;
     uint32_t forever = set_plain_times(e, p->now_ms, p->life_ms);
@@ -180,7 +178,7 @@ struct tc_entry *tc_entry_make(void *memory, size_t node_bytes, uint32_t refs_fl
     unsigned char *key = tc_entry_plain_key(e);
     memcpy(key, p->key.data, p->key.len);
     if (p->value.len > 0)
-        memcpy(key + p->key.len, p->value.data, p->value.len);
+        memcpy(tc_entry_plain_value(e), p->value.data, p->value.len);
     return e;
 }
 

@@ -1,16 +1,19 @@
-/* An entry: key, value and lifetime in one immutable, reference-counted piece of memory. The same object passes
- * from a load to those who wait for it and to callers as a pinned value. L1 holds it too or, if it is small and its
- * stripe has pages, a copy of it.
+/* An entry: key, value and lifetime in one reference-counted piece of memory. The same object passes from a load to
+ * those who wait for it and to callers as a pinned value. L1 holds it too or, if it is small and its stripe has pages, a
+ * copy of it.
  *
  *   phase      references            who may write it
  *   made       1, its maker          the maker: value bytes, lifetimes
- *   published  1 of L1 + pins        nobody, except what is atomic: anyone who reads it
+ *   published  1 of L1 + pins        what is atomic: anyone who reads it. Value and lifetime: nobody while there is a
+ *                                    pin, or a flag of TC_ENTRY_FLAGS; else who has its stripe's lock, if it lies in a
+ *                                    page and the value is short: see stripe_overwrite.c
  *   unlinked   1 of L1 + pins        whoever has its stripe's lock, tc_entry_left() only, until every reader who may
  *                                    have come upon it is through
  *   detached   pins only             nobody; the last release frees it
  *
  * A reader without the lock, inside tc_reader_enter(), may take a pin on what it finds: L1's reference is there until
- * all such readers are through.
+ * all such readers are through. Or it copies what it finds and sees from the version whether that was overwritten
+ * meanwhile.
  *
  * In memory: the eviction policy's node, struct tc_entry, for some struct tc_entry_more, the key, the value (unless it
  * lies in a frame). Most entries do without more: a short key, a value below 64 KiB that was made where it was stored,
@@ -23,10 +26,17 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "base/words.h"
 #include "base/slab.h"
 #include "policy/type.h"
 
-/* In refs, beside the count of references: what an entry is, and where. The first never change once it is published. */
+/* In refs, beside the count of references: how often it was overwritten, what it is, and where. What it is never
+ * changes once it is published. */
+#define TC_ENTRY_REFS UINT32_C(0xFFFF)
+#define TC_ENTRY_PINS_MOST (TC_ENTRY_REFS / 2) /* of one entry: what goes beyond is refused, so it never overflows */
+#define TC_ENTRY_VERSION_ONE (UINT32_C(1) << 16)
+#define TC_ENTRY_VERSIONS (UINT32_C(0x7F) << 16)
+#define TC_ENTRY_WRITING TC_ENTRY_VERSION_ONE /* the version is odd: it is being overwritten */
 enum {
     TC_ENTRY_ABSENT = 1u << 23,  /* a cached absence */
     TC_ENTRY_COUNTS = 1u << 24,  /* its type's TTL policy wants to know the hits; only with more */
@@ -39,8 +49,6 @@ enum {
 };
 /* In callers' hands but not in L1: set before the reference that makes it so is given up. */
 #define TC_ENTRY_DETACHED (UINT32_C(1) << 31)
-#define TC_ENTRY_REFS (TC_ENTRY_ABSENT - 1)
-#define TC_ENTRY_PINS_MOST (TC_ENTRY_REFS / 2) /* of one entry: what goes beyond is refused, so it never overflows */
 #define TC_ENTRY_FLAGS (TC_ENTRY_ABSENT | TC_ENTRY_COUNTS | TC_ENTRY_MORE | TC_ENTRY_FOREVER | TC_ENTRY_FRAMED)
 
 #define TC_NEVER_MS INT64_MAX
@@ -49,11 +57,11 @@ struct tc_entry {
     union {
         /* Without more: in the upper 36 bits when it expires, on the monotonic clock, and in the lower 28 its life;
          * with TC_ENTRY_FOREVER all 64 say when it was made. */
-        uint64_t times;
+        _Atomic uint64_t times;
         struct tc_entry *next; /* to be freed */
     };
     _Atomic uint32_t refs;
-    uint16_t len;    /* of the value */
+    _Atomic uint16_t len; /* of the value */
     uint8_t key_len; /* 0: more has it, and the value's */
     uint8_t type_id;
 };
@@ -61,6 +69,8 @@ struct tc_entry {
 /* The longest key and value of an entry without more. */
 #define TC_ENTRY_KEY_MOST UINT8_MAX
 #define TC_ENTRY_LEN_MOST UINT16_MAX
+/* Longer values are never overwritten: to copy them word by word would take longer than to make an entry. */
+#define TC_ENTRY_OVERWRITTEN_MOST 256
 
 struct tc_entry_more {
     struct cache_type *type;
@@ -129,11 +139,28 @@ static inline struct cache_slice tc_entry_key(const struct tc_entry *e)
     return (struct cache_slice){ tc_entry_plain_key(e), e->key_len };
 }
 
+/* Their words, which others may overwrite: with acquire, so that a version read afterwards tells. */
+static inline size_t tc_entry_plain_len(const struct tc_entry *e)
+{
+    return atomic_load_explicit(&e->len, memory_order_acquire);
+}
+
+static inline uint64_t tc_entry_times(const struct tc_entry *e)
+{
+    return atomic_load_explicit(&e->times, memory_order_acquire);
+}
+
+/* The value begins with a whole word. */
+static inline unsigned char *tc_entry_plain_value(const struct tc_entry *e)
+{
+    return tc_entry_plain_key(e) + tc_words_round(e->key_len);
+}
+
 static inline struct cache_slice tc_entry_value(const struct tc_entry *e)
 {
     if (tc_entry_flags(e) & TC_ENTRY_MORE)
         return (struct cache_slice){ tc_entry_more(e)->data, tc_entry_more(e)->len };
-    return (struct cache_slice){ tc_entry_plain_key(e) + e->key_len, e->len };
+    return (struct cache_slice){ tc_entry_plain_value(e), tc_entry_plain_len(e) };
 }
 
 static inline const unsigned char *tc_entry_data(const struct tc_entry *e)
@@ -162,15 +189,26 @@ static inline bool tc_entry_can_say(int64_t now_ms, int64_t life_ms)
     return life_ms < 0 || (life_ms >> TC_ENTRY_LIFE_BITS == 0 && now_ms + life_ms < INT64_C(1) << 36);
 }
 
+/* The times of an entry without any flag. */
+static inline uint64_t tc_times(int64_t now_ms, int64_t life_ms)
+{
+    return (uint64_t)(now_ms + life_ms) << TC_ENTRY_LIFE_BITS | (uint64_t)life_ms;
+}
+
+static inline int64_t tc_times_until_ms(uint64_t times)
+{
+    return (int64_t)(times >> TC_ENTRY_LIFE_BITS);
+}
+
+static inline int64_t tc_times_life_ms(uint64_t times)
+{
+    return (int64_t)(times & ((UINT64_C(1) << TC_ENTRY_LIFE_BITS) - 1));
+}
+
 /* Of an entry without any flag. */
 static inline int64_t tc_entry_plain_until_ms(const struct tc_entry *e)
 {
-    return (int64_t)(e->times >> TC_ENTRY_LIFE_BITS);
-}
-
-static inline int64_t tc_entry_plain_life_ms(const struct tc_entry *e)
-{
-    return (int64_t)(e->times & ((UINT64_C(1) << TC_ENTRY_LIFE_BITS) - 1));
+    return tc_times_until_ms(tc_entry_times(e));
 }
 
 static inline int64_t tc_entry_fresh_until_ms(const struct tc_entry *e)
@@ -187,8 +225,9 @@ static inline int64_t tc_entry_made_ms(const struct tc_entry *e)
     if (tc_entry_flags(e) & TC_ENTRY_MORE)
         return tc_entry_more(e)->made_ms;
     if (tc_entry_flags(e) & TC_ENTRY_FOREVER)
-        return (int64_t)e->times;
-    return tc_entry_plain_until_ms(e) - tc_entry_plain_life_ms(e);
+        return (int64_t)tc_entry_times(e);
+    uint64_t times = tc_entry_times(e);
+    return tc_times_until_ms(times) - tc_times_life_ms(times);
 }
 
 static inline int64_t tc_entry_taken_ms(const struct tc_entry *e)
@@ -208,6 +247,30 @@ static inline int64_t tc_entry_keep_until_ms(const struct tc_entry *e, const str
 /* Made and taken now, for life_ms or, with a negative one, for ever; then stale for max_stale_ms, which is what its
  * type says. Before it is published. Without more it must be able to say so. */
 void tc_entry_set_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms, int64_t max_stale_ms);
+
+/* ---- reading what may be overwritten ---- */
+
+/* What a reader without pin and lock copies of an entry: refs were read with acquire before, without a flag and not
+ * TC_ENTRY_WRITING. The value goes to buf, if it is fresh and cap is enough: else false. Also false: it was overwritten
+ * meanwhile, and buf holds anything. */
+struct tc_entry_taken {
+    uint64_t times;
+    size_t len;
+};
+static inline __attribute__((always_inline)) bool tc_entry_take(const struct tc_entry *e, uint32_t refs, void *buf,
+                                                                size_t cap, int64_t now_ms, struct tc_entry_taken *t)
+{
+    t->times = tc_entry_times(e);
+    t->len = tc_entry_plain_len(e);
+    if (t->len > cap || now_ms >= tc_times_until_ms(t->times))
+        return false;
+    if (t->len <= TC_ENTRY_OVERWRITTEN_MOST && refs & TC_ENTRY_IN_PAGE) /* whole words are there */
+        tc_words_load(buf, tc_entry_plain_value(e), t->len);
+    else
+        memcpy(buf, tc_entry_plain_value(e), t->len);
+    uint32_t after = atomic_load_explicit(&e->refs, memory_order_relaxed);
+    return __builtin_expect(((refs ^ after) & TC_ENTRY_VERSIONS) == 0, 1);
+}
 
 /* ---- making ---- */
 
@@ -235,13 +298,13 @@ static inline bool tc_entry_fits_small(size_t key_len, size_t len)
 static inline size_t tc_entry_bytes_for(size_t node_bytes, uint32_t flags, size_t key_len, size_t room)
 {
     size_t more = flags & TC_ENTRY_MORE ? sizeof(struct tc_entry_more) : 0;
-    return node_bytes + sizeof(struct tc_entry) + more + key_len + room;
+    return node_bytes + sizeof(struct tc_entry) + more + tc_words_round(key_len) + room;
 }
 static inline size_t tc_entry_own_bytes(const struct tc_entry *e, size_t node_bytes)
 {
     uint32_t flags = tc_entry_flags(e);
     if (!(flags & TC_ENTRY_MORE))
-        return tc_entry_bytes_for(node_bytes, flags, e->key_len, e->len);
+        return tc_entry_bytes_for(node_bytes, flags, e->key_len, tc_entry_plain_len(e));
     const struct tc_entry_more *more = tc_entry_more(e);
     return tc_entry_bytes_for(node_bytes, flags, more->key_len, flags & TC_ENTRY_FRAMED ? 0 : more->len);
 }

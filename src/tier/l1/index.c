@@ -351,6 +351,11 @@ void tc_index_set_code(struct tc_index *x, size_t i, uint8_t code)
     set_code(bucket(x, i / TC_INDEX_LANES), i % TC_INDEX_LANES, code);
 }
 
+void tc_index_set_code_at(const struct tc_index_at *at, uint8_t code)
+{
+    set_code(at->bucket, at->lane, code);
+}
+
 /* ---- growing ---- */
 
 static bool refill(struct tc_index *to, const struct tc_index *from)

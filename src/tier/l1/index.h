@@ -200,6 +200,29 @@ struct tc_index_at {
 struct tc_entry *tc_index_find_at(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *cell,
                                   struct tc_index_at *where);
 
+static inline __attribute__((always_inline)) struct tc_entry *tc_index_find_at_here(const struct tc_index_view *v,
+                                                                                    uint64_t hash,
+                                                                                    struct cache_slice key,
+                                                                                    uint32_t *cell,
+                                                                                    struct tc_index_at *where)
+{
+    struct tc_index_probe p;
+    *cell = 0;
+    if (!tc_index_home_probe(v, hash, &p))
+        return NULL;
+    if (__builtin_expect(p.matches != 0, 1)) {
+        unsigned lane = tc_index_lane_of(p.matches);
+        uint32_t found = atomic_load_explicit(&p.bucket->lanes[lane], memory_order_relaxed);
+        struct tc_entry *e = tc_index_entry_of(v, found, key);
+        if (__builtin_expect(e != NULL, 1)) {
+            *cell = found;
+            *where = (struct tc_index_at){ p.bucket, lane };
+            return e;
+        }
+    }
+    return tc_index_find_at(v, hash, key, cell, where);
+}
+
 /* Asks for the entry that such a look-up will read first, whose bucket has come meanwhile. */
 static inline void tc_index_prefetch_entry(const struct tc_index_view *v, uint64_t hash)
 {
@@ -270,6 +293,7 @@ static inline void tc_index_codes(const struct tc_bucket *b, uint8_t codes[TC_IN
     codes[8] = (uint8_t)(more >> TC_INDEX_CODES_SHIFT);
     codes[9] = (uint8_t)(more >> (TC_INDEX_CODES_SHIFT + 8));
 }
+void tc_index_set_code_at(const struct tc_index_at *at, uint8_t code);
 uint8_t tc_index_code(const struct tc_index *x, size_t i);
 void tc_index_set_code(struct tc_index *x, size_t i, uint8_t code);
 bool tc_index_check(const struct tc_index *x); /* tags, distances and reaches are what they should be */

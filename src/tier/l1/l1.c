@@ -118,10 +118,10 @@ void tc_l1_hold(struct tc_entry *e)
 
 bool tc_l1_try_hold(struct tc_entry *e)
 {
-    uint32_t before = atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
-    if (__builtin_expect((before & TC_ENTRY_REFS) < TC_ENTRY_PINS_MOST, 1))
+    uint32_t before = atomic_fetch_add_explicit(&e->refs, 1, memory_order_acquire);
+    if (__builtin_expect((before & TC_ENTRY_REFS) < TC_ENTRY_PINS_MOST && !(before & TC_ENTRY_WRITING), 1))
         return true;
-    atomic_fetch_sub_explicit(&e->refs, 1, memory_order_relaxed);
+    tc_l1_unhold(e);
     return false;
 }
 
@@ -223,14 +223,17 @@ static bool is_alive(struct tc_l1 *l1, const struct tc_entry *e, int64_t now_ms,
     return *fresh || now_ms < tc_entry_keep_until_ms(e, tc_l1_type_of(l1, e));
 }
 
-/* Inside tc_reader_enter(), or with the stripe's lock. */
+/* Inside tc_reader_enter(), or with the stripe's lock. *busy: there is an entry that could not be pinned. */
 static struct tc_entry *find_and_pin(struct tc_l1 *l1, struct tc_stripe *s, struct tc_reader *me, struct tc_l1_ref ref,
-                                     int64_t now_ms, bool *fresh)
+                                     int64_t now_ms, bool *fresh, bool *busy)
 {
     struct tc_entry *e = tc_index_find(s->index.view, ref.hash, ref.key);
     *fresh = false;
-    if (e == NULL || !is_alive(l1, e, now_ms, fresh) || !tc_l1_try_hold(e)) {
-        *fresh = false;
+    *busy = e != NULL && !tc_l1_try_hold(e);
+    if (e == NULL || *busy)
+        return NULL;
+    if (!is_alive(l1, e, now_ms, fresh)) {
+        tc_l1_unhold(e);
         return NULL;
     }
     if (*fresh)
@@ -241,14 +244,16 @@ static struct tc_entry *find_and_pin(struct tc_l1 *l1, struct tc_stripe *s, stru
 void tc_l1_get_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, int64_t now_ms, struct tc_l1_found *f)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
+    bool busy = true;
     f->generation = tc_gate_generation(tc_stripe_gate(s, ref.hash)); /* before the table: see l1.h */
     if (me != NULL) {
         tc_reader_enter(&l1->readers, me);
-        f->entry = find_and_pin(l1, s, me, ref, now_ms, &f->fresh);
+        f->entry = find_and_pin(l1, s, me, ref, now_ms, &f->fresh, &busy);
         tc_reader_leave(me);
-    } else {
+    }
+    if (busy) { /* nobody overwrites it while the lock is held */
         tc_lock_acquire(&s->lock);
-        f->entry = find_and_pin(l1, s, me, ref, now_ms, &f->fresh);
+        f->entry = find_and_pin(l1, s, me, ref, now_ms, &f->fresh, &busy);
         tc_lock_release(&s->lock);
     }
     if (f->entry == NULL)
@@ -263,15 +268,35 @@ void tc_l1_get(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, struct tc
     tc_l1_get_as(l1, tc_reader_self(&l1->readers), ref, now_ms, f);
 }
 
+bool tc_l1_copy_out(struct tc_l1 *l1, size_t stripe, struct tc_reader *me, struct tc_entry *e, void *buf, size_t cap,
+                    int64_t now_ms, struct tc_l1_copied *copied)
+{
+    struct cache_slice value = tc_entry_value(e);
+    if (value.len > cap || value.len > TC_L1_COPY_BYTES || now_ms >= tc_entry_fresh_until_ms(e))
+        return false;
+    tc_l1_touch(l1, &l1->views[stripe], stripe, me, e);
+    if (value.len > 0)
+        memcpy(buf, value.data, value.len);
+    if (copied != NULL)
+        *copied = tc_l1_fields(e);
+    return true;
+}
+
 static inline bool copy(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, int64_t now_ms, void *buf,
                         size_t cap, struct tc_l1_copied *copied)
 {
-    struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
-    struct tc_entry *e = tc_index_find(s->index.view, ref.hash, ref.key);
-    if (e == NULL || now_ms >= tc_entry_fresh_until_ms(e) || tc_entry_len(e) > cap ||
-        tc_entry_len(e) > TC_L1_COPY_BYTES)
+    size_t stripe = tc_l1_stripe_number(l1, ref.hash);
+    struct tc_entry *e = tc_index_find(&l1->views[stripe], ref.hash, ref.key);
+    if (e == NULL)
         return false;
-    tc_l1_copy_out(l1, s->index.view, (size_t)(s - l1->stripes), me, e, buf, copied);
+    uint32_t refs = atomic_load_explicit(&e->refs, memory_order_acquire);
+    if (refs & TC_ENTRY_FLAGS)
+        return tc_l1_copy_out(l1, stripe, me, e, buf, cap, now_ms, copied);
+    struct tc_entry_taken t;
+    if (refs & TC_ENTRY_WRITING || !tc_entry_take(e, refs, buf, cap, now_ms, &t))
+        return false;
+    tc_l1_touch(l1, &l1->views[stripe], stripe, me, e);
+    *copied = tc_l1_plain_fields(t.times, t.len);
     return true;
 }
 

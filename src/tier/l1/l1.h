@@ -130,14 +130,18 @@ struct tc_l1_copied {
     int64_t made_ms, taken_ms, fresh_until_ms;
     int64_t now_ms; /* for whoever fills it in */
 };
+static inline struct tc_l1_copied tc_l1_plain_fields(uint64_t times, size_t len)
+{
+    int64_t until_ms = tc_times_until_ms(times), made_ms = until_ms - tc_times_life_ms(times);
+    return (struct tc_l1_copied){ 0, len, made_ms, made_ms, until_ms, 0 };
+}
 static inline struct tc_l1_copied tc_l1_fields(const struct tc_entry *e)
 {
     uint32_t flags = tc_entry_flags(e);
     if (flags != 0)
         return (struct tc_l1_copied){ flags, tc_entry_len(e), tc_entry_made_ms(e), tc_entry_taken_ms(e),
                                       tc_entry_fresh_until_ms(e), 0 };
-    int64_t until_ms = tc_entry_plain_until_ms(e), made_ms = until_ms - tc_entry_plain_life_ms(e);
-    return (struct tc_l1_copied){ 0, e->len, made_ms, made_ms, until_ms, 0 };
+    return tc_l1_plain_fields(tc_entry_times(e), tc_entry_plain_len(e));
 }
 bool tc_l1_get_copy(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, void *buf, size_t cap,
                     struct tc_l1_copied *copied, struct tc_l1_found *f);
@@ -184,19 +188,10 @@ static inline void tc_l1_touch(struct tc_l1 *l1, const struct tc_index_view *vie
     tc_l1_touch_plain(l1, view, stripe, me, e);
 }
 
-/* A hit that is copied: the value to buf, which has room for it, and, unless copied is NULL, what is known of it. */
-static inline __attribute__((always_inline)) void tc_l1_copy_out(struct tc_l1 *l1, const struct tc_index_view *view,
-                                                                 size_t stripe, struct tc_reader *me,
-                                                                 struct tc_entry *e, void *buf,
-                                                                 struct tc_l1_copied *copied)
-{
-    tc_l1_touch(l1, view, stripe, me, e);
-    struct cache_slice value = tc_entry_value(e);
-    if (value.len > 0)
-        memcpy(buf, value.data, value.len);
-    if (copied != NULL)
-        *copied = tc_l1_fields(e);
-}
+/* A hit that is copied, of an entry with a flag: the value to buf and, unless copied is NULL, what is known of it.
+ * False: it is not fresh, or too large for cap or for a copy. */
+bool tc_l1_copy_out(struct tc_l1 *l1, size_t stripe, struct tc_reader *me, struct tc_entry *e, void *buf, size_t cap,
+                    int64_t now_ms, struct tc_l1_copied *copied);
 
 uint64_t tc_l1_generation(struct tc_l1 *l1, uint64_t hash);
 
@@ -207,7 +202,13 @@ int64_t tc_l1_pin_count(struct tc_l1 *l1);
 
 /* A reference that is not a pin: of a load's result while it is under way. */
 void tc_l1_hold(struct tc_entry *e);
-bool tc_l1_try_hold(struct tc_entry *e); /* for callers, who may want any number: false: there are too many */
+/* The same for who may not have the lock and comes for callers, of whom there may be any number. False: it is being
+ * overwritten, or there are too many. unhold: L1's reference is there. */
+bool tc_l1_try_hold(struct tc_entry *e);
+static inline void tc_l1_unhold(struct tc_entry *e)
+{
+    atomic_fetch_sub_explicit(&e->refs, 1, memory_order_release);
+}
 void tc_l1_drop(struct tc_l1 *l1, struct tc_entry *e);
 
 /* Says that e is in callers' hands though not in L1, so that its memory shows. */

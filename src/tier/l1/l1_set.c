@@ -1,13 +1,39 @@
-/* A store that asks for nothing special, in one piece: the value goes from its maker's memory into a cell of a page,
- * the cell is there, the table has a place for it, and no type has an order of its own in the stripe. Anything else
- * goes the general way (l1_store.c), which begins anew; nothing has been changed for the key then. */
+/* A store that asks for nothing special, in one piece: the value goes from its maker's memory to where the one before
+ * lies (stripe_overwrite.c) or into a cell of a page; the cell is there, the table has a place for it, and no type has
+ * an order of its own in the stripe. Anything else goes the general way (l1_store.c), which begins anew; nothing has been
+ * changed for the key then. */
 #include "tier/l1/l1.h"
 
 static uint32_t find_old(struct tc_stripe *s, const struct tc_entry_parts *p, struct tc_index_at *at)
 {
-    uint32_t cell = 0;
-    tc_index_find_at(s->index.view, p->hash, p->key, &cell, at);
+    uint32_t cell;
+    tc_index_find_at_here(s->index.view, p->hash, p->key, &cell, at);
     return cell;
+}
+
+/* What is not overwritten. */
+static bool set_in_cell(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
+                        struct tc_lane *lane, struct tc_dropped *dropped)
+{
+    struct tc_index_gap gap;
+    struct tc_block *none = NULL;
+    bool full = tc_l1_is_full(l1);
+    if (s->shared.next != NULL || tc_slab_take_growth(&s->slab, bytes) > 0)
+        return false;
+    if (lane->instead == 0) {
+        if (!tc_index_find_gap(&s->index, p->hash, full, &gap))
+            return false;
+        *lane = (struct tc_lane){ 0, NULL, &gap, TC_NOT_COUNTED };
+    }
+    uint32_t cell = tc_slab_take(&s->slab, bytes, &none);
+    tc_assert(cell != 0);
+    tc_entry_make(tc_cell(&s->index.view->cells, cell), l1->node_bytes, TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1, p);
+    tc_stripe_link(s, cell, p->hash, &s->shared, p->now_ms, lane, dropped);
+    if (full) {
+        tc_l1_keep_slack(l1, s, cell, dropped);
+        tc_l1_pay(l1, s, dropped);
+    }
+    return true;
 }
 
 static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
@@ -17,32 +43,17 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     struct tc_gate *gate = tc_stripe_gate(s, p->hash);
     if (expected != NULL && tc_gate_generation(gate) != *expected)
         return false;
-    bool full = tc_l1_is_full(l1);
     struct tc_index_at at;
-    struct tc_index_gap gap;
-    struct tc_block *none = NULL;
     tc_stripe_expire(s, p->now_ms, dropped);
-    if (s->shared.next != NULL || tc_slab_take_growth(&s->slab, bytes) > 0)
-        return false;
     struct tc_lane lane = { find_old(s, p, &at), &at, NULL, TC_NOT_COUNTED };
-    if (lane.instead != 0 && expected != NULL)
-        return false; /* two answers to a miss: which one is better is not asked here */
-    if (lane.instead == 0) {
-        if (!tc_index_find_gap(&s->index, p->hash, full, &gap))
-            return false;
-        lane = (struct tc_lane){ 0, NULL, &gap, TC_NOT_COUNTED };
-    }
     *replaced = lane.instead != 0;
-    uint32_t cell = tc_slab_take(&s->slab, bytes, &none);
-    tc_assert(cell != 0);
-    tc_entry_make(tc_cell(&s->index.view->cells, cell), l1->node_bytes, TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1, p);
+    if (*replaced && expected != NULL)
+        return false; /* two answers to a miss: which one is better is not asked here */
+    if (!(*replaced && tc_stripe_overwrite(s, lane.instead, &at, p, bytes)) &&
+        !set_in_cell(l1, s, p, bytes, &lane, dropped))
+        return false;
     if (expected == NULL)
         tc_gate_advance(gate);
-    tc_stripe_link(s, cell, p->hash, &s->shared, p->now_ms, &lane, dropped);
-    if (full) {
-        tc_l1_keep_slack(l1, s, cell, dropped);
-        tc_l1_pay(l1, s, dropped);
-    }
     return true;
 }
 

@@ -230,13 +230,16 @@ static void expire_lane(struct tc_stripe *s, size_t i, int64_t now_ms, struct tc
         tc_index_set_code(&s->index, i, tc_wheel_code(until_ms, now_ms));
 }
 
+/* Hardly ever is one due: so all are asked before any is looked at. */
 static void expire_bucket(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dropped)
 {
     uint8_t codes[TC_INDEX_LANES];
+    unsigned due = 0;
     tc_index_codes(tc_index_bucket(&s->index, s->hand), codes);
     for (size_t lane = 0; lane < TC_INDEX_LANES; lane++)
-        if (tc_wheel_is_due(&s->due, codes[lane]))
-            expire_lane(s, s->hand * (size_t)TC_INDEX_LANES + lane, now_ms, dropped);
+        due |= (unsigned)tc_wheel_is_due(&s->due, codes[lane]) << lane;
+    for (; due != 0; due &= due - 1)
+        expire_lane(s, s->hand * (size_t)TC_INDEX_LANES + (unsigned)__builtin_ctz(due), now_ms, dropped);
 }
 
 static void move_hand(struct tc_stripe *s, int64_t now_ms)

@@ -208,6 +208,12 @@ struct tc_lane {
 void tc_stripe_link(struct tc_stripe *s, uint32_t cell, uint64_t hash, struct tc_order *o, int64_t now_ms,
                     const struct tc_lane *lane, struct tc_dropped *dropped);
 
+/* ---- stripe_overwrite.c ---- */
+/* Stores a value in the cell of the one of the same key, which lies there and is listed at that place: true. bytes: of
+ * an entry of that value. False: it cannot be, nothing has changed. */
+bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_index_at *at,
+                         const struct tc_entry_parts *p, size_t bytes);
+
 /* The entry to evict next: of o, or with o NULL the least recently used of all orders' victims; never keep. 0 if there
  * is none. */
 uint32_t tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, uint32_t keep);

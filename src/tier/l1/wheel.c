@@ -27,16 +27,15 @@ uint8_t tc_wheel_code(int64_t due_ms, int64_t now_ms)
 {
     if (due_ms == INT64_MAX)
         return NEVER;
-    for (const struct circle *c = circles;; c++) {
-        /* The slot after the one it lies in: then it is past for certain. */
-        int64_t now = slot_of(c, now_ms), ahead = slot_of(c, due_ms) + 1 - now;
-        if (ahead > c->most && c < circles + CIRCLES - 1)
-            continue;
-        ahead = ahead < c->most ? ahead : c->most;
-        ahead = ahead > 0 ? ahead : 1;
-        uint8_t code = (uint8_t)(c->first + ((uint64_t)(now + ahead) & (c->slots - 1u)));
-        return code != NEVER ? code : NEVER_INSTEAD;
-    }
+    const struct circle *c = circles;
+    int64_t now = slot_of(c, now_ms), ahead;
+    /* The slot after the one it lies in: then it is past for certain. */
+    while ((ahead = slot_of(c, due_ms) + 1 - now) > c->most && c < circles + CIRCLES - 1)
+        now = slot_of(++c, now_ms);
+    ahead = ahead < c->most ? ahead : c->most;
+    ahead = ahead > 0 ? ahead : 1;
+    uint8_t code = (uint8_t)(c->first + ((uint64_t)(now + ahead) & (c->slots - 1u)));
+    return code != NEVER ? code : NEVER_INSTEAD;
 }
 
 /* What a slot can lie back and still not read as ahead. One lies a slot farther ahead than most: NEVER_INSTEAD. */
