@@ -154,9 +154,10 @@ static int set(struct cache *c, const struct cache_key *k, struct cache_slice da
 int cache_set(struct cache *c, const struct cache_key *k, const void *data, size_t len,
               const struct cache_set_opts *o)
 {
+    struct cache_slice value = { data, len };
     if (data == NULL && len > 0)
         return CACHE_E_INVALID;
-    return set(c, k, (struct cache_slice){ data, len }, false, o);
+    return o == NULL && tc_set_here(c, k, value) ? CACHE_OK : set(c, k, value, false, o);
 }
 
 int cache_set_absent(struct cache *c, const struct cache_key *k, const struct cache_set_opts *o)

@@ -33,28 +33,45 @@ struct cache_key *cache_key_str(struct cache_key *k, const char *s)
     return cache_key_bytes(k, s, s != NULL ? strlen(s) : 1);
 }
 
+/* Two digits at a time, from the last ones on. Returns where they begin. */
+static char *put_digits(char *end, uint64_t v)
+{
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
+                                "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
+                                "8081828384858687888990919293949596979899";
+    for (; v >= 100; v /= 100) {
+        end -= 2;
+        memcpy(end, pairs + v % 100 * 2, 2);
+    }
+    if (v < 10) {
+        *--end = (char)('0' + v);
+        return end;
+    }
+    end -= 2;
+    memcpy(end, pairs + v * 2, 2);
+    return end;
+}
+
+#define DIGITS_MOST 20 /* with a sign too */
+
+static struct cache_key *add_number(struct cache_key *k, uint64_t v, bool negative)
+{
+    char digits[DIGITS_MOST], *end = digits + sizeof digits, *at = put_digits(end, v);
+    if (negative)
+        *--at = '-';
+    if (tc_key_is_valid(inside(k)))
+        tc_key_number_part(inside(k), at, (size_t)(end - at));
+    return k;
+}
+
 struct cache_key *cache_key_u64(struct cache_key *k, uint64_t v)
 {
-    char digits[20];
-    size_t at = sizeof digits;
-    do
-        digits[--at] = (char)('0' + v % 10);
-    while ((v /= 10) > 0);
-    return cache_key_bytes(k, digits + at, sizeof digits - at);
+    return add_number(k, v, false);
 }
 
 struct cache_key *cache_key_i64(struct cache_key *k, int64_t v)
 {
-    if (v >= 0)
-        return cache_key_u64(k, (uint64_t)v);
-    char digits[21];
-    size_t at = sizeof digits;
-    uint64_t rest = -(uint64_t)v;
-    do
-        digits[--at] = (char)('0' + rest % 10);
-    while ((rest /= 10) > 0);
-    digits[--at] = '-';
-    return cache_key_bytes(k, digits + at, sizeof digits - at);
+    return add_number(k, v < 0 ? -(uint64_t)v : (uint64_t)v, v < 0);
 }
 
 int cache_key_status(const struct cache_key *k)

@@ -11,6 +11,7 @@
 
 typedef uint64_t __attribute__((may_alias)) tc_word;
 #define TC_WORD_BYTES sizeof(tc_word)
+#define TC_WORDS_AT_ONCE 8
 
 static inline size_t tc_words_round(size_t n)
 {
@@ -28,11 +29,12 @@ static inline __attribute__((always_inline)) void tc_words_load(void *to, const 
 {
     unsigned char *at = to;
     const tc_word *w = from;
-    for (; n >= 4 * TC_WORD_BYTES; n -= 4 * TC_WORD_BYTES, at += 4 * TC_WORD_BYTES, w += 4) {
-        tc_word_take(at, w, TC_WORD_BYTES);
-        tc_word_take(at + TC_WORD_BYTES, w + 1, TC_WORD_BYTES);
-        tc_word_take(at + 2 * TC_WORD_BYTES, w + 2, TC_WORD_BYTES);
-        tc_word_take(at + 3 * TC_WORD_BYTES, w + 3, TC_WORD_BYTES);
+    for (; n >= TC_WORDS_AT_ONCE * TC_WORD_BYTES; w += TC_WORDS_AT_ONCE) {
+#pragma GCC unroll 8
+        for (size_t i = 0; i < TC_WORDS_AT_ONCE; i++)
+            tc_word_take(at + i * TC_WORD_BYTES, w + i, TC_WORD_BYTES);
+        at += TC_WORDS_AT_ONCE * TC_WORD_BYTES;
+        n -= TC_WORDS_AT_ONCE * TC_WORD_BYTES;
     }
     for (; n >= TC_WORD_BYTES; n -= TC_WORD_BYTES, at += TC_WORD_BYTES, w++)
         tc_word_take(at, w, TC_WORD_BYTES);
@@ -45,6 +47,15 @@ static inline void tc_words_store(void *to, const void *from, size_t n)
 {
     const unsigned char *at = from;
     tc_word *w = to, word;
+    for (; n >= TC_WORDS_AT_ONCE * TC_WORD_BYTES; w += TC_WORDS_AT_ONCE) {
+#pragma GCC unroll 8
+        for (size_t i = 0; i < TC_WORDS_AT_ONCE; i++) {
+            memcpy(&word, at + i * TC_WORD_BYTES, TC_WORD_BYTES);
+            __atomic_store_n(w + i, word, __ATOMIC_RELEASE);
+        }
+        at += TC_WORDS_AT_ONCE * TC_WORD_BYTES;
+        n -= TC_WORDS_AT_ONCE * TC_WORD_BYTES;
+    }
     for (; n >= TC_WORD_BYTES; n -= TC_WORD_BYTES, at += TC_WORD_BYTES, w++) {
         memcpy(&word, at, TC_WORD_BYTES);
         __atomic_store_n(w, word, __ATOMIC_RELEASE);

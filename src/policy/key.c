@@ -63,10 +63,16 @@ int tc_key_append(struct tc_key *k, const void *p, size_t n)
     return CACHE_OK;
 }
 
-static bool is_plain(unsigned char ch)
-{
-    return ch > 0x20 && ch < 0x7f && ch != '%' && ch != ':' && ch != '{' && ch != '}';
-}
+#define ALL 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1
+#define NONE 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
+static const unsigned char is_escaped[256] = {
+    ALL, ALL,
+    1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* space and % */
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, /* : */
+    NONE, NONE, NONE,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 1, /* { } and delete */
+    ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL
+};
 
 static int encode_begin(void *ctx, struct cache_key *key, const char *type_name)
 {
@@ -86,7 +92,7 @@ static int encode_part(void *ctx, struct cache_key *key, uint32_t index, struct 
     }
     size_t escapes = 0;
     for (size_t i = 0; i < part.len; i++)
-        escapes += !is_plain(from[i]);
+        escapes += is_escaped[from[i]];
     size_t need = 1 + part.len + 2 * escapes;
     unsigned char *to = reserve(k, need);
     if (to == NULL)
@@ -94,7 +100,7 @@ static int encode_part(void *ctx, struct cache_key *key, uint32_t index, struct 
     k->len += (uint32_t)need;
     *to++ = ':';
     for (size_t i = 0; i < part.len; i++) {
-        if (is_plain(from[i])) {
+        if (!is_escaped[from[i]]) {
             *to++ = from[i];
         } else {
             *to++ = '%';
@@ -106,6 +112,44 @@ static int encode_part(void *ctx, struct cache_key *key, uint32_t index, struct 
 }
 
 const struct cache_key_encoder_ops tc_key_encoder_default = { CACHE_HOOKS_ABI, encode_begin, encode_part };
+
+/* ---- the same for what most keys are: short, of the default encoding, and nothing to be escaped ---- */
+
+static bool is_default(const struct cache_type *t)
+{
+    return t->encoder->ops.begin == encode_begin && t->encoder->ops.part == encode_part;
+}
+
+/* Where a part of n bytes goes behind its ':', or NULL: not this way. */
+static unsigned char *room_for_part(struct tc_key *k, size_t n)
+{
+    if (k->heap != NULL || n >= sizeof k->inline_bytes - k->len || !is_default(k->type))
+        return NULL;
+    return k->inline_bytes + k->len + 1;
+}
+
+static void end_part(struct tc_key *k, size_t n)
+{
+    k->inline_bytes[k->len] = ':';
+    k->len += (uint32_t)(n + 1);
+    k->parts++;
+}
+
+/* False: nothing has changed. */
+static bool append_simple_part(struct tc_key *k, const unsigned char *from, size_t n)
+{
+    unsigned char *to = room_for_part(k, n), escaped = 0;
+    if (to == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        escaped |= is_escaped[from[i]];
+        to[i] = from[i];
+    }
+    if (escaped)
+        return false;
+    end_part(k, n);
+    return true;
+}
 
 /* An encoder's own failure sticks like ours; one that says OK after we refused its bytes does not hide that. */
 static void take_result(struct tc_key *k, int rc)
@@ -125,17 +169,33 @@ void tc_key_init(struct tc_key *k, const struct cache_type *t)
         k->status = CACHE_E_INVALID;
         return;
     }
+    if (is_default(t)) { /* a name is always short enough */
+        memcpy(k->inline_bytes, t->name, t->name_len);
+        k->len = (uint32_t)t->name_len;
+        return;
+    }
     take_result(k, t->encoder->ops.begin(t->encoder->ctx, (struct cache_key *)k, t->name));
 }
 
 void tc_key_part(struct tc_key *k, const void *p, size_t n)
 {
-    if (k->status != CACHE_OK)
+    if (k->status != CACHE_OK || append_simple_part(k, p, n))
         return;
     const struct tc_key_encoder *e = k->type->encoder;
     struct cache_slice part = { p, n };
     take_result(k, e->ops.part(e->ctx, (struct cache_key *)k, k->parts, part));
     k->parts++;
+}
+
+void tc_key_number_part(struct tc_key *k, const char *digits, size_t n)
+{
+    unsigned char *to = k->status == CACHE_OK ? room_for_part(k, n) : NULL;
+    if (to == NULL) {
+        tc_key_part(k, digits, n);
+        return;
+    }
+    memcpy(to, digits, n);
+    end_part(k, n);
 }
 
 void tc_key_fini(struct tc_key *k)

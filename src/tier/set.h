@@ -4,6 +4,7 @@
 #ifndef TC_TIER_SET_H
 #define TC_TIER_SET_H
 
+#include "base/hash_here.h"
 #include "policy/ticket.h"
 #include "policy/ttl.h"
 #include "tier/verbs.h"
@@ -19,7 +20,7 @@ static inline int64_t tc_set_life_ms(const struct cache_type *t, int64_t wished_
 }
 
 /* Within a call, for a key of c. True: it is done. */
-static inline bool tc_set_plainly(struct cache *c, struct tc_reader *me, const struct tc_target *t,
+static inline __attribute__((always_inline)) bool tc_set_plainly(struct cache *c, struct tc_reader *me, const struct tc_target *t,
                                   struct cache_slice data, int64_t wished_ms)
 {
     struct cache_type *type = t->type;
@@ -40,6 +41,28 @@ static inline bool tc_set_plainly(struct cache *c, struct tc_reader *me, const s
     if (replaced)
         tc_reader_count(&me->replaced[type->id], 1);
     return true;
+}
+
+/* The whole call, for a key that is not checked yet, with no option. True: it is done. */
+static inline __attribute__((always_inline)) bool tc_set_here(struct cache *c, const struct cache_key *key,
+                                                              struct cache_slice data)
+{
+    const struct tc_key *k = (const struct tc_key *)key;
+    /* As in tc_hit_begin(). */
+    if (!tc_key_is_valid(k) || k->status != CACHE_OK || k->len == 0 || !tc_type_is_plain_for(k->type, c) ||
+        tc_fork_guard_is_child(&c->fork))
+        return false;
+    struct tc_reader *me = tc_reader_self(&c->l1.readers);
+    if (me == NULL)
+        return false;
+    struct tc_target t = { (struct cache_type *)k->type, { 0, { tc_key_data(k), k->len } } };
+    t.ref.hash = tc_hash_here(&c->hash, t.ref.key.data, t.ref.key.len);
+    tc_l1_prefetch(&c->l1, t.ref.hash);
+    tc_reader_add(&me->calls, 1);
+    tc_readers_fence(&c->l1.readers); /* as in tc_cache_enter_as() */
+    bool done = !atomic_load_explicit(&c->closing, memory_order_relaxed) && tc_set_plainly(c, me, &t, data, 0);
+    tc_reader_add(&me->calls, -1);
+    return done;
 }
 
 #endif

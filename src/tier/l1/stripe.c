@@ -236,6 +236,7 @@ static void expire_bucket(struct tc_stripe *s, int64_t now_ms, struct tc_dropped
     uint8_t codes[TC_INDEX_LANES];
     unsigned due = 0;
     tc_index_codes(tc_index_bucket(&s->index, s->hand), codes);
+#pragma GCC unroll 10
     for (size_t lane = 0; lane < TC_INDEX_LANES; lane++)
         due |= (unsigned)tc_wheel_is_due(&s->due, codes[lane]) << lane;
     for (; due != 0; due &= due - 1)
