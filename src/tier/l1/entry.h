@@ -266,7 +266,7 @@ static inline __attribute__((always_inline)) bool tc_entry_take(const struct tc_
         return false;
     if (t->len <= TC_ENTRY_OVERWRITTEN_MOST && refs & TC_ENTRY_IN_PAGE) /* whole words are there */
         tc_words_load(buf, tc_entry_plain_value(e), t->len);
-    else
+    else if (t->len > 0)
         memcpy(buf, tc_entry_plain_value(e), t->len);
     uint32_t after = atomic_load_explicit(&e->refs, memory_order_relaxed);
     return __builtin_expect(((refs ^ after) & TC_ENTRY_VERSIONS) == 0, 1);
