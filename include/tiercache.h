@@ -176,7 +176,12 @@ struct cache_alloc_ops;
 struct cache_clock_ops;
 struct cache_log_ops;
 
-enum { CACHE_OPEN_REQUIRE_L2 = 1u << 0 /* cache_open() fails unless L2 answers within connect_timeout_ms */ };
+enum {
+    CACHE_OPEN_REQUIRE_L2 = 1u << 0, /* cache_open() fails unless L2 answers within connect_timeout_ms */
+    CACHE_OPEN_HUGE_PAGES = 1u << 1  /* the system is asked to back L1 with huge pages (MADV_HUGEPAGE): faster where L1
+                                        is much larger than the processor's caches. Memory comes in pieces of 2 MiB, and
+                                        some calls wait for the system to zero one, some 0.1 ms. Not with alloc */
+};
 
 struct cache_opts {
     uint32_t size;
@@ -184,7 +189,7 @@ struct cache_opts {
     const char *name; /* namespace of every key in L2: [A-Za-z0-9_.-], 1 to 64 characters; NULL = "cache" */
 
     uint64_t l1_bytes;   /* memory limit of L1, all overhead counted; 0 = 64 MiB, else at least 64 KiB */
-    uint32_t l1_stripes; /* locks of L1: a power of two up to 1024; 0 = chosen from l1_bytes, 256 at most */
+    uint32_t l1_stripes; /* locks of L1: a power of two up to 1024; 0 = chosen from l1_bytes */
     uint32_t l2_connections; /* shared, pipelined connections to L2; 0 = 1, at most 16 */
 
     const char *l2_url; /* redis://[user[:password]@]host[:port][/db], unix://[user[:password]@]/path[?db=N];

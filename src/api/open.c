@@ -69,6 +69,11 @@ static void take_tables(struct cache *c, const struct cache_opts *o)
 static int open_parts(struct cache *c, const struct cache_opts *o, char *err, size_t err_cap)
 {
     take_tables(c, o);
+    if (o->alloc == NULL) {
+        c->alloc.regions = tc_regions_open(o->flags & CACHE_OPEN_HUGE_PAGES);
+        if (c->alloc.regions == NULL)
+            return tc_options_refuse(err, err_cap, CACHE_E_NOMEM, "out of memory");
+    }
     c->timeout_ms = o->timeout_ms;
     c->l2_timeout_ms = o->l2_timeout_ms;
     c->connect_timeout_ms = o->connect_timeout_ms;
@@ -178,6 +183,7 @@ static void dismantle(struct cache *c, bool keep_backend)
         tc_lock_fini(&c->types.lock);
     tc_fork_guard_fini(&c->fork);
     tc_strfree(&c->alloc, c->name);
+    tc_regions_close(alloc.regions);
     c->magic = 0;
     tc_free_lines(&alloc, c, sizeof *c);
 }
@@ -193,7 +199,7 @@ static int open_with(const struct cache_opts *o, struct cache **out, char *err, 
 {
     struct tc_alloc alloc = tc_alloc_default;
     if (o->alloc != NULL)
-        alloc = (struct tc_alloc){ *o->alloc, o->alloc_ctx };
+        alloc = (struct tc_alloc){ *o->alloc, o->alloc_ctx, NULL };
     struct cache *c = tc_alloc_lines(&alloc, sizeof *c);
     if (c == NULL)
         return tc_options_refuse(err, err_cap, CACHE_E_NOMEM, "out of memory");

@@ -63,7 +63,7 @@ const char *tc_options_url_fault(const char *why)
 
 static int check_numbers(const struct cache_opts *o, char *err, size_t err_cap)
 {
-    if (o->flags & ~(uint32_t)CACHE_OPEN_REQUIRE_L2)
+    if (o->flags & ~(uint32_t)(CACHE_OPEN_REQUIRE_L2 | CACHE_OPEN_HUGE_PAGES))
         return tc_options_refuse(err, err_cap, CACHE_E_INVALID, "flags: unknown bits are set");
     if (o->name != NULL && !tc_name_is_valid(o->name))
         return tc_options_refuse(err, err_cap, CACHE_E_INVALID, "name: must be 1 to 64 of [A-Za-z0-9_.-]");
@@ -91,6 +91,8 @@ static int check_numbers(const struct cache_opts *o, char *err, size_t err_cap)
                                  (unsigned long long)MOST_VALUE_BYTES);
     if (o->l2_url != NULL && o->backend != NULL)
         return tc_options_refuse(err, err_cap, CACHE_E_INVALID, "l2_url, backend: only one of them may be given");
+    if (o->flags & CACHE_OPEN_HUGE_PAGES && o->alloc != NULL)
+        return tc_options_refuse(err, err_cap, CACHE_E_INVALID, "flags: HUGE_PAGES with an allocator of your own");
     if (o->flags & CACHE_OPEN_REQUIRE_L2 && o->l2_url == NULL && o->backend == NULL)
         return tc_options_refuse(err, err_cap, CACHE_E_INVALID, "flags: REQUIRE_L2 without l2_url or backend");
     return CACHE_OK;

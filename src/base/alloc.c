@@ -18,7 +18,7 @@ static void default_free(void *ctx, void *p, size_t n)
     free(p);
 }
 
-const struct tc_alloc tc_alloc_default = { { CACHE_HOOKS_ABI, default_alloc, default_free }, NULL };
+const struct tc_alloc tc_alloc_default = { { CACHE_HOOKS_ABI, default_alloc, default_free }, NULL, NULL };
 
 void *tc_alloc(const struct tc_alloc *a, size_t n)
 {
@@ -72,25 +72,77 @@ size_t tc_heap_bytes(size_t n)
 
 _Static_assert(sizeof(struct tc_block) <= TC_CACHELINE, "the others follow on the next line");
 
+enum { FROM_HEAP, FROM_SYSTEM, FROM_REGIONS };
+
+static struct tc_block *begin(struct tc_block *b, size_t n, int from)
+{
+    if (b != NULL) {
+        b->n = n;
+        b->from = from;
+    }
+    return b;
+}
+
 struct tc_block *tc_block_open(const struct tc_alloc *a, size_t n)
+{
+    return n < SIZE_MAX / TC_CACHELINE ? begin(tc_alloc_lines(a, (n + 1) * TC_CACHELINE), n, FROM_HEAP) : NULL;
+}
+
+/* Tables come and go as they grow: in malloc's heap each would leave a hole of its size, for pages of entries to fill
+ * some day. Only those without addresses in them, which tools that look for lost memory could not follow there. */
+#define LARGE_TABLE 8192
+
+struct tc_block *tc_block_open_table(const struct tc_alloc *a, size_t n)
 {
     if (n >= SIZE_MAX / TC_CACHELINE)
         return NULL;
-    struct tc_block *b = tc_alloc_lines(a, (n + 1) * TC_CACHELINE);
-    if (b != NULL)
-        b->n = n;
-    return b;
+    size_t bytes = (n + 1) * TC_CACHELINE;
+    if (a->regions == NULL || bytes < LARGE_TABLE)
+        return tc_block_open(a, n);
+    if (!tc_regions_are_huge(a->regions))
+        return begin(tc_pages_map(bytes), n, FROM_SYSTEM);
+    void *p = tc_regions_take(a->regions, bytes);
+    return begin(p != NULL ? memset(p, 0, bytes) : NULL, n, FROM_REGIONS);
 }
 
 void tc_block_close(const struct tc_alloc *a, struct tc_block *b)
 {
-    if (b != NULL)
+    if (b == NULL)
+        return;
+    if (b->from == FROM_HEAP)
         tc_free_lines(a, b, tc_block_bytes(b));
+    else if (b->from == FROM_SYSTEM)
+        tc_pages_unmap(b, tc_block_bytes(b));
+    else
+        tc_regions_give(a->regions, b, tc_block_bytes(b));
 }
 
 size_t tc_block_heap_bytes(size_t n)
 {
     return tc_heap_bytes((n + 1) * TC_CACHELINE + TC_ALLOC_LINES_EXTRA);
+}
+
+size_t tc_table_heap_bytes(bool in_pages, size_t n)
+{
+    size_t bytes = (n + 1) * TC_CACHELINE;
+    if (!in_pages || bytes < LARGE_TABLE)
+        return tc_block_heap_bytes(n);
+    return (bytes + TC_SYSTEM_PAGE - 1) / TC_SYSTEM_PAGE * TC_SYSTEM_PAGE;
+}
+
+/* ---- pages ---- */
+
+void *tc_alloc_pages(const struct tc_alloc *a, size_t n)
+{
+    return a->regions != NULL ? tc_regions_take(a->regions, n) : tc_alloc(a, n);
+}
+
+void tc_free_pages(const struct tc_alloc *a, void *p, size_t n)
+{
+    if (a->regions != NULL)
+        tc_regions_give(a->regions, p, n);
+    else
+        tc_free(a, p, n);
 }
 
 char *tc_strdup(const struct tc_alloc *a, const char *s)

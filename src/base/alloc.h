@@ -2,12 +2,14 @@
 #ifndef TC_BASE_ALLOC_H
 #define TC_BASE_ALLOC_H
 
+#include "base/regions.h"
 #include "platform/platform.h"
 #include "tiercache/hooks.h"
 
 struct tc_alloc {
     struct cache_alloc_ops ops;
     void *ctx;
+    struct tc_regions *regions; /* NULL: pages and tables come from ops too, like everything else */
 };
 
 extern const struct tc_alloc tc_alloc_default; /* malloc and free */
@@ -29,8 +31,11 @@ struct tc_block {
     struct tc_block *next; /* among those that wait */
     uint64_t epoch;        /* since when */
     size_t n;              /* lines that follow */
+    int from;              /* where it was had */
 };
 struct tc_block *tc_block_open(const struct tc_alloc *a, size_t n); /* NULL when out of memory */
+/* The same for what is large, and holds no address of allocated memory. */
+struct tc_block *tc_block_open_table(const struct tc_alloc *a, size_t n);
 void tc_block_close(const struct tc_alloc *a, struct tc_block *b);  /* b may be NULL */
 static inline void *tc_block_lines(struct tc_block *b)
 {
@@ -45,6 +50,11 @@ static inline size_t tc_block_bytes(const struct tc_block *b)
     return (b->n + 1) * TC_CACHELINE;
 }
 size_t tc_block_heap_bytes(size_t n); /* of one of n lines */
+size_t tc_table_heap_bytes(bool in_pages, size_t n); /* of a table; in_pages: a->regions is not NULL */
+
+/* Some KiB for many small things; not zeroed. NULL when out of memory. */
+void *tc_alloc_pages(const struct tc_alloc *a, size_t n);
+void tc_free_pages(const struct tc_alloc *a, void *p, size_t n); /* n as allocated */
 
 char *tc_strdup(const struct tc_alloc *a, const char *s);     /* NULL when out of memory */
 void tc_strfree(const struct tc_alloc *a, char *s);           /* s may be NULL */

@@ -142,11 +142,11 @@ static void count_free(struct tc_slab *s, const struct page *p, int64_t cells)
 
 static struct page *open_page(struct tc_slab *s, unsigned class, struct tc_block **before)
 {
-    struct page *p = tc_alloc(s->alloc, TC_PAGE_BYTES);
+    struct page *p = tc_alloc_pages(s->alloc, TC_PAGE_BYTES);
     if (p == NULL)
         return NULL;
     if (!make_place(s, &s->pages, TC_SLAB_PAGES_MOST, before)) { /* the last that can fail: it cannot be taken back */
-        tc_free(s->alloc, p, TC_PAGE_BYTES);
+        tc_free_pages(s->alloc, p, TC_PAGE_BYTES);
         return NULL;
     }
     *p = (struct page){ .number = place(&s->pages, p), .class = (uint16_t)class,
@@ -164,7 +164,7 @@ static void close_page(struct tc_slab *s, struct page *p)
     s->bytes -= tc_heap_bytes(TC_PAGE_BYTES);
     free_place(&s->pages, p->number);
     SHOW((char *)p + HEAD, ROOM);
-    tc_free(s->alloc, p, TC_PAGE_BYTES);
+    tc_free_pages(s->alloc, p, TC_PAGE_BYTES);
 }
 
 /* Takes a page out of use. */
@@ -218,7 +218,7 @@ void tc_slab_fini(struct tc_slab *s)
         char *p = places(&s->pages)[i];
         if (!is_free(p)) {
             SHOW(p, TC_PAGE_BYTES);
-            tc_free(s->alloc, p, TC_PAGE_BYTES);
+            tc_free_pages(s->alloc, p, TC_PAGE_BYTES);
         }
     }
     close_map(s, &s->pages);

@@ -107,6 +107,13 @@ bool tc_barrier_init(void);
  * microseconds, and the other processors are interrupted. False: it did not happen. */
 bool tc_barrier_heavy(void);
 
+/* ---- pages.c ---- */
+#define TC_SYSTEM_PAGE ((size_t)4096)
+void *tc_pages_map(size_t n); /* zeroed; NULL when out of memory */
+/* The same at an address of which 2 MiB is a divisor. huge: the system is asked for huge pages. */
+void *tc_pages_map_aligned(size_t n, bool huge);
+void tc_pages_unmap(void *p, size_t n); /* n as mapped */
+
 /* ---- random.c ---- */
 /* Fills p from getrandom(). 0 or an errno. */
 int tc_random_bytes(void *p, size_t n);

@@ -29,6 +29,38 @@ static void a_cache_with_all_defaults_needs_no_options(void **state)
     assert_int_equal(cache_close(c, 0), CACHE_OK);
 }
 
+/* Whether the system has huge pages for it or not. */
+static void a_cache_in_huge_pages_is_a_cache_like_any_other(void **state)
+{
+    enum { KEYS = 30000 };
+    struct cache_opts o = CACHE_OPTS_INIT;
+    struct cache_type_opts t = CACHE_TYPE_OPTS_INIT;
+    struct cache_type *type;
+    struct cache_key k;
+    struct cache *c;
+    (void)state;
+    o.flags = CACHE_OPEN_HUGE_PAGES;
+    o.l1_bytes = 64 << 20;
+    t.name = "user";
+    assert_int_equal(cache_open(&o, &c, NULL, 0), CACHE_OK);
+    assert_int_equal(cache_type_register(c, &t, &type), CACHE_OK);
+    for (uint64_t round = 0; round < 2; round++)
+        for (uint64_t i = 0; i < KEYS; i++) {
+            uint64_t value[20] = { i, round };
+            cache_key_u64(cache_key_init(&k, type), i);
+            assert_int_equal(cache_set(c, &k, value, sizeof value, NULL), CACHE_OK);
+        }
+    for (uint64_t i = 0; i < KEYS; i++) {
+        uint64_t value[20] = { 0 };
+        cache_key_u64(cache_key_init(&k, type), i);
+        assert_int_equal(cache_get_copy(c, &k, value, sizeof value, NULL), CACHE_OK);
+        assert_true(value[0] == i && value[1] == 1);
+    }
+    assert_int_equal(cache_resize(c, 8 << 20, 1000), CACHE_OK);
+    assert_int_equal(cache_clear_local(c), CACHE_OK);
+    assert_int_equal(cache_close(c, 0), CACHE_OK);
+}
+
 static void strings_and_tables_are_copied(void **state)
 {
     char name[] = "mine";
@@ -507,6 +539,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cache_with_all_defaults_needs_no_options),
+        cmocka_unit_test(a_cache_in_huge_pages_is_a_cache_like_any_other),
         cmocka_unit_test(strings_and_tables_are_copied),
         cmocka_unit_test(a_cache_opens_without_its_l2),
         cmocka_unit_test(a_cache_that_requires_its_l2_opens_with_it),

@@ -59,7 +59,7 @@ static void put(struct cache_opts *o, const struct field *f)
 }
 
 static const struct field bad_numbers[] = {
-    FIELD(flags, 2),
+    FIELD(flags, 4),
     FIELD(flags, 1u << 31),
     FIELD(l1_bytes, 1),
     FIELD(l1_bytes, (64 << 10) - 1),
@@ -177,6 +177,19 @@ static void a_name_is_one_to_64_plain_characters(void **state)
     assert_int_equal(cache_close(c, TT_SOON_MS), CACHE_OK);
 }
 
+static void *some_alloc(void *ctx, size_t n)
+{
+    (void)ctx;
+    return malloc(n);
+}
+
+static void some_free(void *ctx, void *p, size_t n)
+{
+    (void)ctx;
+    (void)n;
+    free(p);
+}
+
 static void what_contradicts_itself_is_refused(void **state)
 {
     char err[128];
@@ -187,6 +200,12 @@ static void what_contradicts_itself_is_refused(void **state)
     o.flags = CACHE_OPEN_REQUIRE_L2;
     assert_int_equal(cache_open(&o, &c, err, sizeof err), CACHE_E_INVALID);
     assert_memory_equal(err, "flags", 5);
+    static const struct cache_alloc_ops own = { CACHE_HOOKS_ABI, some_alloc, some_free };
+    o.flags = CACHE_OPEN_HUGE_PAGES;
+    o.alloc = &own;
+    assert_int_equal(cache_open(&o, &c, err, sizeof err), CACHE_E_INVALID);
+    assert_string_equal(err, "flags: HUGE_PAGES with an allocator of your own");
+    o.alloc = NULL;
     o.flags = 0;
     o.l2_url = "redis://127.0.0.1";
     o.backend = tt_backend_table(l2);
@@ -213,19 +232,6 @@ static void a_url_that_is_none_is_refused_by_its_name(void **state)
 }
 
 /* ---- tables ---- */
-
-static void *some_alloc(void *ctx, size_t n)
-{
-    (void)ctx;
-    return malloc(n);
-}
-
-static void some_free(void *ctx, void *p, size_t n)
-{
-    (void)ctx;
-    (void)n;
-    free(p);
-}
 
 static void some_line(void *ctx, int level, const char *component, const char *text)
 {

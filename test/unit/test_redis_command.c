@@ -115,7 +115,7 @@ static void free_nothing(void *ctx, void *p, size_t n)
 static void lack_of_memory_sticks(void **state)
 {
     (void)state;
-    struct tc_alloc none = { { CACHE_HOOKS_ABI, alloc_nothing, free_nothing }, NULL };
+    struct tc_alloc none = { { CACHE_HOOKS_ABI, alloc_nothing, free_nothing }, NULL, NULL };
     char big[TC_COMMAND_INLINE_BYTES + 1];
     memset(big, 'x', sizeof big);
     struct tc_command c;

@@ -192,7 +192,7 @@ static void each_failed_allocation_is_survived(void **state)
 {
     (void)state;
     struct countdown c = { 0, 0 };
-    struct tc_alloc alloc = { { CACHE_HOOKS_ABI, alloc_countdown, free_countdown }, &c };
+    struct tc_alloc alloc = { { CACHE_HOOKS_ABI, alloc_countdown, free_countdown }, &c, NULL };
     int status = CACHE_E_NOMEM;
     for (long n = 0; status != CACHE_OK; n++) {
         struct tc_redis_url u;

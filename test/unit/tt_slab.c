@@ -31,7 +31,7 @@ int tt_slab_setup(void **state)
     struct tt_slab *f = *state = tt_xcalloc(sizeof *f);
     tt_alloc_init(&f->memory);
     f->counted = tt_alloc_table(&f->memory);
-    f->table = (struct tc_alloc){ { CACHE_HOOKS_ABI, measured_alloc, measured_free }, f };
+    f->table = (struct tc_alloc){ { CACHE_HOOKS_ABI, measured_alloc, measured_free }, f, NULL };
     tc_slab_init(&f->slab, &f->cells, &f->table);
     return 0;
 }

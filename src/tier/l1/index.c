@@ -153,9 +153,9 @@ static struct tc_block *block_of(const struct tc_index *x)
     return tc_block_of(bucket(x, 0));
 }
 
-static size_t heap_bytes(size_t n)
+static size_t heap_bytes(const struct tc_index *x, size_t n)
 {
-    return n > 0 ? tc_block_heap_bytes(n) : 0;
+    return n > 0 ? tc_table_heap_bytes(x->in_pages, n) : 0;
 }
 
 /* In this order: see tc_index_view. */
@@ -196,7 +196,7 @@ static size_t next_n(const struct tc_index *x)
 
 size_t tc_index_bytes(const struct tc_index *x)
 {
-    return heap_bytes(x->n);
+    return heap_bytes(x, x->n);
 }
 
 /* ---- lanes ---- */
@@ -232,7 +232,7 @@ static bool wants_growth(const struct tc_index *x, uint64_t hash, bool thrift)
 
 size_t tc_index_growth_bytes(const struct tc_index *x, uint64_t hash, bool thrift)
 {
-    return wants_growth(x, hash, thrift) ? heap_bytes(next_n(x)) - heap_bytes(x->n) : 0;
+    return wants_growth(x, hash, thrift) ? heap_bytes(x, next_n(x)) - heap_bytes(x, x->n) : 0;
 }
 
 static struct tc_index_gap place_of(const struct tc_index *x, uint64_t hash, uint32_t cell)
@@ -377,7 +377,7 @@ static bool refill(struct tc_index *to, const struct tc_index *from)
 static struct tc_block *grow(struct tc_index *x, const struct tc_alloc *a, bool *grown)
 {
     *grown = false;
-    struct tc_block *b = tc_block_open(a, next_n(x));
+    struct tc_block *b = tc_block_open_table(a, next_n(x));
     if (b == NULL)
         return NULL;
     struct tc_index_view view = { .n = 0 };
@@ -421,7 +421,7 @@ uint32_t tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64
     bool grown = false;
     struct tc_index_gap gap;
     *before = NULL;
-    if (growth > 0)
+    if (wants_growth(x, hash, thrift)) /* which may cost nothing: blocks are of whole pages */
         *before = grow(x, a, &grown);
     if (grown)
         *grown_bytes += growth;

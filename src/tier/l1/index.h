@@ -56,6 +56,7 @@ struct tc_index_view {
 struct tc_index {
     struct tc_index_view *view;
     struct tc_hasher hasher; /* of the keys */
+    bool in_pages;    /* the table is: see tc_table_heap_bytes() */
     uint32_t n;       /* buckets, for writers */
     uint32_t count;   /* entries */
     uint32_t refused; /* number of buckets in which these entries did not all find a lane: not tried again */

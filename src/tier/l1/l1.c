@@ -16,7 +16,7 @@
 #define PAGED_STRIPE_BYTES (2u << 20)
 #define MORE_STRIPES 64
 #define MANY_STRIPES 256
-#define MANY_STRIPE_BYTES (4u << 20)
+#define MANY_STRIPE_BYTES (8u << 20)
 #define MOST_STRIPES 1024
 #define MOST_STRIPE_BYTES (64u << 20)
 

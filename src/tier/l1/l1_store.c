@@ -143,7 +143,7 @@ static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct 
         if (failed)
             return CACHE_E_NOMEM;
         tc_stripe_account(s, grown_bytes, 0);
-        put->grown = put->grown || grown_bytes > 0;
+        put->grown = put->grown || grown_bytes > 0 || before != NULL;
     }
     uint32_t cell = tc_stripe_house(s, put->e, &put->dropped);
     if (cell == 0)

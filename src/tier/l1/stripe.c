@@ -13,6 +13,7 @@ int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1
 {
     s->index.view = view;
     s->index.hasher = l1->hasher;
+    s->index.in_pages = l1->alloc->regions != NULL;
     s->shared.state = tc_alloc_zeroed(l1->alloc, state_bytes(l1));
     if (s->shared.state == NULL)
         return CACHE_E_NOMEM;
