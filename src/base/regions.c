@@ -1,6 +1,7 @@
 /* Each region is divided into pages of the system; a bit for each says whether it is taken. What is taken are runs of
  * them, the first that is found in the region that was used last, or in the first that has room. Regions are found by
- * their address. One that is free goes back to the system, unless it is the only one. */
+ * their address. One that is free goes back to the system, unless it is the only one; and of the others what is free
+ * does, where that is much: a cache that shrank lies all over them. */
 #include "base/regions.h"
 
 #include <stdint.h>
@@ -26,6 +27,8 @@ struct tc_regions {
     size_t n, cap, last; /* last: where something was taken or given */
     size_t empty;        /* regions with nothing taken */
     size_t apart_bytes;  /* of what is larger than a region */
+    size_t taken;        /* units */
+    size_t idle;         /* units that were given and may still be resident, about */
     bool huge;
 };
 
@@ -137,6 +140,7 @@ static void remove_region(struct tc_regions *r, size_t at)
     tc_pages_unmap(r->all[at].base, REGION_BYTES);
     r->n--;
     r->empty--;
+    r->idle -= r->idle < UNITS ? r->idle : UNITS;
     memmove(r->all + at, r->all + at + 1, (r->n - at) * sizeof *r->all);
     r->last = 0;
 }
@@ -149,6 +153,8 @@ static void *take_from(struct tc_regions *r, size_t at, size_t n)
         return NULL;
     r->empty -= g->free == UNITS;
     mark(g, unit, n, true);
+    r->taken += n;
+    r->idle -= r->idle < n ? r->idle : n;
     r->last = at;
     return g->base + unit * UNIT_BYTES;
 }
@@ -172,12 +178,24 @@ void *tc_regions_take(struct tc_regions *r, size_t n)
     return p;
 }
 
+/* Not of huge pages, which it would take apart. */
+static void rest(struct tc_regions *r, char *p, size_t n)
+{
+    r->taken -= n;
+    r->idle += n;
+    if (r->huge || r->idle <= UNITS + r->taken / 16)
+        return;
+    tc_pages_forget(p, n * UNIT_BYTES);
+    r->idle -= n;
+}
+
 static void give_locked(struct tc_regions *r, char *p, size_t n)
 {
     size_t at = place_of(r, p);
     struct region *g = &r->all[at];
     mark(g, (size_t)(p - g->base) / UNIT_BYTES, n, false);
     r->last = at;
+    rest(r, p, n);
     if (g->free < UNITS)
         return;
     if (r->empty++ > 0)

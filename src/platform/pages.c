@@ -39,6 +39,11 @@ void *tc_pages_map_aligned(size_t n, bool huge)
     return p;
 }
 
+void tc_pages_forget(void *p, size_t n)
+{
+    madvise(p, n, MADV_DONTNEED);
+}
+
 void tc_pages_unmap(void *p, size_t n)
 {
     munmap(p, whole_pages(n));

@@ -113,6 +113,7 @@ void *tc_pages_map(size_t n); /* zeroed; NULL when out of memory */
 /* The same at an address of which 2 MiB is a divisor. huge: the system is asked for huge pages. */
 void *tc_pages_map_aligned(size_t n, bool huge);
 void tc_pages_unmap(void *p, size_t n); /* n as mapped */
+void tc_pages_forget(void *p, size_t n); /* whole pages: they stay mapped, their memory goes back to the system */
 
 /* ---- random.c ---- */
 /* Fills p from getrandom(). 0 or an errno. */

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include <cmocka.h>
@@ -88,6 +89,35 @@ static void all_of_a_region_is_used_before_there_is_another(void **state)
     for (size_t i = 0; i < n; i++)
         tc_regions_give(r, pages[i], 8192);
     assert_int_equal(tc_regions_bytes(r), REGION);
+}
+
+/* A page in each region stays, so none goes back whole. */
+static void memory_that_is_free_goes_back_to_the_system(void **state)
+{
+    enum { REGIONS = 16, PAGES = REGIONS * (REGION / 8192) };
+    struct tc_regions *r = *state;
+    static unsigned char *pages[PAGES];
+    unsigned char resident[2];
+    size_t left = 0;
+    for (size_t i = 0; i < PAGES; i++) {
+        pages[i] = tc_regions_take(r, 8192);
+        memset(pages[i], 1, 8192);
+    }
+    for (size_t i = 0; i < PAGES; i++)
+        if (i % (REGION / 8192) != 0)
+            tc_regions_give(r, pages[i], 8192);
+    assert_int_equal(tc_regions_bytes(r), REGIONS * (size_t)REGION);
+    for (size_t i = 0; i < PAGES; i++) {
+        assert_int_equal(mincore(pages[i], 8192, resident), 0);
+        left += (resident[0] & 1) + (resident[1] & 1);
+    }
+    assert_in_range(left, REGIONS, 2 * REGION / UNIT); /* a tenth of them at most */
+    for (size_t i = 0; i < PAGES; i++) { /* and is there again when it is wanted */
+        if (i % (REGION / 8192) != 0)
+            pages[i] = tc_regions_take(r, 8192);
+        memset(pages[i], 2, 8192);
+        tc_regions_give(r, pages[i], 8192);
+    }
 }
 
 static void what_is_larger_than_a_region_comes_and_goes_alone(void **state)
@@ -190,6 +220,7 @@ int main(void)
         WITH(what_is_taken_is_the_takers_alone, small_pages),
         WITH(what_is_taken_is_the_takers_alone, huge_pages),
         WITH(all_of_a_region_is_used_before_there_is_another, small_pages),
+        WITH(memory_that_is_free_goes_back_to_the_system, small_pages),
         WITH(what_is_larger_than_a_region_comes_and_goes_alone, small_pages),
         WITH(what_is_larger_than_a_region_comes_and_goes_alone, huge_pages),
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
