@@ -202,7 +202,9 @@ struct cache_evict_ops {
                                                  evicting more of them */
     void (*replace)(void *state, uint32_t from, uint32_t to, uint64_t hash, size_t bytes); /* optional: another value
                                                  was stored under the key of an entry: to is inserted and from removed,
-                                                 in one. NULL: remove() and insert() are called */
+                                                 in one. NULL: remove() and insert() are called. Neither, with
+                                                 CACHE_EVICT_STAMPED_HITS, for a short value that takes the place of the
+                                                 one before in memory: that is told as a hit is */
 };
 
 /* A policy that the library brings, for cache_opts.evict: "lru" (the default), "lru-exact", "sieve", "s3-fifo", "lfu",

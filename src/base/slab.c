@@ -226,6 +226,11 @@ void tc_slab_fini(struct tc_slab *s)
     *s = (struct tc_slab){ .alloc = s->alloc, .pages.at = s->pages.at, .apart.at = s->apart.at };
 }
 
+bool tc_slab_has_number(const struct tc_slab *s, size_t n)
+{
+    return s->partial[class_of(n)] > 0 || s->pages.free > 0 || s->pages.fresh < TC_SLAB_PAGES_MOST;
+}
+
 uint64_t tc_slab_take_growth(const struct tc_slab *s, size_t n)
 {
     return s->partial[class_of(n)] > 0 ? 0 : tc_heap_bytes(TC_PAGE_BYTES) + map_growth(&s->pages);

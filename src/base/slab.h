@@ -48,6 +48,8 @@ static inline size_t tc_slab_round(size_t n)
     return n > 0 ? (n + TC_CELL_UNIT - 1) & ~(size_t)(TC_CELL_UNIT - 1) : TC_CELL_UNIT;
 }
 
+/* Whether there is a number for a cell of n bytes. */
+bool tc_slab_has_number(const struct tc_slab *s, size_t n);
 /* By how much taking a cell of that size, or adopting, will raise s->bytes. */
 uint64_t tc_slab_take_growth(const struct tc_slab *s, size_t n);
 uint64_t tc_slab_adopt_growth(const struct tc_slab *s);
@@ -57,7 +59,7 @@ uint64_t tc_slab_reserve_growth(const struct tc_slab *s, size_t n);
 void tc_slab_reserve(struct tc_slab *s, size_t n, struct tc_block **before);
 
 /* A cell of n bytes, at most TC_SLAB_MOST, 8-byte aligned, not zeroed; 0, and nothing has changed, when out of memory
- * or of numbers (a stripe has 16 GiB of pages). *before: a map that grew, for who reads it still, or untouched. */
+ * or of numbers. *before: a map that grew, for who reads it still, or untouched. */
 uint32_t tc_slab_take(struct tc_slab *s, size_t n, struct tc_block **before);
 /* A number for memory that lies apart, at an even address; 0 and *before as above. */
 uint32_t tc_slab_adopt(struct tc_slab *s, void *p, struct tc_block **before);

@@ -28,13 +28,7 @@ static inline __attribute__((always_inline)) bool tc_hit_copy_entry(struct tc_l1
     uint32_t refs = atomic_load_explicit(&e->refs, memory_order_acquire);
     if (__builtin_expect((refs & (TC_ENTRY_FLAGS | TC_ENTRY_WRITING)) != 0, 0))
         return tc_hit_copy_odd(l1, stripe, me, e, buf, cap, now_ms, copied);
-    struct tc_entry_taken t;
-    if (!tc_entry_take(e, refs, buf, cap, now_ms, &t))
-        return false;
-    tc_l1_touch_plain(l1, &l1->views[stripe], stripe, me, e);
-    if (copied != NULL)
-        *copied = tc_l1_plain_fields(t.times, t.len);
-    return true;
+    return tc_l1_copy_plain(l1, stripe, me, e, refs, buf, cap, now_ms, copied);
 }
 
 /* A look-up that is under way, inside tc_reader_enter(). */

@@ -391,6 +391,55 @@ static void a_held_value_that_is_stored_is_not_counted_twice(void **state)
     tc_l1_drop(&r->l1, e);
 }
 
+/* References are counted in 16 bits. */
+static void a_value_can_be_pinned_any_number_of_times(void **state)
+{
+    enum { PINS = 100000 };
+    struct tt_l1 *r = *state;
+    struct tt_l1_key k = tt_l1_key(r, 1);
+    struct tc_entry **pins = tt_xcalloc(PINS * sizeof pins[0]);
+    for (int kind = 0; kind < 2; kind++) {
+        size_t copies = 0;
+        tt_l1_put_with(r, k, &(struct tt_l1_put){ .len = 60, .version = 7, .ttl_ms = kind == 0 ? 1000 : 0 });
+        for (size_t i = 0; i < PINS; i++) {
+            struct tc_l1_found f = tt_l1_get(r, k);
+            assert_true(f.entry != NULL && f.fresh);
+            pins[i] = f.entry;
+            copies += pins[i] != pins[0];
+        }
+        assert_in_range(copies, PINS - 65535, PINS - 30000);
+        assert_true(tt_l1_detached_bytes(r) >= copies * 60);
+        assert_int_equal(tc_l1_pin_count(&r->l1), PINS);
+        int64_t until_ms = tc_entry_fresh_until_ms(pins[0]);
+        tt_l1_invalidate(r, k);
+        for (size_t i = 0; i < PINS; i++) {
+            uint64_t version = 0;
+            assert_true(tt_l1_is_value(tc_entry_data(pins[i]), tc_entry_len(pins[i]), 1, &version) && version == 7);
+            assert_int_equal(tc_entry_fresh_until_ms(pins[i]), until_ms);
+            tc_l1_release(&r->l1, pins[i]);
+        }
+        assert_int_equal(tt_l1_detached_bytes(r), 0);
+    }
+    free(pins);
+}
+
+static void without_memory_for_a_copy_one_pin_too_many_finds_nothing(void **state)
+{
+    struct tt_l1 *r = *state;
+    struct tt_l1_key k = tt_l1_key(r, 1);
+    tt_l1_put(r, k, 60);
+    struct tc_l1_found f = tt_l1_get(r, k);
+    atomic_fetch_add(&f.entry->refs, TC_ENTRY_PINS_MOST);
+    tt_alloc_fail(&r->counting, 1, false);
+    assert_null(tt_l1_get(r, k).entry);
+    tt_alloc_fail(&r->counting, 0, false);
+    struct tc_l1_found copy = tt_l1_get(r, k);
+    assert_ptr_not_equal(copy.entry, f.entry);
+    atomic_fetch_sub(&f.entry->refs, TC_ENTRY_PINS_MOST);
+    tc_l1_release(&r->l1, copy.entry);
+    tc_l1_release(&r->l1, f.entry);
+}
+
 /* ---- tickets ---- */
 
 static void a_put_under_a_ticket_is_refused_after(struct tt_l1 *r, void (*change)(struct tt_l1 *, struct tt_l1_key))
@@ -583,6 +632,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_pinned_value_outlives_expiry, setup, teardown),
         cmocka_unit_test_setup_teardown(a_held_value_that_was_never_stored_can_be_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_held_value_that_is_stored_is_not_counted_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_value_can_be_pinned_any_number_of_times, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_memory_for_a_copy_one_pin_too_many_finds_nothing, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(an_invalidation_voids_tickets, setup, teardown),
         cmocka_unit_test_setup_teardown(a_write_voids_tickets, setup, teardown),
         cmocka_unit_test_setup_teardown(clearing_voids_tickets, setup, teardown),

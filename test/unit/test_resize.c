@@ -84,6 +84,22 @@ static void a_higher_limit_is_used(void **state)
     }
 }
 
+/* Pages of many sizes are partly free all the time: that is no reason to give up what was stored last. */
+static void what_was_stored_last_stays_whatever_the_sizes(void **state)
+{
+    enum { ENTRIES = 60000, NEWEST = 3000 };
+    uint64_t limit = 32 << 20, seed = 1;
+    (void)state;
+    struct tt_l1 *r = tt_l1_new(limit, 16, NULL);
+    assert_true(r->l1.paged);
+    for (uint64_t n = 0; n < ENTRIES; n++)
+        assert_int_equal(tt_l1_put(r, tt_l1_key(r, n), 20 + tt_random(&seed) % 1800), CACHE_OK);
+    assert_int_equal(resize(r, limit / 4 * 3), CACHE_OK);
+    assert_within(r, limit / 4 * 3);
+    assert_int_equal(held(r, ENTRIES - NEWEST, NEWEST), NEWEST);
+    assert_true(tt_l1_free(r));
+}
+
 static void too_little_for_the_stripes_is_refused_and_changes_nothing(void **state)
 {
     (void)state;
@@ -184,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lower_limit_holds_when_the_call_returns),
         cmocka_unit_test(a_higher_limit_is_used),
+        cmocka_unit_test(what_was_stored_last_stays_whatever_the_sizes),
         cmocka_unit_test(too_little_for_the_stripes_is_refused_and_changes_nothing),
         cmocka_unit_test(pinned_values_do_not_hold_it_up),
         cmocka_unit_test(the_verb_checks_what_it_is_given_and_the_statistics_show_the_limit),

@@ -245,6 +245,39 @@ static void what_is_small_is_copied_to_a_page_and_the_rest_lies_apart_as_it_is(v
     assert_true(maps < 4096);
 }
 
+/* As if there were half a GiB of pages. What is in its maker's memory is copied. */
+static void without_a_number_for_a_page_all_lies_apart(void **state)
+{
+    struct tt_stripe *f = *state;
+    static _Alignas(8) unsigned char memory[4096];
+    tt_stripe_remove(f, tt_stripe_link(f, 1000, 0, false, 0)); /* so that there is a table */
+    tt_stripe_reap(f);
+    uint32_t fresh = f->s->slab.pages.fresh, free = f->s->slab.pages.free;
+    f->s->slab.pages.free = 0;
+    f->s->slab.pages.fresh = TC_SLAB_PAGES_MOST;
+    for (uint64_t number = 0; number < 3; number++) {
+        static const enum kind kinds[] = { LENT, SMALL, LARGE };
+        struct tt_l1_key k = tt_l1_key(f->r, number);
+        struct tc_entry *e = open_kind(f, kinds[number], &k, 100, memory, sizeof memory);
+        uint64_t before = tc_stripe_bytes(f->s), growth = tc_stripe_entry_growth(f->s, e);
+        uint32_t cell = tc_stripe_house(f->s, e, &f->dropped);
+        assert_true(cell & TC_CELL_APART);
+        assert_int_equal(tc_stripe_bytes(f->s) - before, growth);
+        link_housed(f, cell);
+        assert_int_equal(tt_stripe_number(f, cell), number);
+        assert_int_equal(tt_refs(tt_stripe_entry(f, cell)), (kinds[number] == LENT ? 1 : 2) | TC_ENTRY_IN_L1);
+        tc_l1_drop(&f->r->l1, e);
+    }
+    struct tt_l1_key k = tt_l1_key(f->r, 9);
+    struct tc_entry *e = open_kind(f, LENT, &k, 100, memory, sizeof memory);
+    tt_alloc_fail(&f->r->counting, 1, false);
+    assert_int_equal(tc_stripe_house(f->s, e, &f->dropped), 0);
+    tt_alloc_fail(&f->r->counting, 0, false);
+    f->s->slab.pages.fresh = fresh;
+    f->s->slab.pages.free = free;
+    assert_true(tc_stripe_check(f->s));
+}
+
 static void without_memory_for_a_cell_nothing_changes(void **state)
 {
     struct tt_stripe *f = *state;
@@ -638,6 +671,7 @@ int main(void)
         BOTH(a_new_entry_may_take_anothers_place),
         BOTH(who_is_pinned_is_not_freed_but_told_as_detached),
         BOTH(what_is_small_is_copied_to_a_page_and_the_rest_lies_apart_as_it_is),
+        IN_PAGES(without_a_number_for_a_page_all_lies_apart),
         BOTH(without_memory_for_a_cell_nothing_changes),
         APART(without_pages_numbers_are_kept_for_as_many_as_there_are_lanes),
         BOTH(a_type_gets_one_order_of_its_own_and_it_counts),

@@ -171,8 +171,10 @@ static bool has_reason(struct tt_l1_map *m, const struct tt_l1_map_key *k, const
     if (rc == TC_L1_KEPT)
         return w->expected != NULL && !w->advance && v->there && v->taken_ms > w->taken_ms &&
                now_ms < v->fresh_until_ms;
-    if (rc == CACHE_E_TOO_LARGE)
-        return w->len > p->l1_max_value_bytes || (p->l1_quota_bytes > 0 && w->len + 300 > p->l1_quota_bytes);
+    if (rc == CACHE_E_TOO_LARGE) { /* a cell may be a fifth larger than what is in it */
+        uint64_t most = (w->len + 300) + (w->len + 300) / 4;
+        return w->len > p->l1_max_value_bytes || (p->l1_quota_bytes > 0 && most > p->l1_quota_bytes);
+    }
     if (rc == CACHE_E_NOMEM || rc == NOT_MADE)
         return m->fails || m->company;
     return rc == CACHE_OK;

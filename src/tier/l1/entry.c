@@ -104,6 +104,24 @@ struct tc_entry *tc_entry_copy(void *memory, uint32_t refs_flags, const struct t
     return copy;
 }
 
+struct tc_entry *tc_entry_copy_apart(const struct tc_alloc *a, size_t node_bytes, const struct tc_entry *e)
+{
+    if (!(tc_entry_flags(e) & TC_ENTRY_FRAMED)) {
+        void *memory = tc_alloc(a, tc_entry_own_bytes(e, node_bytes));
+        return memory != NULL ? tc_entry_copy(memory, 0, e, node_bytes) : NULL;
+    }
+    const struct tc_entry_more *from = tc_entry_more(e);
+    struct tc_entry *copy = tc_entry_widen(a, node_bytes, from->type, from->hash, e);
+    if (copy == NULL)
+        return NULL;
+    struct tc_entry_more *to = tc_entry_more(copy);
+    to->made_ms = from->made_ms;
+    to->taken_ms = from->taken_ms;
+    to->fresh_until_ms = from->fresh_until_ms;
+    to->keep_until_ms = from->keep_until_ms;
+    return copy;
+}
+
 unsigned char *tc_entry_room(struct tc_entry *e)
 {
     struct cache_slice key = tc_entry_key(e);

@@ -33,7 +33,7 @@
 /* In refs, beside the count of references: how often it was overwritten, what it is, and where. What it is never
  * changes once it is published. */
 #define TC_ENTRY_REFS UINT32_C(0xFFFF)
-#define TC_ENTRY_PINS_MOST (TC_ENTRY_REFS / 2) /* of one entry: what goes beyond is refused, so it never overflows */
+#define TC_ENTRY_PINS_MOST (TC_ENTRY_REFS / 2) /* who comes then gets a copy: so it never overflows */
 #define TC_ENTRY_VERSION_ONE (UINT32_C(1) << 16)
 #define TC_ENTRY_VERSIONS (UINT32_C(0x7F) << 16)
 #define TC_ENTRY_WRITING TC_ENTRY_VERSION_ONE /* the version is odd: it is being overwritten */
@@ -322,6 +322,8 @@ struct tc_entry *tc_entry_make(void *memory, size_t node_bytes, uint32_t refs_fl
  * Not of one with a frame. */
 struct tc_entry *tc_entry_copy(void *memory, uint32_t refs_flags, const struct tc_entry *e, size_t node_bytes);
 
+/* A copy in memory of its own, with one reference. NULL when out of memory. */
+struct tc_entry *tc_entry_copy_apart(const struct tc_alloc *a, size_t node_bytes, const struct tc_entry *e);
 /* A copy of an entry, with more. NULL when out of memory. */
 struct tc_entry *tc_entry_widen(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
                                 const struct tc_entry *e);

@@ -46,9 +46,7 @@ static uint64_t fixed_bytes_of(const struct tc_l1 *l1)
                                           tc_heap_bytes(l1->evict.state_bytes));
 }
 
-/* Of a stripe. Below the least, pages of a few sizes would be all that it has; there are numbers for twice the most. */
-#define PAGES_LEAST 96
-#define PAGES_MOST (TC_SLAB_PAGES_MOST / 2)
+#define PAGES_LEAST 96 /* of a stripe: below that, pages of a few sizes would be all that it has */
 
 /* An entry that has left keeps its cell's number in the node, which hits may still mark: in a first byte, or wherever
  * the policy does. Under a policy that is told of hits with the lock held a struct tc_use is at the same place. */
@@ -79,7 +77,7 @@ int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct ca
     l1->reserve = limit / RESERVE;
     l1->fixed_bytes = fixed_bytes_of(l1);
     l1->fair = (limit - l1->fixed_bytes) / n;
-    l1->paged = l1->fair >= PAGES_LEAST * TC_PAGE_BYTES && l1->fair <= (uint64_t)PAGES_MOST * TC_PAGE_BYTES;
+    l1->paged = l1->fair >= PAGES_LEAST * TC_PAGE_BYTES;
     l1->pool = (int64_t)(limit - l1->fixed_bytes);
     if (tc_readers_init(&l1->readers, alloc) != 0 || tc_limbo_init(l1) != 0)
         return CACHE_E_SYSTEM;
@@ -241,6 +239,19 @@ static struct tc_entry *find_and_pin(struct tc_l1 *l1, struct tc_stripe *s, stru
     return e;
 }
 
+/* With the lock, when find_and_pin() found it busy: it has as many references as can be counted. */
+static struct tc_entry *find_and_copy(struct tc_l1 *l1, struct tc_stripe *s, struct tc_l1_ref ref, int64_t now_ms,
+                                      bool *fresh)
+{
+    struct tc_entry *e = tc_index_find(s->index.view, ref.hash, ref.key), *copy = NULL;
+    if (e != NULL && is_alive(l1, e, now_ms, fresh))
+        copy = tc_entry_copy_apart(l1->alloc, l1->node_bytes, e);
+    if (copy != NULL)
+        tc_l1_detach(l1, copy);
+    *fresh = *fresh && copy != NULL;
+    return copy;
+}
+
 void tc_l1_get_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, int64_t now_ms, struct tc_l1_found *f)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
@@ -254,6 +265,8 @@ void tc_l1_get_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, 
     if (busy) { /* nobody overwrites it while the lock is held */
         tc_lock_acquire(&s->lock);
         f->entry = find_and_pin(l1, s, me, ref, now_ms, &f->fresh, &busy);
+        if (busy)
+            f->entry = find_and_copy(l1, s, ref, now_ms, &f->fresh);
         tc_lock_release(&s->lock);
     }
     if (f->entry == NULL)
@@ -292,12 +305,7 @@ static inline bool copy(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref
     uint32_t refs = atomic_load_explicit(&e->refs, memory_order_acquire);
     if (refs & TC_ENTRY_FLAGS)
         return tc_l1_copy_out(l1, stripe, me, e, buf, cap, now_ms, copied);
-    struct tc_entry_taken t;
-    if (refs & TC_ENTRY_WRITING || !tc_entry_take(e, refs, buf, cap, now_ms, &t))
-        return false;
-    tc_l1_touch(l1, &l1->views[stripe], stripe, me, e);
-    *copied = tc_l1_plain_fields(t.times, t.len);
-    return true;
+    return !(refs & TC_ENTRY_WRITING) && tc_l1_copy_plain(l1, stripe, me, e, refs, buf, cap, now_ms, copied);
 }
 
 bool tc_l1_get_copy_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, int64_t now_ms, void *buf,

@@ -1,4 +1,5 @@
-/* L1: this process's memory. Lock-striped for those who change it; a look-up takes no lock (index.h, base/readers.h).
+/* L1: this process's memory. Lock-striped for those who change it; a look-up takes no lock (index.h, base/readers.h),
+ * unless what it finds is being overwritten at that moment.
  *
  * Memory. The limit, less the fixed structures, is a pool that stripes draw grants from; what a stripe holds never
  * exceeds its grant, so the whole never exceeds the limit. When the pool is empty a stripe below its fair share takes
@@ -186,6 +187,22 @@ static inline void tc_l1_touch(struct tc_l1 *l1, const struct tc_index_view *vie
     if (tc_entry_flags(e) & TC_ENTRY_COUNTS)
         tc_l1_count_hit(e);
     tc_l1_touch_plain(l1, view, stripe, me, e);
+}
+
+/* A hit that is copied, of an entry whose refs were read with acquire, without a flag and not TC_ENTRY_WRITING. False: see
+ * tc_entry_take(). copied may be NULL. */
+static inline __attribute__((always_inline)) bool tc_l1_copy_plain(struct tc_l1 *l1, size_t stripe,
+                                                                   struct tc_reader *me, struct tc_entry *e,
+                                                                   uint32_t refs, void *buf, size_t cap, int64_t now_ms,
+                                                                   struct tc_l1_copied *copied)
+{
+    struct tc_entry_taken t;
+    if (!tc_entry_take(e, refs, buf, cap, now_ms, &t))
+        return false;
+    tc_l1_touch_plain(l1, &l1->views[stripe], stripe, me, e);
+    if (copied != NULL)
+        *copied = tc_l1_plain_fields(t.times, t.len);
+    return true;
 }
 
 /* A hit that is copied, of an entry with a flag: the value to buf and, unless copied is NULL, what is known of it.

@@ -40,12 +40,14 @@ bool tc_l1_grant(struct tc_stripe *s, uint64_t more)
     return tc_stripe_bytes(s) + more <= s->granted;
 }
 
-/* What evicting gives back of pages is a page, and not before readers are through. */
+/* What evicting gives back of pages is a page, and not before readers are through. Who needs little, and that at once,
+ * empties the page with least in it, whatever was used lately; who needs much evicts by the order. */
 enum way { WENT, WAITS, ENDS };
 
 /* One step towards so many bytes fewer in the stripe. *soon: bytes that were evicted in pages, or are to be vacated,
  * since something was last freed. WAITS: enough will be free when readers are through; ENDS: nothing is left. */
-static enum way give_way(struct tc_stripe *s, uint64_t need, uint64_t *soon, struct tc_dropped *dropped)
+static enum way give_way(struct tc_stripe *s, uint64_t need, bool at_once, uint64_t *soon,
+                         struct tc_dropped *dropped)
 {
     if (tc_stripe_reap(s, TC_REAP_SOME, dropped) > 0) {
         *soon = 0;
@@ -54,7 +56,8 @@ static enum way give_way(struct tc_stripe *s, uint64_t need, uint64_t *soon, str
     uint64_t enough = tc_stripe_slack(s) + TC_PAGE_BYTES, have = s->slab.free_bytes;
     if (*soon >= need + (have < enough ? enough - have : 0))
         return WAITS;
-    if (s->l1->paged && have > enough && (tc_stripe_vacate(s, dropped) || tc_stripe_empty(s, dropped))) {
+    if (s->l1->paged && have > enough &&
+        (tc_stripe_vacate(s, dropped) || (at_once && tc_stripe_empty(s, dropped)))) {
         *soon += TC_PAGE_BYTES;
         return WENT;
     }
@@ -70,7 +73,7 @@ bool tc_l1_make_grant(struct tc_l1 *l1, struct tc_stripe *s, uint64_t more, stru
 {
     uint64_t soon = 0;
     tc_l1_draw(l1, s, tc_stripe_bytes(s) + more);
-    while (tc_stripe_bytes(s) + more > s->granted && give_way(s, more, &soon, dropped) == WENT)
+    while (tc_stripe_bytes(s) + more > s->granted && give_way(s, more, true, &soon, dropped) == WENT)
         ;
     return tc_stripe_bytes(s) + more <= s->granted;
 }
@@ -92,7 +95,7 @@ static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need
             set_granted(s, s->granted - give);
             given += give;
         } else {
-            way = give_way(s, need - given, &soon, dropped);
+            way = give_way(s, need - given, false, &soon, dropped);
         }
     }
     if (way == WAITS) {

@@ -49,8 +49,10 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     *replaced = lane.instead != 0;
     if (*replaced && expected != NULL)
         return false; /* two answers to a miss: which one is better is not asked here */
-    if (!(*replaced && tc_stripe_overwrite(s, lane.instead, &at, p, bytes)) &&
-        !set_in_cell(l1, s, p, bytes, &lane, dropped))
+    bool done = *replaced && tc_stripe_overwrite(s, lane.instead, &at, p, bytes);
+    if (done && tc_l1_is_full(l1))
+        tc_l1_pay(l1, s, dropped);
+    if (!done && !set_in_cell(l1, s, p, bytes, &lane, dropped))
         return false;
     if (expected == NULL)
         tc_gate_advance(gate);

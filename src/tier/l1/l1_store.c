@@ -285,8 +285,7 @@ static struct tc_entry *to_be_stored(struct tc_l1 *l1, struct tc_entry *e)
 {
     if (!tc_entry_is_lent(e) || tc_l1_gets_cell(l1, e))
         return e;
-    void *memory = tc_alloc(l1->alloc, tc_entry_own_bytes(e, l1->node_bytes));
-    return memory != NULL ? tc_entry_copy(memory, 0, e, l1->node_bytes) : NULL;
+    return tc_entry_copy_apart(l1->alloc, l1->node_bytes, e);
 }
 
 static uint64_t stored_bytes(struct tc_l1 *l1, const struct tc_entry *e)

@@ -72,9 +72,14 @@ struct tc_entry *tc_stripe_find(struct tc_stripe *s, uint64_t hash, struct cache
 
 /* ---- what is in it ---- */
 
+static bool gets_cell(const struct tc_stripe *s, const struct tc_entry *e)
+{
+    return tc_l1_gets_cell(s->l1, e) && tc_slab_has_number(&s->slab, tc_entry_own_bytes(e, s->l1->node_bytes));
+}
+
 uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry *e)
 {
-    if (tc_l1_gets_cell(s->l1, e))
+    if (gets_cell(s, e))
         return tc_slab_take_growth(&s->slab, tc_entry_own_bytes(e, s->l1->node_bytes));
     return tc_l1_entry_bytes(s->l1, e) + tc_slab_adopt_growth(&s->slab);
 }
@@ -99,26 +104,40 @@ void tc_stripe_reserve(struct tc_stripe *s, struct tc_dropped *dropped)
     tc_stripe_account(s, s->slab.bytes, before);
 }
 
+static uint32_t house_in_page(struct tc_stripe *s, const struct tc_entry *e, struct tc_block **map)
+{
+    size_t node_bytes = s->l1->node_bytes;
+    uint32_t cell = tc_slab_take(&s->slab, tc_entry_own_bytes(e, node_bytes), map);
+    if (cell != 0)
+        tc_entry_copy(tc_cell(&s->index.view->cells, cell), TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1, e, node_bytes);
+    return cell;
+}
+
+/* Lent ones come here only if pages have no numbers left. */
+static uint32_t house_apart(struct tc_stripe *s, struct tc_entry *e, struct tc_block **map)
+{
+    size_t node_bytes = s->l1->node_bytes;
+    bool lent = tc_entry_is_lent(e);
+    struct tc_entry *own = lent ? tc_entry_copy_apart(s->l1->alloc, node_bytes, e) : e;
+    uint32_t cell = own != NULL ? tc_slab_adopt(&s->slab, tc_entry_node(own, node_bytes), map) : 0;
+    if (cell == 0) {
+        if (lent)
+            tc_entry_free(s->l1->alloc, node_bytes, own);
+        return 0;
+    }
+    atomic_fetch_add_explicit(&own->refs, (lent ? 0 : 1) | TC_ENTRY_IN_L1, memory_order_relaxed);
+    tc_stripe_account(s, tc_l1_entry_bytes(s->l1, own), 0);
+    return cell;
+}
+
 uint32_t tc_stripe_house(struct tc_stripe *s, struct tc_entry *e, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    size_t node_bytes = s->l1->node_bytes;
-    bool in_page = tc_l1_gets_cell(s->l1, e);
     uint64_t before = s->slab.bytes;
     struct tc_block *map = NULL;
-    tc_assert(in_page || !tc_entry_is_lent(e));
-    uint32_t cell = in_page ? tc_slab_take(&s->slab, tc_entry_own_bytes(e, node_bytes), &map)
-                            : tc_slab_adopt(&s->slab, tc_entry_node(e, node_bytes), &map);
+    uint32_t cell = gets_cell(s, e) ? house_in_page(s, e, &map) : house_apart(s, e, &map);
     tc_dropped_add(dropped, map);
     tc_stripe_account(s, s->slab.bytes, before);
-    if (cell == 0)
-        return 0;
-    if (in_page) {
-        tc_entry_copy(tc_cell(&s->index.view->cells, cell), TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1, e, node_bytes);
-    } else {
-        atomic_fetch_add_explicit(&e->refs, 1 | TC_ENTRY_IN_L1, memory_order_relaxed);
-        tc_stripe_account(s, tc_l1_entry_bytes(s->l1, e), 0);
-    }
     return cell;
 }
 
