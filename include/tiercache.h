@@ -272,7 +272,8 @@ struct cache_type_opts {
     int64_t max_stale_ms; /* how long past its TTL a value may answer if L2 or a loader fails; 0 = 60,000, -1 = never */
     int64_t load_timeout_ms; /* after this a load that has not ended no longer holds its key; 0 = 30,000 */
     uint32_t jitter_percent; /* each TTL is shortened by a random 0 to this many percent; 0 to 90 */
-    uint32_t reserved;       /* must be 0 */
+    int32_t l1_priority;     /* -8 to 8: where memory is short, entries of the type are taken for unused only a 2^-n-th
+                                as long as they are; so 1 keeps them about twice as long, -1 half as long as others */
 
     uint64_t l1_max_value_bytes; /* larger values stay out of L1; 0 = an eighth of l1_bytes */
     uint64_t l1_quota_bytes;     /* most bytes of this type in L1, overhead counted; 0 = no quota */

@@ -205,6 +205,9 @@ struct cache_evict_ops {
                                                  in one. NULL: remove() and insert() are called. Neither, with
                                                  CACHE_EVICT_STAMPED_HITS, for a short value that takes the place of the
                                                  one before in memory: that is told as a hit is */
+    uint32_t (*age)(void *state);                /* optional: for how many ticks the entry that victim() names was not
+                                                 used, for comparing the victims of several orders. NULL: how long ago
+                                                 it was stored decides, or with CACHE_EVICT_LOCKED_HITS last hit */
 };
 
 /* A policy that the library brings, for cache_opts.evict: "lru" (the default), "lru-exact", "sieve", "s3-fifo", "lfu",

@@ -18,7 +18,8 @@
 #include "base/cells.h"
 #include "policy/evict.h"
 
-#define LISTS 64
+#define LISTS 128
+#define WORD 64
 #define STAMPS UINT8_MAX /* 1 to 255 */
 #define MOVES 1024       /* of one call of victim(): after a time of hits alone all entries may carry stamps */
 
@@ -29,7 +30,7 @@ typedef struct tc_cell_pair node;
 
 struct state {
     const struct tc_cells *cells;
-    uint64_t filled;           /* bit i: list i is not empty */
+    uint64_t filled[LISTS / WORD]; /* a bit for each list: it is not empty */
     uint32_t newest_of[LISTS]; /* entries; 0: the list is empty */
     uint32_t oldest;           /* entry, or 0 */
     unsigned newest;           /* the list of the present stamp; the one after it is the oldest */
@@ -76,11 +77,15 @@ static unsigned oldest_list(const struct state *s)
 /* The newest entry of all lists up to the nth oldest one, n from 0 to LISTS; 0: there is none. */
 static uint32_t newest_among(const struct state *s, unsigned n)
 {
-    unsigned first = oldest_list(s);
-    uint64_t turned = first > 0 ? s->filled >> first | s->filled << (LISTS - first) : s->filled;
-    if (n < LISTS)
-        turned &= (UINT64_C(1) << n) - 1;
-    return turned != 0 ? s->newest_of[(first + LISTS - 1 - (unsigned)__builtin_clzll(turned)) % LISTS] : 0;
+    while (n > 0) { /* a word of bits at a time, from the newest list down */
+        unsigned list = (oldest_list(s) + n - 1) % LISTS, here = list % WORD + 1 < n ? list % WORD + 1 : n;
+        uint64_t bits = s->filled[list / WORD] << (WORD - 1 - list % WORD);
+        bits &= ~(here < WORD ? UINT64_MAX >> here : 0);
+        if (bits != 0)
+            return s->newest_of[list - (unsigned)__builtin_clzll(bits)];
+        n -= here;
+    }
+    return 0;
 }
 
 /* entry, or 0 for none, is the newest of the list from now on. */
@@ -92,10 +97,11 @@ static void set_newest(struct state *s, unsigned list, uint32_t entry)
     if (entry != 0)
         set_ends(node_of(s, entry), true);
     s->newest_of[list] = entry;
+    uint64_t bit = UINT64_C(1) << list % WORD;
     if (entry != 0)
-        s->filled |= UINT64_C(1) << list;
+        s->filled[list / WORD] |= bit;
     else
-        s->filled &= ~(UINT64_C(1) << list);
+        s->filled[list / WORD] &= ~bit;
 }
 
 /* The list that an entry is the newest of; it is one's. */
@@ -185,6 +191,19 @@ static uint32_t lru_victim(void *state)
     return 0;
 }
 
+/* The oldest entry stands in the oldest list that is not empty; all that was used before the lists begin is one age. */
+static uint32_t lru_age(void *state)
+{
+    const struct state *s = state;
+    uint8_t stamp = s->oldest != 0 ? atomic_load_explicit(&node_of(s, s->oldest)->mark, memory_order_relaxed) : 0;
+    if (stamp != 0)
+        return age_of(s, stamp);
+    unsigned age = LISTS - 1;
+    while (age > 0 && s->newest_of[(s->newest + LISTS - age) % LISTS] == 0)
+        age--;
+    return age;
+}
+
 /* What names the entry from names to instead, whose node says what that of from did. */
 static void rename(struct state *s, uint32_t from, uint32_t to)
 {
@@ -224,4 +243,5 @@ const struct cache_evict_ops tc_evict_lru = {
     .tick = lru_tick,
     .move = lru_move,
     .replace = lru_replace,
+    .age = lru_age,
 };

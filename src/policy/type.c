@@ -40,6 +40,7 @@ static int64_t cut(int64_t ttl_ms)
 #define DEFAULT_MAX_STALE_MS 60000
 #define DEFAULT_LOAD_TIMEOUT_MS 30000
 #define JITTER_MAX_PERCENT 90
+#define PRIORITY_MAX 8
 #define TYPE_FLAGS (CACHE_TYPE_NO_L1 | CACHE_TYPE_NO_L2 | CACHE_TYPE_REQUIRE_TICKET)
 
 static int check(const struct cache_type_opts *o, char *err, size_t err_cap)
@@ -60,8 +61,8 @@ static int check(const struct cache_type_opts *o, char *err, size_t err_cap)
         return refuse(err, err_cap, "load_timeout_ms", "must not be negative");
     if (o->jitter_percent > JITTER_MAX_PERCENT)
         return refuse(err, err_cap, "jitter_percent", "must be 0 to 90");
-    if (o->reserved != 0)
-        return refuse(err, err_cap, "reserved", "must be 0");
+    if (o->l1_priority < -PRIORITY_MAX || o->l1_priority > PRIORITY_MAX)
+        return refuse(err, err_cap, "l1_priority", "must be -8 to 8");
     if (o->ttl_policy != NULL && (o->ttl_policy->abi != CACHE_HOOKS_ABI || o->ttl_policy->decide == NULL)) {
         refuse(err, err_cap, "ttl_policy", "unknown abi or no decide slot");
         return CACHE_E_ABI;
@@ -92,6 +93,7 @@ int tc_policy_resolve(const struct cache_type_opts *o, const struct tc_policy_de
     p->l1_max_value_bytes = o->l1_max_value_bytes > 0 ? o->l1_max_value_bytes : d->l1_bytes / 8;
     p->l1_quota_bytes = o->l1_quota_bytes;
     p->l1_quota_entries = o->l1_quota_entries;
+    p->l1_priority = o->l1_priority;
     p->decide = o->ttl_policy != NULL ? o->ttl_policy->decide : NULL;
     p->decide_ctx = o->ttl_policy_ctx;
     return CACHE_OK;
@@ -149,7 +151,7 @@ static void set_plain(struct cache_type *t, const struct tc_policy *p)
 {
     bool hits = t->simple && !(p->flags & CACHE_TYPE_NO_L1);
     bool stores = hits && !(p->flags & CACHE_TYPE_REQUIRE_TICKET) && p->jitter_percent == 0 && p->decide == NULL &&
-                  p->l1_quota_bytes == 0 && p->l1_quota_entries == 0;
+                  p->l1_quota_bytes == 0 && p->l1_quota_entries == 0 && p->l1_priority == 0;
     atomic_store_explicit(&t->plain_for, hits ? t->cache : NULL, memory_order_relaxed);
     atomic_store_explicit(&t->plain_ttl_ms, stores ? p->ttl_ms : 0, memory_order_relaxed);
     atomic_store_explicit(&t->plain_l1_ttl_ms, stores ? p->l1_ttl_ms : 0, memory_order_relaxed);
@@ -191,6 +193,7 @@ static void set_policy_locked(struct cache_type *t, const struct tc_policy *p, i
     if (tc_type_flags(t) & ~p->flags & CACHE_TYPE_NO_L2)
         atomic_store_explicit(&t->l2_since_ms, now_ms + 1, memory_order_relaxed);
     atomic_store_explicit(&t->max_stale_ms, p->max_stale_ms, memory_order_relaxed);
+    atomic_store_explicit(&t->l1_priority, p->l1_priority, memory_order_relaxed);
     set_plain(t, p);
     memcpy(words, p, sizeof *p);
     uint64_t sequence = atomic_load_explicit(&t->sequence, memory_order_relaxed);

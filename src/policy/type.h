@@ -20,6 +20,7 @@ struct tc_policy {
     uint64_t l1_max_value_bytes;
     uint64_t l1_quota_bytes;   /* 0: none */
     uint64_t l1_quota_entries; /* 0: none */
+    int64_t l1_priority;       /* -8 to 8 */
     void (*decide)(void *ctx, const struct cache_ttl_view *view, struct cache_ttl *ttl); /* may be NULL */
     void *decide_ctx;
 };
@@ -65,7 +66,7 @@ struct cache_type {
     /* For a store that asks for no more than these (tier/set.h): the policy's, or 0, and then it asks for more. */
     _Atomic int64_t plain_ttl_ms, plain_l1_ttl_ms;
     _Atomic uint64_t plain_max_bytes;
-    _Atomic int64_t max_stale_ms; /* the policy's, for those who ask for nothing else */
+    _Atomic int64_t max_stale_ms, l1_priority; /* the policy's, for those who ask for nothing else */
     _Atomic int64_t l2_since_ms; /* monotonic: when it last came to use L2 after a time without; else INT64_MIN */
     _Atomic uint64_t jitter_state;
     _Atomic uint64_t l1_entries, l1_bytes; /* in use, all stripes */
@@ -91,6 +92,10 @@ static inline bool tc_type_is_plain_for(const struct cache_type *t, const struct
 }
 /* Says so, before the type is published. */
 void tc_type_make_simple(struct cache_type *t);
+static inline int64_t tc_type_priority(const struct cache_type *t)
+{
+    return atomic_load_explicit(&t->l1_priority, memory_order_relaxed);
+}
 static inline int64_t tc_type_max_stale_ms(const struct cache_type *t)
 {
     return atomic_load_explicit(&t->max_stale_ms, memory_order_relaxed);

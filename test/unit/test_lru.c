@@ -18,7 +18,7 @@ enum {
     MANY = 8000,
     STEPS = 60000,
     STAMPS = 255,
-    TOLD_APART = 64, /* ticks; what was used before them all is one */
+    TOLD_APART = 128, /* ticks; what was used before them all is one */
     STORED = 64,     /* L1 ticks when a 64th of the entries was stored */
     MARKED = 16      /* or a 16th was hit */
 };

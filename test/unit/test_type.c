@@ -262,12 +262,19 @@ static void jitter_above_ninety_percent_is_refused(void **state)
     assert_refused(&o, CACHE_E_INVALID, "jitter_percent");
 }
 
-static void the_reserved_field_must_be_zero(void **state)
+static void a_priority_is_from_minus_8_to_8(void **state)
 {
-    (void)state;
     struct cache_type_opts o = options();
-    o.reserved = 1;
-    assert_refused(&o, CACHE_E_INVALID, "reserved");
+    (void)state;
+    static const int32_t bad[] = { -9, 9, INT32_MIN, INT32_MAX };
+    for (size_t i = 0; i < TC_ARRAY_LEN(bad); i++) {
+        o.l1_priority = bad[i];
+        assert_refused(&o, CACHE_E_INVALID, "l1_priority");
+    }
+    for (int32_t priority = -8; priority <= 8; priority++) {
+        o.l1_priority = priority;
+        assert_int_equal(resolve(&o, &without_l2).l1_priority, priority);
+    }
 }
 
 static void a_ttl_table_of_another_abi_or_without_its_slot_is_refused(void **state)
@@ -521,7 +528,7 @@ int main(void)
         cmocka_unit_test(a_type_without_any_tier_is_refused),
         cmocka_unit_test(a_type_of_l2_only_is_refused_where_there_is_none),
         cmocka_unit_test(jitter_above_ninety_percent_is_refused),
-        cmocka_unit_test(the_reserved_field_must_be_zero),
+        cmocka_unit_test(a_priority_is_from_minus_8_to_8),
         cmocka_unit_test(a_ttl_table_of_another_abi_or_without_its_slot_is_refused),
         cmocka_unit_test(a_small_buffer_for_the_sentence_is_not_overrun),
         cmocka_unit_test(names_are_1_to_64_plain_characters),

@@ -73,7 +73,7 @@ static const struct {
     FIELD(load_timeout_ms, -1),
     FIELD(jitter_percent, 91),
     FIELD(jitter_percent, UINT32_MAX),
-    FIELD(reserved, 1),
+    FIELD(l1_priority, 9),
 };
 
 /* FAULTS 68 */

@@ -1,6 +1,6 @@
 /* An entry: key, value and lifetime in one reference-counted piece of memory. The same object passes from a load to
- * those who wait for it and to callers as a pinned value. L1 holds it too or, if it is small and its stripe has pages, a
- * copy of it.
+ * those who wait for it and to callers as a pinned value. L1 holds it too or, if it is small and its stripe has pages,
+ * a copy of it.
  *
  *   phase      references            who may write it
  *   made       1, its maker          the maker: value bytes, lifetimes

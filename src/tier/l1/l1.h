@@ -189,8 +189,8 @@ static inline void tc_l1_touch(struct tc_l1 *l1, const struct tc_index_view *vie
     tc_l1_touch_plain(l1, view, stripe, me, e);
 }
 
-/* A hit that is copied, of an entry whose refs were read with acquire, without a flag and not TC_ENTRY_WRITING. False: see
- * tc_entry_take(). copied may be NULL. */
+/* A hit that is copied, of an entry whose refs were read with acquire, without a flag and not TC_ENTRY_WRITING. False:
+ * see tc_entry_take(). copied may be NULL. */
 static inline __attribute__((always_inline)) bool tc_l1_copy_plain(struct tc_l1 *l1, size_t stripe,
                                                                    struct tc_reader *me, struct tc_entry *e,
                                                                    uint32_t refs, void *buf, size_t cap, int64_t now_ms,

@@ -1,7 +1,7 @@
 /* A store that asks for nothing special, in one piece: the value goes from its maker's memory to where the one before
  * lies (stripe_overwrite.c) or into a cell of a page; the cell is there, the table has a place for it, and no type has
- * an order of its own in the stripe. Anything else goes the general way (l1_store.c), which begins anew; nothing has been
- * changed for the key then. */
+ * an order of its own in the stripe. Anything else goes the general way (l1_store.c), which begins anew; nothing has
+ * been changed for the key then. */
 #include "tier/l1/l1.h"
 
 static uint32_t find_old(struct tc_stripe *s, const struct tc_entry_parts *p, struct tc_index_at *at)

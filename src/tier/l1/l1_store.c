@@ -214,10 +214,10 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     find_old(s, put);
     if (put->expected != NULL && put->old != 0 && is_better(tc_stripe_entry(s, put->old), e, now_ms))
         return TC_L1_KEPT;
-    bool has_quota = put->p->l1_quota_bytes > 0 || put->p->l1_quota_entries > 0;
+    bool wants_order = put->p->l1_quota_bytes > 0 || put->p->l1_quota_entries > 0 || put->p->l1_priority != 0;
     /* The quota first: what it evicts, the old entry perhaps, changes what has to be paid for. */
     struct tc_order *order = tc_stripe_order(s, put->type, false);
-    if (has_quota) {
+    if (wants_order) {
         if (order->type != put->type)
             order = tc_stripe_order(s, put->type, tc_l1_make_grant(l1, s, tc_stripe_order_bytes(l1), &put->dropped));
         find_old(s, put);

@@ -31,7 +31,8 @@ struct tc_dropped {
 void tc_dropped_tell(struct tc_dropped *dropped); /* says so */
 void tc_dropped_add(struct tc_dropped *dropped, struct tc_block *b); /* b may be NULL */
 
-/* The entries of a stripe, or those of one type with a quota in it, in the order in which they are to leave. */
+/* The entries of a stripe, or those of one type with a quota or a priority in it, in the order in which they are to
+ * leave. */
 struct tc_order {
     struct tc_order *next;
     const struct cache_type *type; /* NULL: all types that have no order of their own */
@@ -53,8 +54,6 @@ struct tc_left {
     uint64_t in_pages;      /* bytes of those that wait in cells of pages */
     _Atomic uint64_t bytes; /* of all that wait. Written under the lock */
 };
-
-#define TC_TICKS 64 /* how many are remembered */
 
 /* Generations: a ticket is the number that its key's slot had. The rest is the L2 gate: see l1.h. */
 #define TC_GATES 64 /* keys that share one void each other's tickets: never wrong, only a fill less */
@@ -83,7 +82,6 @@ struct tc_stripe {
     _Alignas(TC_CACHELINE) struct tc_lock lock;
     struct tc_index index;
     _Atomic uint32_t uses; /* insertions, and first hits of an entry in a tick. Written under the lock */
-    int64_t tick_ms[TC_TICKS]; /* when each of the last ticks began, by their stamps */
     uint32_t toward_tick;  /* what has come together since the tick began, in shares: see stripe_order.c */
     struct tc_l1 *l1;
     _Alignas(TC_CACHELINE) struct tc_cond quiet; /* a gate's fills or writing ended */
@@ -214,7 +212,8 @@ void tc_stripe_link(struct tc_stripe *s, uint32_t cell, uint64_t hash, struct tc
 bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_index_at *at,
                          const struct tc_entry_parts *p, size_t bytes);
 
-/* The entry to evict next: of o, or with o NULL the least recently used of all orders' victims; never keep. 0 if there
+/* The entry to evict next: of o, or with o NULL the least recently used of all orders' victims, as
+ * priorities weight that; never keep. 0 if there
  * is none. */
 uint32_t tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, uint32_t keep);
 

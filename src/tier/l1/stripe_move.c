@@ -2,8 +2,8 @@
  * were are left thinly filled, and those of the sizes that are cannot be had. So a page is chosen that others of its
  * size have room for, and its entries go there.
  *
- * An entry does not change while the lock is held and is reached through its lane alone, so moving it is what storing it
- * anew would be: a copy is made, the lane names the copy, and the former one waits like anything that left the table.
+ * An entry does not change while the lock is held and is reached through its lane alone, so moving it is what storing
+ * it anew would be: a copy is made, the lane names the copy, and the former one waits like all that left the table.
  * Who has pinned it keeps it. */
 #include "tier/l1/l1.h"
 

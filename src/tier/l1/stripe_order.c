@@ -117,7 +117,6 @@ static void set_stamp(struct tc_stripe *s, uint8_t stamp)
     struct tc_index_view *view = s->index.view;
     atomic_store_explicit(&view->marks_kept, (uint8_t)(kept < MARKS_KEPT ? kept : MARKS_KEPT), memory_order_relaxed);
     atomic_store_explicit(&view->stamp, stamp, memory_order_relaxed);
-    s->tick_ms[stamp % TC_TICKS] = tc_clock_coarse_ms(s->l1->clock);
     for (struct tc_order *o = &s->shared; o != NULL && s->l1->evict.tick != NULL; o = o->next)
         s->l1->evict.tick(o->state, stamp);
 }
@@ -169,35 +168,27 @@ size_t tc_stripe_order_bytes(const struct tc_l1 *l1)
 
 /* ---- how long ago ---- */
 
-/* When the tick that is so many ticks ago began; of one that is long over, when the first that is remembered did. */
-static int64_t tick_began_ms(const struct tc_stripe *s, unsigned ago)
-{
-    unsigned now = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
-    unsigned most = TC_TICKS - 2; /* a slot is left out at each turn */
-    unsigned stamp = (now + UINT8_MAX - (ago < most ? ago : most)) % UINT8_MAX;
-    return s->tick_ms[(stamp > 0 ? stamp : UINT8_MAX) % TC_TICKS];
-}
+#define MINOR_BITS 32 /* below the ticks: what tells apart those of one tick */
 
 /* How long an entry was not used, in units that are the same for all entries of a cache: uses, where every hit is told;
- * else the time since it was stored or, under a policy of stamps, since the tick of its last hit began. Of those of one
- * millisecond the ticks decide, and who was not hit comes first. */
-static int64_t unused_for(const struct tc_stripe *s, uint32_t cell)
+ * else ticks, if the policy knows them, and the time since it was stored. */
+static int64_t unused_for(const struct tc_stripe *s, uint32_t cell, int64_t ticks)
 {
     struct tc_entry *e = tc_stripe_entry(s, cell);
     if (s->l1->locked_hits)
         return atomic_load_explicit(&s->uses, memory_order_relaxed) - use_of(e)->at;
-    int64_t used_ms = tc_entry_taken_ms(e), ago = UINT8_MAX;
-    if (s->l1->stamped_hits) {
-        const _Atomic uint8_t *at = tc_cell(&s->index.view->cells, cell);
-        unsigned now = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
-        unsigned stamp = atomic_load_explicit(at, memory_order_relaxed);
-        if (stamp != 0) {
-            ago = (now + UINT8_MAX - stamp) % UINT8_MAX;
-            int64_t hit_ms = tick_began_ms(s, (unsigned)ago);
-            used_ms = hit_ms > used_ms ? hit_ms : used_ms;
-        }
-    }
-    return (tc_clock_coarse_ms(s->l1->clock) - used_ms) * (UINT8_MAX + 1) + ago;
+    int64_t stored_ms = tc_clock_coarse_ms(s->l1->clock) - tc_entry_taken_ms(e), most = (INT64_C(1) << MINOR_BITS) - 1;
+    stored_ms = stored_ms > 0 ? stored_ms : 0;
+    return ticks * (INT64_C(1) << MINOR_BITS) + (stored_ms < most ? stored_ms : most);
+}
+
+/* By its own stamp, if it has one: of those that were hit it is known, of the others only when they were stored. */
+static int64_t ticks_by_stamp(const struct tc_stripe *s, uint32_t cell)
+{
+    const _Atomic uint8_t *at = tc_cell(&s->index.view->cells, cell);
+    unsigned stamp = s->l1->stamped_hits ? atomic_load_explicit(at, memory_order_relaxed) : 0;
+    unsigned now = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
+    return stamp != 0 ? (now + UINT8_MAX - stamp) % UINT8_MAX : UINT8_MAX;
 }
 
 /* The type's entries in the shared order: those that were not used for longest first, or, without memory to sort them,
@@ -232,7 +223,7 @@ static struct used_entry *sort_by_use(const struct tc_stripe *s, const struct ca
         (*n)++;
     struct used_entry *list = tc_alloc(s->l1->alloc, *n * sizeof *list);
     for (at = 0; list != NULL && (cell = next_of_type(s, t, &at)) != 0; all++)
-        list[all] = (struct used_entry){ unused_for(s, cell), cell };
+        list[all] = (struct used_entry){ unused_for(s, cell, ticks_by_stamp(s, cell)), cell };
     if (list != NULL)
         qsort(list, *n, sizeof *list, longer_ago_first);
     return list;
@@ -289,6 +280,14 @@ static uint32_t victim_of(struct tc_stripe *s, struct tc_order *o)
     return o->count > 0 ? s->l1->evict.victim(o->state) : 0;
 }
 
+/* For how long an order's victim counts as unused. */
+static int64_t weighted_age(const struct tc_stripe *s, const struct tc_order *o, uint32_t cell)
+{
+    int64_t ago = unused_for(s, cell, s->l1->evict.age != NULL ? s->l1->evict.age(o->state) : 0);
+    int64_t priority = o->type != NULL ? tc_type_priority(o->type) : 0;
+    return priority >= 0 ? ago >> priority : ago * (INT64_C(1) << -priority);
+}
+
 uint32_t tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, uint32_t keep)
 {
     tc_lock_assert_held(&s->lock);
@@ -302,7 +301,7 @@ uint32_t tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, uint32_t keep
         uint32_t cell = victim_of(s, o);
         if (cell == 0 || cell == keep)
             continue;
-        int64_t ago = s->shared.next != NULL ? unused_for(s, cell) : 0;
+        int64_t ago = s->shared.next != NULL ? weighted_age(s, o, cell) : 0;
         if (oldest == 0 || ago > longest) {
             oldest = cell;
             longest = ago;
