@@ -33,5 +33,5 @@ bound() { # bound FUNCTION WHAT MOST
 
 bound counted_get get 320
 bound counted_pin pin 390
-bound counted_set set 1200
+bound counted_set set 1080
 exit $bad

@@ -60,7 +60,14 @@ static inline __attribute__((always_inline)) bool tc_set_here(struct cache *c, c
     tc_l1_prefetch(&c->l1, t.ref.hash);
     tc_reader_add(&me->calls, 1);
     tc_readers_fence(&c->l1.readers); /* as in tc_cache_enter_as() */
-    bool done = !atomic_load_explicit(&c->closing, memory_order_relaxed) && tc_set_plainly(c, me, &t, data, 0);
+    bool done = false;
+    if (!atomic_load_explicit(&c->closing, memory_order_relaxed)) {
+        /* What will be overwritten is on its way while the lock is waited for. */
+        tc_reader_enter(&c->l1.readers, me);
+        tc_l1_prefetch_entry(&c->l1, t.ref.hash);
+        tc_reader_leave(me);
+        done = tc_set_plainly(c, me, &t, data, 0);
+    }
     tc_reader_add(&me->calls, -1);
     return done;
 }
