@@ -22,7 +22,7 @@ done
 
 # ---- root types the two commands ----
 
-./run demo --seconds "${TC_DEMO_SECONDS:-25}" || fail "./run demo: exit status $?"
+.ci/demo.sh --seconds "${TC_DEMO_SECONDS:-35}" || fail "./run demo: exit status $?"
 [ ! -e /etc/init.d/redis-server ] || fail 'a package with a Redis daemon was installed'
 ./run test > /tmp/test.out 2>&1
 status=$?

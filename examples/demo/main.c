@@ -21,7 +21,7 @@
 #include "tempdir.h"
 #include "worker.h"
 
-enum { EXIT_ROWS = 1, EXIT_SETUP = 2, EXIT_INTERRUPTED = 130, OUTAGE_S = 5 };
+enum { EXIT_ROWS = 1, EXIT_SETUP = 2, EXIT_SLOW = 3, EXIT_INTERRUPTED = 130, OUTAGE_S = 5 };
 
 struct options {
     double seconds, rate;
@@ -70,7 +70,8 @@ static const char usage_text[] =
     "  --seed N      of the traffic (default: from the clock; printed)\n"
     "  --source S    auto, apt, dpkg or files: where the packages come from (default auto)\n"
     "  --plain       plain lines, also on a terminal\n"
-    "Exit status: 0 every row passed, 1 a row failed, 2 it could not run.\n";
+    "Exit status: 0 every row passed, 1 a row failed, 2 it could not run, 3 only rows failed that a machine\n"
+    "busy with other work fails too (hit ratio, latency, origin calls: they count what was done in a time).\n";
 
 static int number(const char *text, double min, double max, double *out)
 {
@@ -231,8 +232,8 @@ static int run_phases(struct parent *p)
         {PHASE_WARM_099, 5, 0, 0, "Zipf 0.99: the caches adapt (not judged)"},
         {PHASE_ZIPF_099, 7, 0, 0, "Zipf 0.99: hit ratio and latencies are judged"},
         {PHASE_CHANGES, 8, 50, 0, "50 packages a second change in the database and are invalidated"},
-        {PHASE_OUTAGE, 0, 20, 0, "Redis is stopped (SIGSTOP) for 5 seconds; 20 changes a second go on"},
-        {PHASE_RECOVERY, 4, 20, 2, "Redis goes on (SIGCONT)"},
+        {PHASE_OUTAGE, 0, 50, 0, "Redis is stopped (SIGSTOP) for 5 seconds; the changes go on"},
+        {PHASE_RECOVERY, 4, 50, 2, "Redis goes on (SIGCONT)"},
     };
     double total = 0, left = p->o.seconds - (double)(now_ns() - p->start_ns) / 1e9 - OUTAGE_S - 1.5;
     int rc = 0;
@@ -327,7 +328,11 @@ static int run(struct parent *p)
         fprintf(stderr, "demo: %s\n", interrupted ? "interrupted" : "broke off: a worker or the database failed");
         return interrupted ? EXIT_INTERRUPTED : EXIT_SETUP;
     }
-    return report_print(p->d.shared, &p->changes, p->seconds, p->resumed_ns) ? EXIT_ROWS : 0;
+    switch (report_print(p->d.shared, &p->changes, p->seconds, p->resumed_ns)) {
+    case VERDICT_PASSED: return 0;
+    case VERDICT_SLOW: return EXIT_SLOW;
+    default: return EXIT_ROWS;
+    }
 }
 
 int main(int argc, char **argv)
@@ -346,13 +351,13 @@ int main(int argc, char **argv)
            (unsigned long long)p.o.seed);
     int rc = run(&p);
     int bad = clean_up(&p);
-    if (bad && rc == 0) {
+    if (bad && (rc == 0 || rc == EXIT_SLOW)) {
         fprintf(stderr, "demo: %d processes or caches did not end well\n", bad);
         rc = EXIT_ROWS;
     }
     if (rc == 0)
         printf("\nall rows passed, %.0f s\n", (double)(now_ns() - p.start_ns) / 1e9);
-    else if (rc == EXIT_ROWS)
+    else if (rc == EXIT_ROWS || rc == EXIT_SLOW)
         printf("\nNOT all rows passed, %.0f s\n", (double)(now_ns() - p.start_ns) / 1e9);
     return rc;
 }

@@ -17,8 +17,11 @@ uint64_t report_wrong(const struct shared *s, enum wrong kind); /* kind WRONG_NO
 int report_l2_out(const struct shared *s);              /* how many workers see L2 out */
 const char *report_phase_name(enum phase p);
 
-/* Prints the table. seconds: how long each phase really took; resumed_ns: when Redis went on.
- * Returns 0 if every row passed. */
-int report_print(const struct shared *s, const struct changes *ch, const double seconds[PHASES], int64_t resumed_ns);
+/* VERDICT_SLOW: the rows that failed are all of those that a machine busy with other work fails too. */
+enum verdict { VERDICT_PASSED, VERDICT_SLOW, VERDICT_FAILED };
+
+/* Prints the table. seconds: how long each phase really took; resumed_ns: when Redis went on. */
+enum verdict report_print(const struct shared *s, const struct changes *ch, const double seconds[PHASES],
+                          int64_t resumed_ns);
 
 #endif
