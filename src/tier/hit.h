@@ -46,9 +46,7 @@ static inline __attribute__((always_inline)) bool tc_hit_begin(struct cache *c, 
                                                                struct tc_hit *h)
 {
     const struct tc_key *k = (const struct tc_key *)key;
-    /* A type is plain for its own cache alone: so this is one, and a cache that is open, by the system's clock. */
-    if (!tc_key_is_valid(k) || k->status != CACHE_OK || k->len == 0 || !tc_type_is_plain_for(k->type, c) ||
-        tc_fork_guard_is_child(&c->fork))
+    if (!tc_cache_is_plain_call(c, k))
         return false;
     h->now_ms = tc_mono_coarse_ms();
     h->me = tc_reader_self(&c->l1.readers);

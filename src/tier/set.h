@@ -20,8 +20,9 @@ static inline int64_t tc_set_life_ms(const struct cache_type *t, int64_t wished_
 }
 
 /* Within a call, for a key of c. True: it is done. */
-static inline __attribute__((always_inline)) bool tc_set_plainly(struct cache *c, struct tc_reader *me, const struct tc_target *t,
-                                  struct cache_slice data, int64_t wished_ms)
+static inline __attribute__((always_inline)) bool tc_set_plainly(struct cache *c, struct tc_reader *me,
+                                                                 const struct tc_target *t, struct cache_slice data,
+                                                                 int64_t wished_ms)
 {
     struct cache_type *type = t->type;
     if (c->l2.present || me == NULL || data.len > c->max_value_bytes ||
@@ -48,9 +49,7 @@ static inline __attribute__((always_inline)) bool tc_set_here(struct cache *c, c
                                                               struct cache_slice data)
 {
     const struct tc_key *k = (const struct tc_key *)key;
-    /* As in tc_hit_begin(). */
-    if (!tc_key_is_valid(k) || k->status != CACHE_OK || k->len == 0 || !tc_type_is_plain_for(k->type, c) ||
-        tc_fork_guard_is_child(&c->fork))
+    if (!tc_cache_is_plain_call(c, k))
         return false;
     struct tc_reader *me = tc_reader_self(&c->l1.readers);
     if (me == NULL)

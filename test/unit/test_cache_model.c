@@ -57,12 +57,6 @@ struct reader {
     _Atomic uint64_t found;
 };
 
-static bool is_late_enough(const void *data, size_t len, uint64_t number, uint64_t oldest)
-{
-    uint64_t version;
-    return tt_l1_is_value(data, len, number, &version) && (len < sizeof version || version >= oldest);
-}
-
 static int read_along(void *arg, unsigned index)
 {
     struct reader *reader = arg;
@@ -78,11 +72,11 @@ static int read_along(void *arg, unsigned index)
         uint64_t oldest = atomic_load(&m->oldest[number]);
         if (tt_random(&seed) % 2) {
             int rc = cache_get_copy(m->b.c, tt_cache_map_key(m, &k, number), buf, sizeof buf, &meta);
-            TT_CHECK(failures, rc >= 0 && (rc != CACHE_OK || is_late_enough(buf, meta.len, number, oldest)));
+            TT_CHECK(failures, rc >= 0 && (rc != CACHE_OK || tt_l1_is_late_enough(buf, meta.len, number, oldest)));
             atomic_fetch_add(&reader->found, rc == CACHE_OK);
         } else {
             int rc = cache_get(m->b.c, tt_cache_map_key(m, &k, number), NULL, &v);
-            TT_CHECK(failures, rc >= 0 && (rc != CACHE_OK || is_late_enough(v.data, v.len, number, oldest)));
+            TT_CHECK(failures, rc >= 0 && (rc != CACHE_OK || tt_l1_is_late_enough(v.data, v.len, number, oldest)));
             atomic_fetch_add(&reader->found, rc == CACHE_OK);
             cache_value_release(&v);
         }

@@ -79,7 +79,8 @@ static void assert_same(const struct tc_entry *copy, const struct tc_entry *e, c
     assert_true(tc_entry_key(copy).len == tc_entry_key(e).len && tc_entry_len(copy) == tc_entry_len(e));
     assert_memory_equal(tc_entry_key(copy).data, tc_entry_key(e).data, tc_entry_key(e).len);
     assert_memory_equal(tc_entry_data(copy), tc_entry_data(e), tc_entry_len(e));
-    assert_ptr_equal(tc_entry_data(copy), (const char *)tc_entry_key(copy).data + tc_words_round(tc_entry_key(e).len)); /* its own */
+    assert_ptr_equal(tc_entry_data(copy), /* its own */
+                     (const char *)tc_entry_key(copy).data + tc_words_round(tc_entry_key(e).len));
     assert_int_equal(tc_entry_made_ms(copy), tc_entry_made_ms(e));
     assert_int_equal(tc_entry_taken_ms(copy), tc_entry_taken_ms(e));
     assert_int_equal(tc_entry_fresh_until_ms(copy), tc_entry_fresh_until_ms(e));

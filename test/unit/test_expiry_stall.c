@@ -35,13 +35,6 @@ struct kind {
     uint64_t entries;
 };
 
-static int use_a_record(void *arg, unsigned index)
-{
-    struct tt_l1 *r = arg;
-    (void)index;
-    return tc_reader_self(&r->l1.readers) == NULL;
-}
-
 static struct tt_l1 *open_l1(const struct kind *kind)
 {
     struct tt_l1 *r = tt_l1_new(kind->entries * BYTES_EACH, STRIPES, NULL);
@@ -50,7 +43,7 @@ static struct tt_l1 *open_l1(const struct kind *kind)
     tc_l1_know(&r->l1, r->types[0]);
     assert_non_null(tc_reader_self(&r->l1.readers));
     if (kind->company) /* what leaves has to wait for epochs */
-        assert_int_equal(tt_crew_join(tt_crew_start(1, use_a_record, r)), 0);
+        tt_l1_have_company(r);
     return r;
 }
 

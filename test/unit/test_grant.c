@@ -14,20 +14,13 @@
 
 enum { LIMIT = 16 << 20, STRIPES = 8, LEN = 100, APART_STRIPES = 64 };
 
-static int make_record(void *arg, unsigned index)
-{
-    struct tt_l1 *r = arg;
-    (void)index;
-    return tc_reader_self(&r->l1.readers) == NULL;
-}
-
 static struct tt_l1 *open_l1(size_t stripes, bool beside_another)
 {
     struct tt_l1 *r = tt_l1_new(LIMIT, stripes, NULL);
     assert_int_equal(r->l1.paged, stripes == STRIPES);
     assert_non_null(tc_reader_self(&r->l1.readers));
     if (beside_another)
-        assert_int_equal(tt_crew_join(tt_crew_start(1, make_record, r)), 0);
+        tt_l1_have_company(r);
     return r;
 }
 

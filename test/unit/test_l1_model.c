@@ -97,13 +97,6 @@ struct reader {
     _Atomic uint64_t found;
 };
 
-/* Of a value its version says how old it is; a shorter one says nothing. */
-static bool is_late_enough(const void *data, size_t len, uint64_t number, uint64_t oldest)
-{
-    uint64_t version;
-    return tt_l1_is_value(data, len, number, &version) && (len < sizeof version || version >= oldest);
-}
-
 static int read_one(struct reader *reader, uint64_t number, bool copies)
 {
     struct tt_l1_map *m = reader->m;
@@ -116,11 +109,11 @@ static int read_one(struct reader *reader, uint64_t number, bool copies)
     bool copied = copies && tc_l1_get_copy(&m->r->l1, tt_l1_map_ref(&k), tt_l1_now(m->r), buf, sizeof buf, &c, &f);
     if (!copies)
         tc_l1_get(&m->r->l1, tt_l1_map_ref(&k), tt_l1_now(m->r), &f);
-    TT_CHECK(failures, !copied || is_late_enough(buf, c.len, number, oldest));
+    TT_CHECK(failures, !copied || tt_l1_is_late_enough(buf, c.len, number, oldest));
     atomic_fetch_add(&reader->found, copied || f.entry != NULL);
     if (f.entry == NULL)
         return failures;
-    TT_CHECK(failures, is_late_enough(tc_entry_data(f.entry), tc_entry_len(f.entry), number, oldest));
+    TT_CHECK(failures, tt_l1_is_late_enough(tc_entry_data(f.entry), tc_entry_len(f.entry), number, oldest));
     tc_l1_release(&m->r->l1, f.entry);
     return failures;
 }

@@ -25,13 +25,6 @@ enum {
     SPARE = 4096 /* threads' records, and what rounding does not cover */
 };
 
-static int use_a_record(void *arg, unsigned index)
-{
-    struct tt_l1 *r = arg;
-    (void)index;
-    return tc_reader_self(&r->l1.readers) == NULL;
-}
-
 /* With company: another thread has read once, so what leaves has to wait for epochs. */
 static struct tt_l1 *open_l1(uint64_t limit, size_t stripes, bool company)
 {
@@ -40,7 +33,7 @@ static struct tt_l1 *open_l1(uint64_t limit, size_t stripes, bool company)
     assert_true(r->l1.paged);
     assert_non_null(tc_reader_self(&r->l1.readers));
     if (company)
-        assert_int_equal(tt_crew_join(tt_crew_start(1, use_a_record, r)), 0);
+        tt_l1_have_company(r);
     assert_int_equal(tc_readers_alone(&r->l1.readers), !company);
     return r;
 }

@@ -58,6 +58,19 @@ bool tt_l1_free(struct tt_l1 *r)
     return good;
 }
 
+static int use_a_record(void *arg, unsigned index)
+{
+    struct tt_l1 *r = arg;
+    (void)index;
+    return tc_reader_self(&r->l1.readers) == NULL;
+}
+
+void tt_l1_have_company(struct tt_l1 *r)
+{
+    if (tt_crew_join(tt_crew_start(1, use_a_record, r)) != 0)
+        tt_die("out of memory");
+}
+
 /* ---- keys ---- */
 
 struct tt_l1_key tt_l1_key(const struct tt_l1 *r, uint64_t number)
@@ -116,6 +129,12 @@ bool tt_l1_is_value(const void *data, size_t len, uint64_t number, uint64_t *ver
     if (version != NULL)
         *version = told;
     return true;
+}
+
+bool tt_l1_is_late_enough(const void *data, size_t len, uint64_t number, uint64_t oldest)
+{
+    uint64_t version;
+    return tt_l1_is_value(data, len, number, &version) && (len < sizeof version || version >= oldest);
 }
 
 /* ---- calls ---- */

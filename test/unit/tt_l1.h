@@ -32,6 +32,9 @@ struct tt_l1 *tt_l1_new(uint64_t limit, size_t stripes, const struct cache_evict
  * wrong. */
 bool tt_l1_free(struct tt_l1 *r);
 
+/* Another thread has read once: what leaves has to wait for epochs from now on. */
+void tt_l1_have_company(struct tt_l1 *r);
+
 /* ---- keys ---- */
 
 /* Plain data. Two keys with different numbers are different; their hashes are different unless the test says so. */
@@ -51,6 +54,9 @@ void tt_l1_fill(unsigned char *to, size_t len, uint64_t number, uint64_t version
 /* True if data is what tt_l1_fill made for that key, of any version; *version (may be NULL) tells which. Values below
  * 8 bytes only tell their length. */
 bool tt_l1_is_value(const void *data, size_t len, uint64_t number, uint64_t *version);
+
+/* The same, and that the version, which a shorter one does not tell, is not below oldest. */
+bool tt_l1_is_late_enough(const void *data, size_t len, uint64_t number, uint64_t oldest);
 
 /* ---- calls ---- */
 

@@ -168,14 +168,8 @@ static inline __attribute__((always_inline)) void tc_l1_touch_plain(struct tc_l1
                                                                     struct tc_entry *e)
 {
     if (l1->stamped_hits) {
-        uint8_t stamp = atomic_load_explicit(&view->stamp, memory_order_relaxed);
-        if (stamp == 0) /* nor has any entry one */
-            return;
-        _Atomic uint8_t *at = tc_entry_node(e, view->node_bytes);
-        if (atomic_load_explicit(at, memory_order_relaxed) == stamp)
-            return;
-        atomic_store_explicit(at, stamp, memory_order_relaxed);
-        tc_l1_mark(&l1->stripes[stripe], me);
+        if (tc_stripe_stamp(view, tc_entry_node(e, view->node_bytes)))
+            tc_l1_mark(&l1->stripes[stripe], me);
     } else if (!l1->locked_hits) {
         l1->evict.hit(NULL, 0, tc_entry_node(e, view->node_bytes));
     }

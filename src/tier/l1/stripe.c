@@ -221,9 +221,7 @@ void tc_stripe_link(struct tc_stripe *s, uint32_t cell, uint64_t hash, struct tc
         instead_bytes = tc_l1_entry_bytes(s->l1, instead);
     }
     /* Before it is in the table: from then on it may be hit. */
-    if (lane->at != NULL) {
-        tc_stripe_change_in_order(s, o, lane->instead, instead_bytes, cell, hash, bytes);
-    } else {
+    if (lane->at == NULL || !tc_stripe_replace_in_order(s, o, lane->instead, instead_bytes, cell, hash, bytes)) {
         if (instead != NULL)
             tc_stripe_leave_order(s, tc_stripe_order_of(s, instead), lane->instead, instead_bytes);
         tc_stripe_enter_order(s, o, cell, hash, bytes);

@@ -146,6 +146,17 @@ static inline struct tc_gate *tc_stripe_gate(struct tc_stripe *s, uint64_t hash)
     return &s->gates[(hash >> 32) % TC_GATES];
 }
 
+/* Marks an entry, whose node this is, with the present stamp. True: it had another one. */
+static inline __attribute__((always_inline)) bool tc_stripe_stamp(const struct tc_index_view *view, void *node)
+{
+    uint8_t stamp = atomic_load_explicit(&view->stamp, memory_order_relaxed);
+    _Atomic uint8_t *at = node;
+    if (stamp == 0 || atomic_load_explicit(at, memory_order_relaxed) == stamp) /* 0: nor has any entry one */
+        return false;
+    atomic_store_explicit(at, stamp, memory_order_relaxed);
+    return true;
+}
+
 struct tc_entry *tc_stripe_find(struct tc_stripe *s, uint64_t hash, struct cache_slice key, uint32_t *cell);
 
 static inline struct tc_entry *tc_stripe_entry(const struct tc_stripe *s, uint32_t cell)
@@ -166,9 +177,9 @@ void tc_stripe_begin_order(struct tc_stripe *s, struct tc_order *o);
 void tc_stripe_end_order(struct tc_stripe *s, struct tc_order *o);
 void tc_stripe_enter_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t hash, uint64_t bytes);
 void tc_stripe_leave_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t bytes);
-/* The one leaves, wherever it stands, and the other enters that order. */
-void tc_stripe_change_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t from, uint64_t from_bytes, uint32_t to,
-                               uint64_t hash, uint64_t bytes);
+/* Puts an entry of the same key in the place of the one before, if that stands in this order and the policy can. */
+bool tc_stripe_replace_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t from, uint64_t from_bytes,
+                                uint32_t to, uint64_t hash, uint64_t bytes);
 /* It is stored, or was hit with the lock held. */
 void tc_stripe_note_use(struct tc_stripe *s, struct tc_entry *e);
 /* The order in which an entry stands. */
@@ -212,9 +223,8 @@ void tc_stripe_link(struct tc_stripe *s, uint32_t cell, uint64_t hash, struct tc
 bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_index_at *at,
                          const struct tc_entry_parts *p, size_t bytes);
 
-/* The entry to evict next: of o, or with o NULL the least recently used of all orders' victims, as
- * priorities weight that; never keep. 0 if there
- * is none. */
+/* The entry to evict next: of o, or with o NULL the least recently used of all orders' victims, as priorities weight
+ * that; never keep. 0 if there is none. */
 uint32_t tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, uint32_t keep);
 
 /* Reclaims entries whose time is over, a bounded number. */

@@ -89,17 +89,14 @@ void tc_stripe_leave_order(struct tc_stripe *s, struct tc_order *o, uint32_t cel
     o->bytes -= bytes;
 }
 
-void tc_stripe_change_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t from, uint64_t from_bytes, uint32_t to,
-                               uint64_t hash, uint64_t bytes)
+bool tc_stripe_replace_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t from, uint64_t from_bytes,
+                                uint32_t to, uint64_t hash, uint64_t bytes)
 {
-    struct tc_order *before = tc_stripe_order_of(s, tc_stripe_entry(s, from));
-    if (before == o && s->l1->evict.replace != NULL) {
-        o->bytes += bytes - from_bytes;
-        s->l1->evict.replace(o->state, from, to, hash, bytes);
-        return;
-    }
-    tc_stripe_leave_order(s, before, from, from_bytes);
-    tc_stripe_enter_order(s, o, to, hash, bytes);
+    if (s->l1->evict.replace == NULL || tc_stripe_order_of(s, tc_stripe_entry(s, from)) != o)
+        return false;
+    o->bytes += bytes - from_bytes;
+    s->l1->evict.replace(o->state, from, to, hash, bytes);
+    return true;
 }
 
 /* A tick, the step by which recency is told apart: when a 64th of the entries was stored, or a 16th of them was hit.

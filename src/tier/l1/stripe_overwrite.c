@@ -1,7 +1,8 @@
 /* Storing a value where the one before lies. What it saves is nearly everything that a store does: no cell is taken,
- * and none waits for readers; table and order stay as they are. Who looks the key up meanwhile copies the one value or the
- * other: the entry's version is odd while it is written, and a copy counts only if the version was even and the same
- * before and after. Nobody waits for a writer: who comes upon an odd version goes the way of those who take the lock.
+ * and none waits for readers; table and order stay as they are. Who looks the key up meanwhile copies the one value or
+ * the other: the entry's version is odd while it is written, and a copy counts only if the version was even and the
+ * same before and after. Nobody waits for a writer: who comes upon an odd version goes the way of those who take the
+ * lock.
  *
  * Not where somebody has pinned the value: the one reference that is L1's becomes one with an odd version in a single
  * step, and who takes a reference in that version gives it back. And not without end: versions are few, and the last
@@ -30,17 +31,6 @@ static void write(struct tc_entry *e, const struct tc_entry_parts *p)
     tc_words_store(tc_entry_plain_value(e), p->value.data, p->value.len);
 }
 
-/* As a hit does. */
-static void touch(struct tc_stripe *s, uint32_t cell)
-{
-    uint8_t stamp = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
-    _Atomic uint8_t *at = tc_cell(&s->index.view->cells, cell);
-    if (stamp == 0 || atomic_load_explicit(at, memory_order_relaxed) == stamp)
-        return;
-    atomic_store_explicit(at, stamp, memory_order_relaxed);
-    tc_stripe_marked(s, 1);
-}
-
 bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_index_at *at,
                          const struct tc_entry_parts *p, size_t bytes)
 {
@@ -54,6 +44,7 @@ bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_ind
     write(e, p);
     atomic_fetch_add_explicit(&e->refs, TC_ENTRY_VERSION_ONE, memory_order_release);
     tc_index_set_code_at(at, tc_wheel_code(tc_entry_keep_until_ms(e, tc_l1_type_of(l1, e)), p->now_ms));
-    touch(s, cell);
+    if (tc_stripe_stamp(s->index.view, tc_cell(&s->index.view->cells, cell))) /* it is as good as a hit */
+        tc_stripe_marked(s, 1);
     return true;
 }
