@@ -5,6 +5,7 @@
 #ifndef TC_BASE_WORDS_H
 #define TC_BASE_WORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -22,6 +23,48 @@ static inline __attribute__((always_inline)) void tc_word_take(unsigned char *to
 {
     tc_word w = __atomic_load_n(from, __ATOMIC_ACQUIRE);
     memcpy(to, &w, n);
+}
+
+/* Whether n bytes, at least one, are the same, both followed by zeros up to the next whole word: of what is aligned,
+ * and from anywhere. */
+static inline __attribute__((always_inline)) bool tc_words_same_whole(const void *words, const void *bytes, size_t n)
+{
+    const unsigned char *at = bytes;
+    const tc_word *w = words;
+    tc_word is;
+    memcpy(&is, at, TC_WORD_BYTES);
+    tc_word differ = __atomic_load_n(w, __ATOMIC_ACQUIRE) ^ is;
+    for (size_t i = 1; i <= (n - 1) / TC_WORD_BYTES; i++) {
+        memcpy(&is, at + i * TC_WORD_BYTES, TC_WORD_BYTES);
+        differ |= __atomic_load_n(w + i, __ATOMIC_ACQUIRE) ^ is;
+    }
+    return differ == 0;
+}
+
+/* The same where nothing is known of what follows. */
+static inline __attribute__((always_inline)) bool tc_words_same(const void *words, const void *bytes, size_t n)
+{
+    const unsigned char *at = bytes;
+    const tc_word *w = words;
+    tc_word first, end, word = __atomic_load_n(w, __ATOMIC_ACQUIRE);
+    if (n < TC_WORD_BYTES)
+        return memcmp(&word, at, n) == 0;
+    size_t last = (n - 1) / TC_WORD_BYTES;
+    unsigned others = (unsigned)(-n % TC_WORD_BYTES) * 8; /* bits of the last word that are not theirs */
+    memcpy(&first, at, TC_WORD_BYTES);
+    memcpy(&end, at + n - TC_WORD_BYTES, TC_WORD_BYTES); /* as many bytes, which end where they end */
+    tc_word differ = word ^ first;
+    word = __atomic_load_n(w + last, __ATOMIC_ACQUIRE);
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    differ |= (word ^ end >> others) << others;
+#else
+    differ |= (word ^ end << others) >> others;
+#endif
+    for (size_t i = 1; i < last; i++) {
+        memcpy(&first, at + i * TC_WORD_BYTES, TC_WORD_BYTES);
+        differ |= __atomic_load_n(w + i, __ATOMIC_ACQUIRE) ^ first;
+    }
+    return differ == 0;
 }
 
 /* n bytes to anywhere, from what is aligned and has whole words. */

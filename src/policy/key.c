@@ -25,7 +25,7 @@ static int grow(struct tc_key *k, size_t need)
     unsigned char *heap = tc_alloc(k->type->alloc, cap);
     if (heap == NULL)
         return CACHE_E_NOMEM;
-    memcpy(heap, tc_key_data(k), k->len);
+    memcpy(heap, tc_key_data(k), k->len + TC_KEY_ZEROS);
     free_heap(k);
     k->alloc = *k->type->alloc;
     k->heap = heap;
@@ -36,13 +36,13 @@ static int grow(struct tc_key *k, size_t need)
 /* Makes room for n more bytes. Where they go, or NULL with the status set. */
 static unsigned char *reserve(struct tc_key *k, size_t n)
 {
-    size_t cap = k->heap != NULL ? k->cap : sizeof k->inline_bytes;
+    size_t cap = (k->heap != NULL ? k->cap : sizeof k->inline_bytes) - TC_KEY_ZEROS;
     if (n > CACHE_KEY_MAX_BYTES - k->len) {
         k->status = CACHE_E_TOO_LARGE;
         return NULL;
     }
     if (n > cap - k->len) {
-        int rc = grow(k, k->len + n);
+        int rc = grow(k, k->len + n + TC_KEY_ZEROS);
         if (rc != CACHE_OK) {
             k->status = rc;
             return NULL;
@@ -59,6 +59,7 @@ int tc_key_append(struct tc_key *k, const void *p, size_t n)
     if (to == NULL)
         return k->status;
     memcpy(to, p, n);
+    memset(to + n, 0, TC_KEY_ZEROS);
     k->len += (uint32_t)n;
     return CACHE_OK;
 }
@@ -108,6 +109,7 @@ static int encode_part(void *ctx, struct cache_key *key, uint32_t index, struct 
             *to++ = (unsigned char)"0123456789ABCDEF"[from[i] & 15];
         }
     }
+    memset(to, 0, TC_KEY_ZEROS);
     return CACHE_OK;
 }
 
@@ -123,7 +125,7 @@ static bool is_default(const struct cache_type *t)
 /* Where a part of n bytes goes behind its ':', or NULL: not this way. */
 static unsigned char *room_for_part(struct tc_key *k, size_t n)
 {
-    if (k->heap != NULL || n >= sizeof k->inline_bytes - k->len || !is_default(k->type))
+    if (k->heap != NULL || n >= sizeof k->inline_bytes - TC_KEY_ZEROS - k->len || !is_default(k->type))
         return NULL;
     return k->inline_bytes + k->len + 1;
 }
@@ -132,6 +134,7 @@ static void end_part(struct tc_key *k, size_t n)
 {
     k->inline_bytes[k->len] = ':';
     k->len += (uint32_t)(n + 1);
+    memset(k->inline_bytes + k->len, 0, TC_KEY_ZEROS);
     k->parts++;
 }
 
@@ -171,6 +174,7 @@ void tc_key_init(struct tc_key *k, const struct cache_type *t)
     }
     if (is_default(t)) { /* a name is always short enough */
         memcpy(k->inline_bytes, t->name, t->name_len);
+        memset(k->inline_bytes + t->name_len, 0, TC_KEY_ZEROS);
         k->len = (uint32_t)t->name_len;
         return;
     }

@@ -17,6 +17,9 @@ struct tc_key {
     };
 };
 
+/* Behind the bytes there are as many of zero, so that they can be compared in whole words. */
+#define TC_KEY_ZEROS 8
+
 extern const struct cache_key_encoder_ops tc_key_encoder_default;
 
 void tc_key_init(struct tc_key *k, const struct cache_type *t);

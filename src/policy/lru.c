@@ -129,7 +129,9 @@ static void append(struct state *s, unsigned list, uint32_t entry)
 {
     node *n = node_of(s, entry);
     atomic_store_explicit(&n->mark, 0, memory_order_relaxed);
-    uint32_t older = newest_among(s, (list + LISTS - oldest_list(s)) % LISTS + 1);
+    uint32_t older = s->newest_of[list];
+    if (older == 0)
+        older = newest_among(s, (list + LISTS - oldest_list(s)) % LISTS + 1);
     tc_pair_set(n, older != 0 ? newer_of(node_of(s, older)) : s->oldest, older);
     name(s, n, entry, entry);
     set_newest(s, list, entry);

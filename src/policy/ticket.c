@@ -41,13 +41,15 @@ static _Thread_local struct {
     unsigned open; /* misses that are not answered, or forgotten for newer ones */
 } ring;
 
-/* Where the key's miss is, or TC_TICKET_RING. */
+/* Where the key's miss is, or TC_TICKET_RING. The last one is asked for most often. */
 static unsigned find(uint64_t cache_id, uint64_t hash)
 {
-    unsigned i = ring.open > 0 ? 0 : TC_TICKET_RING;
-    while (i < TC_TICKET_RING && (ring.hashes[i] != hash || ring.misses[i].cache_id != cache_id))
-        i++;
-    return i;
+    for (unsigned n = 1; ring.open > 0 && n <= TC_TICKET_RING; n++) {
+        unsigned i = (ring.next - n) % TC_TICKET_RING;
+        if (ring.hashes[i] == hash && ring.misses[i].cache_id == cache_id)
+            return i;
+    }
+    return TC_TICKET_RING;
 }
 
 static void forget(unsigned i)

@@ -11,23 +11,22 @@
 
 /* An entry that is not of the usual kind: whether it may answer here all the same, and then its value. */
 static __attribute__((noinline)) bool tc_hit_copy_odd(struct tc_l1 *l1, size_t stripe, struct tc_reader *me,
-                                                      struct tc_entry *e, void *buf, size_t cap, int64_t now_ms,
-                                                      struct tc_l1_copied *copied)
+                                                      struct tc_entry *e, uint32_t refs, void *buf, size_t cap,
+                                                      int64_t now_ms, struct tc_l1_copied *copied)
 {
-    uint32_t flags = tc_entry_flags(e);
-    if (flags == 0 || flags & (TC_ENTRY_COUNTS | TC_ENTRY_ABSENT)) /* 0: it is being overwritten */
+    uint32_t flags = refs & TC_ENTRY_FLAGS;
+    if (flags == 0 || flags & (TC_ENTRY_COUNTS | TC_ENTRY_ABSENT)) /* 0: it was being overwritten */
         return false;
     return tc_l1_copy_out(l1, stripe, me, e, buf, cap, now_ms, copied);
 }
 
 static inline __attribute__((always_inline)) bool tc_hit_copy_entry(struct tc_l1 *l1, size_t stripe,
-                                                                    struct tc_reader *me, struct tc_entry *e, void *buf,
-                                                                    size_t cap, int64_t now_ms,
-                                                                    struct tc_l1_copied *copied)
+                                                                    struct tc_reader *me, struct tc_entry *e,
+                                                                    uint32_t refs, void *buf, size_t cap,
+                                                                    int64_t now_ms, struct tc_l1_copied *copied)
 {
-    uint32_t refs = atomic_load_explicit(&e->refs, memory_order_acquire);
     if (__builtin_expect((refs & (TC_ENTRY_FLAGS | TC_ENTRY_WRITING)) != 0, 0))
-        return tc_hit_copy_odd(l1, stripe, me, e, buf, cap, now_ms, copied);
+        return tc_hit_copy_odd(l1, stripe, me, e, refs, buf, cap, now_ms, copied);
     return tc_l1_copy_plain(l1, stripe, me, e, refs, buf, cap, now_ms, copied);
 }
 
@@ -39,6 +38,7 @@ struct tc_hit {
     size_t stripe;
     int64_t now_ms;
     struct tc_entry *e; /* what lies under the key, or NULL */
+    uint32_t refs;      /* its, before the key was read */
 };
 
 /* Begins one, if the case is plain: true. */
@@ -62,7 +62,7 @@ static inline __attribute__((always_inline)) bool tc_hit_begin(struct cache *c, 
     h->e = NULL;
     tc_reader_enter(&c->l1.readers, h->me);
     if (!atomic_load_explicit(&c->closing, memory_order_relaxed))
-        h->e = tc_index_find_here(&c->l1.views[h->stripe], hash, bytes);
+        h->e = tc_index_find_here(&c->l1.views[h->stripe], hash, bytes, &h->refs);
     return true;
 }
 
@@ -91,7 +91,8 @@ static inline __attribute__((always_inline)) bool tc_hit_copy(struct cache *c, c
     *held = NULL;
     if (!tc_hit_begin(c, key, &h))
         return false;
-    bool done = h.e != NULL && tc_hit_copy_entry(&c->l1, h.stripe, h.me, h.e, buf, cap, h.now_ms, copied);
+    bool done = h.e != NULL && tc_hit_copy_entry(&c->l1, h.stripe, h.me, h.e, h.refs, buf, cap, h.now_ms,
+                                                   copied);
     if (__builtin_expect(!done, 0)) {
         *held = tc_hit_give_up(&h);
         return false;
@@ -110,7 +111,7 @@ static inline __attribute__((always_inline)) struct tc_entry *tc_hit_pin(struct 
     *held = NULL;
     if (!tc_hit_begin(c, key, &h))
         return NULL;
-    if (h.e == NULL || tc_entry_flags(h.e) != 0 || !tc_l1_try_hold(h.e)) {
+    if (h.e == NULL || (h.refs & TC_ENTRY_FLAGS) != 0 || !tc_l1_try_hold(h.e, h.refs)) {
         *held = tc_hit_give_up(&h);
         return NULL;
     }

@@ -19,28 +19,67 @@ static inline int64_t tc_set_life_ms(const struct cache_type *t, int64_t wished_
     return tc_ttl_min(l1_ttl_ms, wished_ms != 0 ? wished_ms : ttl_ms);
 }
 
-/* Within a call, for a key of c. True: it is done. */
-static inline __attribute__((always_inline)) bool tc_set_plainly(struct cache *c, struct tc_reader *me,
-                                                                 const struct tc_target *t, struct cache_slice data,
-                                                                 int64_t wished_ms)
+/* What is to be stored; false: something special is asked for. */
+static inline __attribute__((always_inline)) bool tc_set_parts(struct cache *c, const struct tc_target *t,
+                                                               struct cache_slice data, int64_t wished_ms,
+                                                               struct tc_entry_parts *parts)
 {
     struct cache_type *type = t->type;
-    if (c->l2.present || me == NULL || data.len > c->max_value_bytes ||
+    if (c->l2.present || data.len > c->max_value_bytes ||
         data.len > atomic_load_explicit(&type->plain_max_bytes, memory_order_relaxed))
         return false;
     int64_t life_ms = tc_set_life_ms(type, wished_ms), now_ms = tc_clock_coarse_ms(&c->clock);
-    if (life_ms == 0 || !tc_entry_can_say(now_ms, life_ms))
-        return false;
+    *parts = (struct tc_entry_parts){ t->ref.hash, t->ref.key, data, now_ms, life_ms, type->id };
+    return life_ms != 0 && tc_entry_can_say(now_ms, life_ms);
+}
+
+/* What a store counts, and the thread's ticket for the key: the miss is answered, or so old that it counts for
+ * nothing. */
+static inline __attribute__((always_inline)) void tc_set_end(struct cache *c, struct tc_reader *me,
+                                                             const struct tc_entry_parts *p, bool replaced)
+{
     uint64_t generation;
-    bool tickets = tc_ticket_any(), fill = tickets && tc_ticket_peek(c->id, t->ref.hash, now_ms, &generation), replaced;
-    struct tc_entry_parts parts = { t->ref.hash, t->ref.key, data, now_ms, life_ms, type->id };
-    if (!tc_l1_set(&c->l1, &parts, fill ? &generation : NULL, &replaced))
-        return false;
-    if (tickets) /* the miss is answered, or so old that it counts for nothing */
-        tc_ticket_recall(c->id, t->ref.hash, now_ms, &generation);
-    tc_reader_count(&me->sets[type->id], 1);
+    if (tc_ticket_any())
+        tc_ticket_recall(c->id, p->hash, p->now_ms, &generation);
+    tc_reader_count(&me->sets[p->type_id], 1);
     if (replaced)
-        tc_reader_count(&me->replaced[type->id], 1);
+        tc_reader_count(&me->replaced[p->type_id], 1);
+}
+
+/* Within a call. */
+static inline __attribute__((always_inline)) bool tc_set_with_lock(struct cache *c, struct tc_reader *me,
+                                                                   const struct tc_entry_parts *p)
+{
+    uint64_t generation;
+    bool replaced, fill = tc_ticket_any() && tc_ticket_peek(c->id, p->hash, p->now_ms, &generation);
+    if (!tc_l1_set(&c->l1, p, fill ? &generation : NULL, &replaced))
+        return false;
+    tc_set_end(c, me, p, replaced);
+    return true;
+}
+
+/* Within a call, for a key of c. True: it is done. */
+static inline bool tc_set_plainly(struct cache *c, struct tc_reader *me, const struct tc_target *t,
+                                  struct cache_slice data, int64_t wished_ms)
+{
+    struct tc_entry_parts parts;
+    return me != NULL && tc_set_parts(c, t, data, wished_ms, &parts) && tc_set_with_lock(c, me, &parts);
+}
+
+/* Inside tc_reader_enter(), which counts as a call for cache_close(): over the value before, if there is one. */
+static inline __attribute__((always_inline)) bool tc_set_over(struct cache *c, struct tc_reader *me,
+                                                              const struct tc_entry_parts *p)
+{
+    uint64_t generation;
+    uint32_t refs;
+    if (atomic_load_explicit(&c->closing, memory_order_relaxed))
+        return false;
+    size_t stripe = tc_l1_stripe_number(&c->l1, p->hash);
+    struct tc_entry *e = tc_index_find_here(&c->l1.views[stripe], p->hash, p->key, &refs);
+    if (e == NULL || (tc_ticket_any() && tc_ticket_peek(c->id, p->hash, p->now_ms, &generation)) ||
+        !tc_l1_overwrite(&c->l1, me, e, refs, p))
+        return false;
+    tc_set_end(c, me, p, true);
     return true;
 }
 
@@ -49,6 +88,7 @@ static inline __attribute__((always_inline)) bool tc_set_here(struct cache *c, c
                                                               struct cache_slice data)
 {
     const struct tc_key *k = (const struct tc_key *)key;
+    struct tc_entry_parts parts;
     if (!tc_cache_is_plain_call(c, k))
         return false;
     struct tc_reader *me = tc_reader_self(&c->l1.readers);
@@ -56,17 +96,19 @@ static inline __attribute__((always_inline)) bool tc_set_here(struct cache *c, c
         return false;
     struct tc_target t = { (struct cache_type *)k->type, { 0, { tc_key_data(k), k->len } } };
     t.ref.hash = tc_hash_here(&c->hash, t.ref.key.data, t.ref.key.len);
-    tc_l1_prefetch(&c->l1, t.ref.hash);
-    tc_reader_add(&me->calls, 1);
-    tc_readers_fence(&c->l1.readers); /* as in tc_cache_enter_as() */
-    bool done = false;
-    if (!atomic_load_explicit(&c->closing, memory_order_relaxed)) {
-        /* What will be overwritten is on its way while the lock is waited for. */
-        tc_reader_enter(&c->l1.readers, me);
-        tc_l1_prefetch_entry(&c->l1, t.ref.hash);
+    tc_l1_prefetch_to_set(&c->l1, t.ref.hash);
+    if (!tc_set_parts(c, &t, data, 0, &parts))
+        return false;
+    tc_reader_enter(&c->l1.readers, me);
+    bool done = tc_set_over(c, me, &parts);
+    if (done) {
         tc_reader_leave(me);
-        done = tc_set_plainly(c, me, &t, data, 0);
+        return true;
     }
+    tc_reader_add(&me->calls, 1);
+    tc_reader_leave(me);
+    if (!atomic_load_explicit(&c->closing, memory_order_relaxed))
+        done = tc_set_with_lock(c, me, &parts);
     tc_reader_add(&me->calls, -1);
     return done;
 }

@@ -28,7 +28,7 @@ static void a_new_entry_is_fresh_for_ever_and_referenced_by_its_maker(void **sta
         assert_int_equal(kind == 0 ? tc_entry_more(e)->hash : 0x1234, 0x1234);
         assert_int_equal(tc_entry_key(e).len, 3);
         assert_int_equal(tc_entry_len(e), 5);
-        assert_int_equal(e->type_id, 7);
+        assert_int_equal(tc_entry_type_id(e), 7);
         assert_int_equal(tc_entry_fresh_until_ms(e), TC_NEVER_MS);
         assert_int_equal(tc_entry_keep_until_ms(e, f->type), TC_NEVER_MS);
         assert_false(tc_entry_is_in_l1(e));
@@ -94,7 +94,7 @@ static void an_entry_knows_its_type_whatever_its_number(void **state)
         for (size_t kind = 0; kind < TC_ARRAY_LEN(tt_kinds); kind++) {
             struct tc_entry *e = tt_kinds[kind](&f->alloc, 16, t, 1, tt_slice("key", 3), 5);
             tc_entry_add_flags(e, TC_ENTRY_ABSENT | TC_ENTRY_COUNTS);
-            assert_int_equal(e->type_id, id);
+            assert_int_equal(tc_entry_type_id(e), id);
             assert_int_equal(tc_entry_key(e).len, 3);
             tc_entry_free(&f->alloc, 16, e);
         }
@@ -160,7 +160,7 @@ static void an_adopted_frame_is_owned_counted_and_freed(void **state)
     assert_int_equal(tc_entry_len(e), 50);
     assert_int_equal(tt_refs(e), 1);
     assert_int_equal(tc_entry_more(e)->hash, 9);
-    assert_int_equal(e->type_id, 7);
+    assert_int_equal(tc_entry_type_id(e), 7);
     assert_int_equal(tc_entry_fresh_until_ms(e), TC_NEVER_MS);
     assert_ptr_equal(tc_entry_more(e)->frame, frame);
     assert_int_equal(tc_entry_more(e)->frame_len, 100);
@@ -257,7 +257,7 @@ static void assert_same_but_wide(const struct tc_entry *wide, const struct tc_en
     assert_true(tc_entry_flags(wide) & TC_ENTRY_MORE);
     assert_int_equal(tc_entry_flags(wide) & TC_ENTRY_ABSENT, tc_entry_flags(e) & TC_ENTRY_ABSENT);
     assert_int_equal(tc_entry_more(wide)->hash, 77);
-    assert_int_equal(wide->type_id, e->type_id);
+    assert_int_equal(tc_entry_type_id(wide), tc_entry_type_id(e));
     assert_int_equal(tc_entry_key(wide).len, tc_entry_key(e).len);
     assert_int_equal(tc_entry_len(wide), tc_entry_len(e));
     assert_int_equal(tt_refs(wide), 1);

@@ -38,7 +38,7 @@ static void an_entry_in_lent_memory_is_the_small_one_and_takes_no_other(void **s
                 assert_false(tc_entry_is_in_l1(e));
                 assert_int_equal(e->refs & TC_ENTRY_REFS, 1);
                 assert_int_equal(tc_entry_flags(e), TC_ENTRY_FOREVER);
-                assert_true(e->type_id == 7);
+                assert_true(tc_entry_type_id(e) == 7);
                 assert_true(tc_entry_key(e).len == key_len && tc_entry_len(e) == len);
                 assert_int_equal(tc_entry_own_bytes(e, node), need);
                 for (size_t i = 0; i < node; i++)
@@ -74,7 +74,7 @@ static void memory_that_cannot_be_enough_is_refused_whatever_the_sizes(void **st
 /* All but where it lies, its node and who refers to it. */
 static void assert_same(const struct tc_entry *copy, const struct tc_entry *e, const struct cache_type *t)
 {
-    assert_int_equal(copy->type_id, e->type_id);
+    assert_int_equal(tc_entry_type_id(copy), tc_entry_type_id(e));
     assert_int_equal(tc_entry_flags(copy), tc_entry_flags(e));
     assert_true(tc_entry_key(copy).len == tc_entry_key(e).len && tc_entry_len(copy) == tc_entry_len(e));
     assert_memory_equal(tc_entry_key(copy).data, tc_entry_key(e).data, tc_entry_key(e).len);

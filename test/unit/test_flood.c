@@ -73,7 +73,8 @@ static struct work work_of(struct tt_l1 *r, const struct tt_l1_key *k)
     const struct tc_index_view *v = &r->l1.views[0];
     const struct tc_index *x = &r->l1.stripes[0].index;
     struct cache_slice key = tt_l1_ref(k).key;
-    struct tc_entry *is = tc_index_find(v, k->hash, key), *found = NULL;
+    uint32_t refs;
+    struct tc_entry *is = tc_index_find(v, k->hash, key, &refs), *found = NULL;
     struct work w = { 0, 0 };
     size_t at = tc_index_home(k->hash, x->n), reach = 0;
     for (size_t distance = 0; distance <= reach && found == NULL; distance++, at = (at + 1) % x->n) {
@@ -82,7 +83,7 @@ static struct work work_of(struct tt_l1 *r, const struct tt_l1_key *k)
         reach = distance == 0 ? more >> TC_INDEX_REACH_SHIFT & TC_INDEX_REACH : reach;
         w.buckets++;
         for (; m != 0 && found == NULL; m &= m - 1, w.keys++)
-            found = tc_index_entry_of(v, atomic_load(&b->lanes[tc_index_lane_of(m)]), key);
+            found = tc_index_entry_of(v, atomic_load(&b->lanes[tc_index_lane_of(m)]), key, &refs);
     }
     assert_ptr_equal(found, is);
     return w;

@@ -103,7 +103,8 @@ static void an_empty_table_finds_nothing_and_takes_no_memory(void **state)
 static struct tc_entry *find_bytes(struct tt_index *f, uint64_t hash, const unsigned char *key, size_t len)
 {
     unsigned char *copy = tt_xmemdup(key, len);
-    struct tc_entry *e = tc_index_find(&f->view, hash, (struct cache_slice){ copy, len });
+    uint32_t refs;
+    struct tc_entry *e = tc_index_find(&f->view, hash, (struct cache_slice){ copy, len }, &refs);
     free(copy);
     return e;
 }
@@ -412,7 +413,10 @@ static int write_or_read(void *arg, unsigned index)
         for (uint32_t i = 0; i < 2 * RACE_KEYS && failures == 0; i += i < STAY ? 1 : 7) {
             uint64_t hash = tt_index_hash(i, r->kind);
             tc_index_prefetch_entry(&r->f->view, hash);
-            struct tc_entry *e = tc_index_find_here(&r->f->view, hash, (struct cache_slice){ &i, sizeof i });
+            uint32_t refs;
+            uint32_t with_zeros[3] = { i };
+            struct cache_slice key = { with_zeros, sizeof i };
+            struct tc_entry *e = tc_index_find_here(&r->f->view, hash, key, &refs);
             TT_CHECK(failures, e != NULL ? tt_index_number(e) == i && i < RACE_KEYS : i >= STAY);
         }
         atomic_fetch_add(&r->passes, 1);

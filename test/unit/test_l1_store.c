@@ -391,7 +391,7 @@ static void ten_thousand_pins_cost_their_own_memory_and_no_more(void **state)
     assert_true(tt_alloc_counts(&r->counting).live_bytes <= LIMIT + pinned_bytes);
     assert_accounts(r);
     for (uint64_t n = 0; n < PINS; n++) {
-        assert_true(tt_l1_is_value(tc_entry_data(pinned[n]), pinned[n]->len, n, NULL));
+        assert_true(tt_l1_is_value(tc_entry_data(pinned[n]), tc_entry_len(pinned[n]), n, NULL));
         tc_l1_release(&r->l1, pinned[n]);
     }
     free(pinned);

@@ -328,7 +328,8 @@ static void tables_and_maps_that_grew_stay_readable_for_as_long_as_they_are_read
     tt_limbo_assert_agrees(f);
     for (uint64_t i = 0; i < 40; i++) {
         struct tt_l1_key k = tt_l1_key_in(f->r, i, 0);
-        struct tc_entry *e = tc_index_find(&before, k.hash, tt_l1_ref(&k).key);
+        uint32_t refs;
+        struct tc_entry *e = tc_index_find(&before, k.hash, tt_l1_ref(&k).key, &refs);
         assert_non_null(e);
         assert_true(tt_l1_is_value(tc_entry_data(e), tc_entry_len(e), i, NULL));
     }

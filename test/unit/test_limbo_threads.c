@@ -129,7 +129,7 @@ struct worker {
 static void change_pin(struct worker *w, struct tc_entry *e, uint64_t number)
 {
     if (w->pin != NULL) {
-        TT_CHECK(w->failures, tt_l1_is_value(tc_entry_data(w->pin), w->pin->len, w->pin_number, NULL));
+        TT_CHECK(w->failures, tt_l1_is_value(tc_entry_data(w->pin), tc_entry_len(w->pin), w->pin_number, NULL));
         tc_l1_release(&w->s->f->r->l1, w->pin);
     }
     w->pin = e;

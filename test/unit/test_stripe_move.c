@@ -296,7 +296,7 @@ static void what_was_pinned_stays_readable_and_its_page_goes_after_it(void **sta
     uint64_t detached = 0, moved = 0;
     for (size_t i = 0; i < HELD; i++) {
         struct tc_entry *now = tt_stripe_entry(&f, tt_stripe_find(&f, number[i]));
-        assert_true(tt_l1_is_value(tc_entry_data(held[i]), held[i]->len, number[i], NULL));
+        assert_true(tt_l1_is_value(tc_entry_data(held[i]), tc_entry_len(held[i]), number[i], NULL));
         assert_int_equal(tc_entry_is_in_l1(held[i]), now == held[i]);
         moved += now != held[i];
         detached += now != held[i] ? tc_l1_entry_bytes(&f.r->l1, held[i]) : 0;
@@ -345,7 +345,7 @@ static void what_had_left_does_not_come_back(void **state)
         assert_found(&f, n, stays(n, 25), 100);
         if (held[n] == NULL)
             continue;
-        assert_true(tt_l1_is_value(tc_entry_data(held[n]), held[n]->len, n, NULL));
+        assert_true(tt_l1_is_value(tc_entry_data(held[n]), tc_entry_len(held[n]), n, NULL));
         assert_true(held[n]->refs & TC_ENTRY_DETACHED);
         tt_stripe_release(&f, held[n]);
     }

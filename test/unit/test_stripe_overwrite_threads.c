@@ -135,8 +135,9 @@ static void write_the_rest(struct tt_l1 *r, struct tc_entry *e, uint64_t number,
     unsigned char value[LEN_MOST];
     tt_l1_fill(value, len_of(version), number, version);
     atomic_store(&e->times, tc_times(tt_l1_now(r), life_of(version)));
-    atomic_store(&e->len, (uint16_t)len_of(version));
-    tc_words_store(tc_entry_plain_value(e), value, len_of(version));
+    uint32_t sizes = tc_sizes(tc_entry_type_id(e), tc_entry_key(e).len, len_of(version));
+    atomic_store(&e->sizes, sizes);
+    tc_words_store(tc_entry_plain_value(e, sizes), value, len_of(version));
     atomic_fetch_add(&e->refs, TC_ENTRY_VERSION_ONE);
     tc_lock_release(&r->l1.stripes[0].lock);
 }
@@ -170,7 +171,7 @@ static void who_comes_upon_one_being_written_waits_for_the_lock_and_pins_it(void
     struct tc_entry *e = entry_of(r, k);
     be_in_the_middle(r, e);
     uint32_t refs = atomic_load(&e->refs);
-    bool refused = !tc_l1_try_hold(e), slept = false;
+    bool refused = !tc_l1_try_hold(e, refs), slept = false;
     bool untouched = atomic_load(&e->refs) == refs;
     struct tt_crew *crew = tt_crew_start(4, find_the_new_one, r);
     for (int64_t end_ms = tt_mono_ms() + TT_SOON_MS; !slept && tt_pause(end_ms);)
@@ -180,7 +181,9 @@ static void who_comes_upon_one_being_written_waits_for_the_lock_and_pins_it(void
     assert_int_equal(tt_crew_join(crew), 0);
     assert_true(refused && slept && untouched); /* not before: they wait for the lock */
     assert_int_equal(atomic_load(&e->refs), refs + TC_ENTRY_VERSION_ONE);
-    assert_true(tc_l1_try_hold(e));
+    assert_false(tc_l1_try_hold(e, refs)); /* it is not the one that was found */
+    assert_int_equal(atomic_load(&e->refs), refs + TC_ENTRY_VERSION_ONE);
+    assert_true(tc_l1_try_hold(e, refs + TC_ENTRY_VERSION_ONE));
     tc_l1_unhold(e);
 }
 

@@ -163,13 +163,15 @@ uint32_t tt_index_number(const struct tc_entry *e)
 
 struct tc_entry *tt_index_find(const struct tc_index_view *v, uint32_t number, uint64_t hash)
 {
-    struct cache_slice key = { &number, sizeof number };
+    uint32_t with_zeros[3] = { number };
+    struct cache_slice key = { with_zeros, sizeof number };
     struct tc_bucket untouched;
     struct tc_index_at at = { &untouched, 77 };
     uint32_t cell = 77;
+    uint32_t refs;
     struct tc_entry *e = tc_index_find_at(v, hash, key, &cell, &at);
-    assert_ptr_equal(tc_index_find(v, hash, key), e);
-    assert_ptr_equal(tc_index_find_here(v, hash, key), e);
+    assert_ptr_equal(tc_index_find(v, hash, key, &refs), e);
+    assert_ptr_equal(tc_index_find_here(v, hash, key, &refs), e);
     assert_ptr_equal(tc_index_find_at(v, hash, key, NULL, NULL), e);
     if (e != NULL) {
         assert_ptr_equal(tc_entry_of_node(tc_cell(&v->cells, cell), v->node_bytes), e);

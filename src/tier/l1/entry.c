@@ -19,6 +19,12 @@ static void begin_more(struct tc_entry *e, struct cache_type *t, uint64_t hash, 
     more->fresh_until_ms = more->keep_until_ms = TC_NEVER_MS;
 }
 
+/* The rest of its last word is zero. */
+static void end_key(unsigned char *key, size_t len)
+{
+    memset(key + tc_words_round(len) - TC_WORD_BYTES, 0, TC_WORD_BYTES);
+}
+
 /* Fills in what is known before the value is. hash: only with more. */
 static struct tc_entry *begin(void *node, size_t node_bytes, uint32_t flags, struct cache_type *t, uint64_t hash,
                               struct cache_slice key, size_t room)
@@ -26,15 +32,16 @@ static struct tc_entry *begin(void *node, size_t node_bytes, uint32_t flags, str
     struct tc_entry *e = tc_entry_of_node(node, node_bytes);
     memset(node, 0, node_bytes + sizeof *e);
     atomic_store_explicit(&e->refs, 1 | flags, memory_order_relaxed);
-    e->type_id = t != NULL ? t->id & UINT8_MAX : 0;
-    if (flags & TC_ENTRY_MORE) {
+    bool more = flags & TC_ENTRY_MORE;
+    uint32_t id = t != NULL ? t->id & UINT8_MAX : 0;
+    atomic_store_explicit(&e->sizes, more ? tc_sizes(id, 0, 0) : tc_sizes(id, key.len, room), memory_order_relaxed);
+    if (more)
         begin_more(e, t, hash, key.len, room);
-    } else {
-        e->key_len = (uint8_t)key.len;
-        atomic_store_explicit(&e->len, (uint16_t)room, memory_order_relaxed);
+    unsigned char *to = (unsigned char *)(uintptr_t)tc_entry_key(e).data;
+    if (key.len > 0) {
+        end_key(to, key.len);
+        memcpy(to, key.data, key.len);
     }
-    if (key.len > 0)
-        memcpy((unsigned char *)(uintptr_t)tc_entry_key(e).data, key.data, key.len);
     return e;
 }
 
@@ -91,16 +98,14 @@ struct tc_entry *tc_entry_copy(void *memory, uint32_t refs_flags, const struct t
     uint32_t flags = tc_entry_flags(e);
     tc_assert(!(flags & TC_ENTRY_FRAMED));
     memset(memory, 0, node_bytes);
-    size_t len = tc_entry_plain_len(e);
+    uint32_t sizes = tc_entry_sizes(e);
     atomic_store_explicit(&copy->times, tc_entry_times(e), memory_order_relaxed);
     atomic_store_explicit(&copy->refs, 1 | refs_flags | flags, memory_order_relaxed);
-    atomic_store_explicit(&copy->len, (uint16_t)len, memory_order_relaxed);
-    copy->key_len = e->key_len;
-    copy->type_id = e->type_id;
+    atomic_store_explicit(&copy->sizes, sizes, memory_order_relaxed);
     if (flags & TC_ENTRY_MORE)
         copy_more(copy, e);
     else
-        memcpy(copy + 1, e + 1, tc_words_round(e->key_len) + len);
+        memcpy(copy + 1, e + 1, tc_words_round(tc_sizes_key_len(sizes)) + tc_sizes_len(sizes));
     return copy;
 }
 
@@ -188,15 +193,15 @@ struct tc_entry *tc_entry_make(void *memory, size_t node_bytes, uint32_t refs_fl
 {
     struct tc_entry *e = tc_entry_of_node(memory, node_bytes);
     memset(memory, 0, node_bytes);
-    atomic_store_explicit(&e->len, (uint16_t)p->value.len, memory_order_relaxed);
-    e->key_len = (uint8_t)p->key.len;
-    e->type_id = p->type_id & UINT8_MAX;
+    uint32_t sizes = tc_sizes(p->type_id & UINT8_MAX, p->key.len, p->value.len);
+    atomic_store_explicit(&e->sizes, sizes, memory_order_relaxed);
     uint32_t forever = set_plain_times(e, p->now_ms, p->life_ms);
     atomic_store_explicit(&e->refs, 1 | refs_flags | forever, memory_order_relaxed);
     unsigned char *key = tc_entry_plain_key(e);
+    end_key(key, p->key.len);
     memcpy(key, p->key.data, p->key.len);
     if (p->value.len > 0)
-        memcpy(tc_entry_plain_value(e), p->value.data, p->value.len);
+        memcpy(tc_entry_plain_value(e, sizes), p->value.data, p->value.len);
     return e;
 }
 

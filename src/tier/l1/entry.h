@@ -4,16 +4,16 @@
  *
  *   phase      references            who may write it
  *   made       1, its maker          the maker: value bytes, lifetimes
- *   published  1 of L1 + pins        what is atomic: anyone who reads it. Value and lifetime: nobody while there is a
- *                                    pin, or a flag of TC_ENTRY_FLAGS; else who has its stripe's lock, if it lies in a
- *                                    page and the value is short: see stripe_overwrite.c
+ *   published  1 of L1 + pins        what is atomic: anyone who reads it. Key, value and lifetime: nobody while there
+ *                                    is a pin, or a flag of TC_ENTRY_FLAGS; else, if it lies in a page and the value is
+ *                                    short, whoever takes it from an even version to an odd one: stripe_overwrite.c
  *   unlinked   1 of L1 + pins        whoever has its stripe's lock, tc_entry_left() only, until every reader who may
  *                                    have come upon it is through
  *   detached   pins only             nobody; the last release frees it
  *
  * A reader without the lock, inside tc_reader_enter(), may take a pin on what it finds: L1's reference is there until
- * all such readers are through. Or it copies what it finds and sees from the version whether that was overwritten
- * meanwhile.
+ * all such readers are through. Or it copies what it finds. Whether that was overwritten meanwhile, with another key
+ * perhaps, it sees from the version: it reads refs first, then the key, then the rest, then refs again.
  *
  * In memory: the eviction policy's node, struct tc_entry, for some struct tc_entry_more, the key, the value (unless it
  * lies in a frame). Most entries do without more: a short key, a value below 64 KiB that was made where it was stored,
@@ -61,9 +61,9 @@ struct tc_entry {
         struct tc_entry *next; /* to be freed */
     };
     _Atomic uint32_t refs;
-    _Atomic uint16_t len; /* of the value */
-    uint8_t key_len; /* 0: more has it, and the value's */
-    uint8_t type_id;
+    /* Lower 16 bits: the value's length, then 8: the key's, both 0 if more has them; the highest 8: the type's number.
+     * One word, so that lengths that are read together fit into the cell together. */
+    _Atomic uint32_t sizes;
 };
 
 /* The longest key and value of an entry without more. */
@@ -126,6 +126,42 @@ static inline struct tc_entry_more *tc_entry_more(const struct tc_entry *e)
     return (struct tc_entry_more *)(void *)((char *)(uintptr_t)e + sizeof *e);
 }
 
+static inline uint32_t tc_sizes(uint32_t type_id, size_t key_len, size_t len)
+{
+    return type_id << 24 | (uint32_t)key_len << 16 | (uint32_t)len;
+}
+
+static inline size_t tc_sizes_len(uint32_t sizes)
+{
+    return sizes & TC_ENTRY_LEN_MOST;
+}
+
+static inline size_t tc_sizes_key_len(uint32_t sizes)
+{
+    return sizes >> 16 & TC_ENTRY_KEY_MOST;
+}
+
+/* Words that others may overwrite: with acquire, so that a version read afterwards tells. */
+static inline uint32_t tc_entry_sizes(const struct tc_entry *e)
+{
+    return atomic_load_explicit(&e->sizes, memory_order_acquire);
+}
+
+static inline uint64_t tc_entry_times(const struct tc_entry *e)
+{
+    return atomic_load_explicit(&e->times, memory_order_acquire);
+}
+
+static inline uint32_t tc_entry_type_id(const struct tc_entry *e)
+{
+    return tc_entry_sizes(e) >> 24;
+}
+
+static inline size_t tc_entry_plain_len(const struct tc_entry *e)
+{
+    return tc_sizes_len(tc_entry_sizes(e));
+}
+
 /* Of an entry without more. */
 static inline unsigned char *tc_entry_plain_key(const struct tc_entry *e)
 {
@@ -136,31 +172,21 @@ static inline struct cache_slice tc_entry_key(const struct tc_entry *e)
 {
     if (tc_entry_flags(e) & TC_ENTRY_MORE)
         return (struct cache_slice){ (unsigned char *)(tc_entry_more(e) + 1), tc_entry_more(e)->key_len };
-    return (struct cache_slice){ tc_entry_plain_key(e), e->key_len };
-}
-
-/* Their words, which others may overwrite: with acquire, so that a version read afterwards tells. */
-static inline size_t tc_entry_plain_len(const struct tc_entry *e)
-{
-    return atomic_load_explicit(&e->len, memory_order_acquire);
-}
-
-static inline uint64_t tc_entry_times(const struct tc_entry *e)
-{
-    return atomic_load_explicit(&e->times, memory_order_acquire);
+    return (struct cache_slice){ tc_entry_plain_key(e), tc_sizes_key_len(tc_entry_sizes(e)) };
 }
 
 /* The value begins with a whole word. */
-static inline unsigned char *tc_entry_plain_value(const struct tc_entry *e)
+static inline unsigned char *tc_entry_plain_value(const struct tc_entry *e, uint32_t sizes)
 {
-    return tc_entry_plain_key(e) + tc_words_round(e->key_len);
+    return tc_entry_plain_key(e) + tc_words_round(tc_sizes_key_len(sizes));
 }
 
 static inline struct cache_slice tc_entry_value(const struct tc_entry *e)
 {
     if (tc_entry_flags(e) & TC_ENTRY_MORE)
         return (struct cache_slice){ tc_entry_more(e)->data, tc_entry_more(e)->len };
-    return (struct cache_slice){ tc_entry_plain_value(e), tc_entry_plain_len(e) };
+    uint32_t sizes = tc_entry_sizes(e);
+    return (struct cache_slice){ tc_entry_plain_value(e, sizes), tc_sizes_len(sizes) };
 }
 
 static inline const unsigned char *tc_entry_data(const struct tc_entry *e)
@@ -175,8 +201,9 @@ static inline size_t tc_entry_len(const struct tc_entry *e)
 
 static inline uint64_t tc_entry_hash(const struct tc_entry *e, const struct tc_hasher *h)
 {
-    return tc_entry_flags(e) & TC_ENTRY_MORE ? tc_entry_more(e)->hash
-                                             : h->hash(h->ctx, tc_entry_plain_key(e), e->key_len);
+    if (tc_entry_flags(e) & TC_ENTRY_MORE)
+        return tc_entry_more(e)->hash;
+    return h->hash(h->ctx, tc_entry_plain_key(e), tc_sizes_key_len(tc_entry_sizes(e)));
 }
 
 /* ---- times ---- */
@@ -250,8 +277,8 @@ void tc_entry_set_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms, int6
 
 /* ---- reading what may be overwritten ---- */
 
-/* What a reader without pin and lock copies of an entry: refs were read with acquire before, without a flag and not
- * TC_ENTRY_WRITING. The value goes to buf, if it is fresh and cap is enough: else false. Also false: it was overwritten
+/* What a reader without pin and lock copies of an entry: refs were read with acquire before the key was compared,
+ * without a flag and not TC_ENTRY_WRITING. The value goes to buf, if it is fresh and cap is enough: else false. Also false: it was overwritten
  * meanwhile, and buf holds anything. */
 struct tc_entry_taken {
     uint64_t times;
@@ -260,14 +287,15 @@ struct tc_entry_taken {
 static inline __attribute__((always_inline)) bool tc_entry_take(const struct tc_entry *e, uint32_t refs, void *buf,
                                                                 size_t cap, int64_t now_ms, struct tc_entry_taken *t)
 {
+    uint32_t sizes = tc_entry_sizes(e);
     t->times = tc_entry_times(e);
-    t->len = tc_entry_plain_len(e);
+    t->len = tc_sizes_len(sizes);
     if (t->len > cap || now_ms >= tc_times_until_ms(t->times))
         return false;
     if (t->len <= TC_ENTRY_OVERWRITTEN_MOST && refs & TC_ENTRY_IN_PAGE) /* whole words are there */
-        tc_words_load(buf, tc_entry_plain_value(e), t->len);
+        tc_words_load(buf, tc_entry_plain_value(e, sizes), t->len);
     else if (t->len > 0)
-        memcpy(buf, tc_entry_plain_value(e), t->len);
+        memcpy(buf, tc_entry_plain_value(e, sizes), t->len);
     uint32_t after = atomic_load_explicit(&e->refs, memory_order_relaxed);
     return __builtin_expect(((refs ^ after) & TC_ENTRY_VERSIONS) == 0, 1);
 }
@@ -303,8 +331,10 @@ static inline size_t tc_entry_bytes_for(size_t node_bytes, uint32_t flags, size_
 static inline size_t tc_entry_own_bytes(const struct tc_entry *e, size_t node_bytes)
 {
     uint32_t flags = tc_entry_flags(e);
-    if (!(flags & TC_ENTRY_MORE))
-        return tc_entry_bytes_for(node_bytes, flags, e->key_len, tc_entry_plain_len(e));
+    if (!(flags & TC_ENTRY_MORE)) {
+        uint32_t sizes = tc_entry_sizes(e);
+        return tc_entry_bytes_for(node_bytes, flags, tc_sizes_key_len(sizes), tc_sizes_len(sizes));
+    }
     const struct tc_entry_more *more = tc_entry_more(e);
     return tc_entry_bytes_for(node_bytes, flags, more->key_len, flags & TC_ENTRY_FRAMED ? 0 : more->len);
 }
@@ -349,6 +379,13 @@ static inline size_t tc_entry_bytes(const struct tc_entry *e, size_t node_bytes)
 static inline bool tc_entry_is_in_l1(const struct tc_entry *e)
 {
     return atomic_load_explicit(&e->refs, memory_order_acquire) & TC_ENTRY_IN_L1;
+}
+
+/* With the stripe's lock, before it leaves the table: who overwrites it without the lock learns from this that his value
+ * did not stay. False: somebody does, and is not through. */
+static inline bool tc_entry_begin_to_leave(struct tc_entry *e)
+{
+    return !(atomic_fetch_and_explicit(&e->refs, ~TC_ENTRY_IN_L1, memory_order_acq_rel) & TC_ENTRY_WRITING);
 }
 
 static inline bool tc_entry_is_lent(const struct tc_entry *e)

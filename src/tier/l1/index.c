@@ -110,8 +110,8 @@ bool tc_index_is_more_key(const struct tc_entry *e, struct cache_slice key)
     return is.len == key.len && (is.len == 0 || memcmp(is.data, key.data, is.len) == 0);
 }
 
-struct tc_entry *tc_index_find_at(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *cell,
-                                  struct tc_index_at *where)
+static struct tc_entry *look_up(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *refs,
+                                uint32_t *cell, struct tc_index_at *where)
 {
     struct tc_bucket *buckets = atomic_load_explicit(&v->buckets, memory_order_acquire);
     if (buckets == NULL)
@@ -127,7 +127,7 @@ struct tc_entry *tc_index_find_at(const struct tc_index_view *v, uint64_t hash, 
         for (uint64_t m = tc_index_matches(tags, more, tag); m != 0; m &= m - 1) {
             unsigned lane = tc_index_lane_of(m);
             uint32_t found = atomic_load_explicit(&b->lanes[lane], memory_order_acquire);
-            struct tc_entry *e = tc_index_entry_of(v, found, key);
+            struct tc_entry *e = tc_index_entry_of(v, found, key, refs);
             if (e == NULL)
                 continue;
             if (cell != NULL)
@@ -141,9 +141,16 @@ struct tc_entry *tc_index_find_at(const struct tc_index_view *v, uint64_t hash, 
     return NULL;
 }
 
-struct tc_entry *tc_index_find(const struct tc_index_view *v, uint64_t hash, struct cache_slice key)
+struct tc_entry *tc_index_find(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *refs)
 {
-    return tc_index_find_at(v, hash, key, NULL, NULL);
+    return look_up(v, hash, key, refs, NULL, NULL);
+}
+
+struct tc_entry *tc_index_find_at(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *cell,
+                                  struct tc_index_at *where)
+{
+    uint32_t refs;
+    return look_up(v, hash, key, &refs, cell, where);
 }
 
 /* ---- memory ---- */
@@ -308,13 +315,17 @@ static void empty_lane(const struct tc_index_at *at)
     set_code(at->bucket, at->lane, 0);
 }
 
-void tc_index_remove(struct tc_index *x, uint32_t cell)
+void tc_index_remove_of(struct tc_index *x, uint32_t cell, uint64_t hash)
 {
-    uint64_t hash = hash_of(x, cell);
     struct tc_index_gap p = place_of(x, hash, cell);
     empty_lane(&p.at);
     shrink_reach(x, home_of(x, hash), p.distance);
     x->count--;
+}
+
+void tc_index_remove(struct tc_index *x, uint32_t cell)
+{
+    tc_index_remove_of(x, cell, hash_of(x, cell));
 }
 
 void tc_index_replace_at(const struct tc_index_at *at, uint32_t cell, uint8_t code)

@@ -86,26 +86,6 @@ static inline void tc_index_prefetch(const struct tc_index_view *v, uint64_t has
     __builtin_prefetch((const char *)atomic_load_explicit(&v->buckets, memory_order_relaxed) + home * TC_CACHELINE);
 }
 
-static inline __attribute__((always_inline)) uint64_t tc_index_differ(const unsigned char *a, const unsigned char *b)
-{
-    uint64_t x, y;
-    memcpy(&x, a, sizeof x);
-    memcpy(&y, b, sizeof y);
-    return x ^ y;
-}
-
-/* Bytes of keys: short as a rule, and not worth a call. */
-static inline __attribute__((always_inline)) bool tc_index_same_bytes(const unsigned char *a, const unsigned char *b,
-                                                                      size_t n)
-{
-    if (n < 8)
-        return memcmp(a, b, n) == 0;
-    uint64_t differ = tc_index_differ(a, b) | tc_index_differ(a + n - 8, b + n - 8);
-    for (size_t at = 8; at + 8 < n; at += 8)
-        differ |= tc_index_differ(a + at, b + at);
-    return differ == 0;
-}
-
 #define TC_INDEX_BYTES UINT64_C(0x0101010101010101) /* one in the byte of each lane */
 #define TC_INDEX_HIGH_BYTES UINT64_C(0x0101)
 
@@ -162,35 +142,55 @@ static inline __attribute__((always_inline)) bool tc_index_home_probe(const stru
 /* An entry whose key it does not say itself. */
 bool tc_index_is_more_key(const struct tc_entry *e, struct cache_slice key);
 
-/* The entry that a lane names, if its key, which is not empty, is that one. */
+/* Whether an entry has that key; zeros: which is followed by TC_KEY_ZEROS. Without the lock: *refs is what its
+ * references and its version were before the key was read. If the version is odd or has changed when the caller has
+ * what he wants, it may have been another key's. entry_of: the one that a lane names, if it has it. */
+static inline __attribute__((always_inline)) bool tc_index_has_key(const struct tc_entry *e, struct cache_slice key,
+                                                                   bool zeros, uint32_t *refs)
+{
+    *refs = atomic_load_explicit(&e->refs, memory_order_acquire);
+    size_t len = tc_sizes_key_len(tc_entry_sizes(e));
+    if (__builtin_expect(len == 0, 0))
+        return tc_index_is_more_key(e, key);
+    if (len != key.len)
+        return false;
+    return zeros ? tc_words_same_whole(tc_entry_plain_key(e), key.data, key.len)
+                 : tc_words_same(tc_entry_plain_key(e), key.data, key.len);
+}
+
 static inline __attribute__((always_inline)) struct tc_entry *tc_index_entry_of(const struct tc_index_view *v,
-                                                                                uint32_t cell, struct cache_slice key)
+                                                                                uint32_t cell, struct cache_slice key,
+                                                                                uint32_t *refs)
 {
     if (cell == 0)
         return NULL;
     struct tc_entry *e = tc_index_entry(v, cell);
-    if (__builtin_expect(e->key_len == 0, 0))
-        return tc_index_is_more_key(e, key) ? e : NULL;
-    return e->key_len == key.len && tc_index_same_bytes(tc_entry_plain_key(e), key.data, key.len) ? e : NULL;
+    return tc_index_has_key(e, key, false, refs) ? e : NULL;
 }
 
-struct tc_entry *tc_index_find(const struct tc_index_view *v, uint64_t hash, struct cache_slice key);
+struct tc_entry *tc_index_find(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *refs);
 
-/* The same where each instruction counts: without a loop for what is found at the first look, as nearly everything
- * is. */
+/* The same where each instruction counts: without a loop for what is found at the first look, as nearly everything is,
+ * and for the bytes of a struct tc_key, which end in zeros. */
 static inline __attribute__((always_inline)) struct tc_entry *tc_index_find_here(const struct tc_index_view *v,
-                                                                                 uint64_t hash, struct cache_slice key)
+                                                                                 uint64_t hash, struct cache_slice key,
+                                                                                 uint32_t *refs)
 {
     struct tc_index_probe p;
     if (!tc_index_home_probe(v, hash, &p))
         return NULL;
     if (__builtin_expect(p.matches != 0, 1)) {
         uint32_t cell = atomic_load_explicit(&p.bucket->lanes[tc_index_lane_of(p.matches)], memory_order_acquire);
-        struct tc_entry *e = tc_index_entry_of(v, cell, key);
-        if (__builtin_expect(e != NULL, 1))
-            return e;
+        if (__builtin_expect(cell != 0, 1)) {
+            struct tc_entry *e = tc_index_entry(v, cell);
+            if (__builtin_expect(tc_index_has_key(e, key, true, refs), 1))
+                return e;
+        }
     }
-    return tc_index_find(v, hash, key);
+    uint32_t its; /* so that refs stays in a register */
+    struct tc_entry *e = tc_index_find(v, hash, key, &its);
+    *refs = its;
+    return e;
 }
 
 /* With the lock: the cell too, and where it is listed; both may be NULL. */
@@ -214,7 +214,8 @@ static inline __attribute__((always_inline)) struct tc_entry *tc_index_find_at_h
     if (__builtin_expect(p.matches != 0, 1)) {
         unsigned lane = tc_index_lane_of(p.matches);
         uint32_t found = atomic_load_explicit(&p.bucket->lanes[lane], memory_order_relaxed);
-        struct tc_entry *e = tc_index_entry_of(v, found, key);
+        uint32_t refs;
+        struct tc_entry *e = tc_index_entry_of(v, found, key, &refs);
         if (__builtin_expect(e != NULL, 1)) {
             *cell = found;
             *where = (struct tc_index_at){ p.bucket, lane };
@@ -271,6 +272,8 @@ void tc_index_replace_at(const struct tc_index_at *at, uint32_t cell, uint8_t co
 void tc_index_move(struct tc_index *x, uint32_t from, uint32_t to);
 /* It is in it, and its fields can be read: here and in some of the others the hash of its key is computed again. */
 void tc_index_remove(struct tc_index *x, uint32_t cell);
+/* The same of an entry of that hash, whose fields may have changed. */
+void tc_index_remove_of(struct tc_index *x, uint32_t cell, uint64_t hash);
 
 /* All lanes, for those who go through everything: number i holds an entry, or none. */
 static inline size_t tc_index_lanes(const struct tc_index *x)

@@ -2,7 +2,9 @@
  * sharing of memory in l1_grant.c, the gate to L2 in l1_gate.c. */
 #include "tier/l1/l1.h"
 
+#include <sched.h>
 #include <string.h>
+#include <time.h>
 
 #include "policy/evict.h"
 
@@ -11,9 +13,9 @@
  * each has, then more as long as that is so. */
 #define FEW_STRIPES 32
 #define FEW_STRIPE_BYTES 65536
-#define PAGED_LIMIT (32u << 20)
-#define PAGED_STRIPES 16
-#define PAGED_STRIPE_BYTES (2u << 20)
+#define PAGED_LIMIT (8u << 20)
+#define PAGED_STRIPES 8
+#define PAGED_STRIPE_BYTES (1u << 20)
 #define MORE_STRIPES 64
 #define MANY_STRIPES 256
 #define MANY_STRIPE_BYTES (8u << 20)
@@ -114,10 +116,12 @@ void tc_l1_hold(struct tc_entry *e)
     atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
 }
 
-bool tc_l1_try_hold(struct tc_entry *e)
+bool tc_l1_try_hold(struct tc_entry *e, uint32_t refs)
 {
     uint32_t before = atomic_fetch_add_explicit(&e->refs, 1, memory_order_acquire);
-    if (__builtin_expect((before & TC_ENTRY_REFS) < TC_ENTRY_PINS_MOST && !(before & TC_ENTRY_WRITING), 1))
+    /* The even version that it had, and still has; an odd one is never it. */
+    bool same = ((before ^ (refs & ~TC_ENTRY_WRITING)) & TC_ENTRY_VERSIONS) == 0;
+    if (__builtin_expect(same && (before & TC_ENTRY_REFS) < TC_ENTRY_PINS_MOST, 1))
         return true;
     tc_l1_unhold(e);
     return false;
@@ -225,9 +229,10 @@ static bool is_alive(struct tc_l1 *l1, const struct tc_entry *e, int64_t now_ms,
 static struct tc_entry *find_and_pin(struct tc_l1 *l1, struct tc_stripe *s, struct tc_reader *me, struct tc_l1_ref ref,
                                      int64_t now_ms, bool *fresh, bool *busy)
 {
-    struct tc_entry *e = tc_index_find(s->index.view, ref.hash, ref.key);
+    uint32_t refs;
+    struct tc_entry *e = tc_index_find(s->index.view, ref.hash, ref.key, &refs);
     *fresh = false;
-    *busy = e != NULL && !tc_l1_try_hold(e);
+    *busy = e != NULL && !tc_l1_try_hold(e, refs);
     if (e == NULL || *busy)
         return NULL;
     if (!is_alive(l1, e, now_ms, fresh)) {
@@ -239,17 +244,48 @@ static struct tc_entry *find_and_pin(struct tc_l1 *l1, struct tc_stripe *s, stru
     return e;
 }
 
-/* With the lock, when find_and_pin() found it busy: it has as many references as can be counted. */
+/* With the lock, when find_and_pin() found it busy: it has as many references as can be counted. *busy: somebody who
+ * has no lock is overwriting it. */
 static struct tc_entry *find_and_copy(struct tc_l1 *l1, struct tc_stripe *s, struct tc_l1_ref ref, int64_t now_ms,
-                                      bool *fresh)
+                                      bool *fresh, bool *busy)
 {
-    struct tc_entry *e = tc_index_find(s->index.view, ref.hash, ref.key), *copy = NULL;
-    if (e != NULL && is_alive(l1, e, now_ms, fresh))
+    struct tc_entry *e = tc_stripe_find(s, ref.hash, ref.key, NULL), *copy = NULL;
+    *fresh = *busy = false;
+    if (e == NULL)
+        return NULL;
+    *busy = atomic_fetch_add_explicit(&e->refs, 1, memory_order_acquire) & TC_ENTRY_WRITING;
+    if (!*busy && is_alive(l1, e, now_ms, fresh))
         copy = tc_entry_copy_apart(l1->alloc, l1->node_bytes, e);
+    tc_l1_unhold(e);
     if (copy != NULL)
         tc_l1_detach(l1, copy);
     *fresh = *fresh && copy != NULL;
     return copy;
+}
+
+/* Who overwrites with the lock is waited for by taking it. Who does without is through after some fifty instructions,
+ * unless he was interrupted: then he needs a processor. */
+#define YIELDS 16
+#define NAP_NS 50000
+
+static struct tc_entry *find_busy(struct tc_l1 *l1, struct tc_stripe *s, struct tc_reader *me, struct tc_l1_ref ref,
+                                  int64_t now_ms, bool *fresh)
+{
+    struct tc_entry *e;
+    bool busy = false;
+    for (unsigned n = 0;; n++) {
+        tc_lock_acquire(&s->lock);
+        e = find_and_pin(l1, s, me, ref, now_ms, fresh, &busy);
+        if (busy)
+            e = find_and_copy(l1, s, ref, now_ms, fresh, &busy);
+        tc_lock_release(&s->lock);
+        if (!busy)
+            return e;
+        if (n < YIELDS)
+            sched_yield();
+        else
+            nanosleep(&(struct timespec){ 0, NAP_NS }, NULL);
+    }
 }
 
 void tc_l1_get_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, int64_t now_ms, struct tc_l1_found *f)
@@ -262,13 +298,8 @@ void tc_l1_get_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, 
         f->entry = find_and_pin(l1, s, me, ref, now_ms, &f->fresh, &busy);
         tc_reader_leave(me);
     }
-    if (busy) { /* nobody overwrites it while the lock is held */
-        tc_lock_acquire(&s->lock);
-        f->entry = find_and_pin(l1, s, me, ref, now_ms, &f->fresh, &busy);
-        if (busy)
-            f->entry = find_and_copy(l1, s, ref, now_ms, &f->fresh);
-        tc_lock_release(&s->lock);
-    }
+    if (busy)
+        f->entry = find_busy(l1, s, me, ref, now_ms, &f->fresh);
     if (f->entry == NULL)
         return;
     tc_readers_add_pins(&l1->readers, me, 1);
@@ -299,10 +330,10 @@ static inline bool copy(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref
                         size_t cap, struct tc_l1_copied *copied)
 {
     size_t stripe = tc_l1_stripe_number(l1, ref.hash);
-    struct tc_entry *e = tc_index_find(&l1->views[stripe], ref.hash, ref.key);
+    uint32_t refs;
+    struct tc_entry *e = tc_index_find(&l1->views[stripe], ref.hash, ref.key, &refs);
     if (e == NULL)
         return false;
-    uint32_t refs = atomic_load_explicit(&e->refs, memory_order_acquire);
     if (refs & TC_ENTRY_FLAGS)
         return tc_l1_copy_out(l1, stripe, me, e, buf, cap, now_ms, copied);
     return !(refs & TC_ENTRY_WRITING) && tc_l1_copy_plain(l1, stripe, me, e, refs, buf, cap, now_ms, copied);

@@ -67,7 +67,7 @@ static inline void tc_l1_know(struct tc_l1 *l1, struct cache_type *t)
 
 static inline struct cache_type *tc_l1_type_of(struct tc_l1 *l1, const struct tc_entry *e)
 {
-    return atomic_load_explicit(&l1->types[e->type_id], memory_order_acquire);
+    return atomic_load_explicit(&l1->types[tc_entry_type_id(e)], memory_order_acquire);
 }
 
 static inline size_t tc_l1_entry_bytes(const struct tc_l1 *l1, const struct tc_entry *e)
@@ -100,6 +100,13 @@ static inline struct tc_stripe *tc_l1_stripe(struct tc_l1 *l1, uint64_t hash)
 static inline void tc_l1_prefetch(struct tc_l1 *l1, uint64_t hash)
 {
     tc_index_prefetch(&l1->views[tc_l1_stripe_number(l1, hash)], hash);
+}
+
+/* The same of a key that is to be stored. */
+static inline void tc_l1_prefetch_to_set(struct tc_l1 *l1, uint64_t hash)
+{
+    tc_l1_prefetch(l1, hash);
+    __builtin_prefetch(tc_stripe_gate(tc_l1_stripe(l1, hash), hash), 1);
 }
 
 /* The same a moment later, inside tc_reader_enter(): asks for the entry too. */
@@ -183,8 +190,8 @@ static inline void tc_l1_touch(struct tc_l1 *l1, const struct tc_index_view *vie
     tc_l1_touch_plain(l1, view, stripe, me, e);
 }
 
-/* A hit that is copied, of an entry whose refs were read with acquire, without a flag and not TC_ENTRY_WRITING. False:
- * see tc_entry_take(). copied may be NULL. */
+/* A hit that is copied, of an entry whose refs, as when it was looked up, are without a flag and not
+ * TC_ENTRY_WRITING. False: see tc_entry_take(). copied may be NULL. */
 static inline __attribute__((always_inline)) bool tc_l1_copy_plain(struct tc_l1 *l1, size_t stripe,
                                                                    struct tc_reader *me, struct tc_entry *e,
                                                                    uint32_t refs, void *buf, size_t cap, int64_t now_ms,
@@ -213,9 +220,10 @@ int64_t tc_l1_pin_count(struct tc_l1 *l1);
 
 /* A reference that is not a pin: of a load's result while it is under way. */
 void tc_l1_hold(struct tc_entry *e);
-/* The same for who may not have the lock and comes for callers, of whom there may be any number. False: it is being
- * overwritten, or there are too many. unhold: L1's reference is there. */
-bool tc_l1_try_hold(struct tc_entry *e);
+/* The same for who may not have the lock and comes for callers, of whom there may be any number. refs: as when it was
+ * looked up. False: it was overwritten since then, or is being, or there are too many. unhold: L1's reference is
+ * there. */
+bool tc_l1_try_hold(struct tc_entry *e, uint32_t refs);
 static inline void tc_l1_unhold(struct tc_entry *e)
 {
     atomic_fetch_sub_explicit(&e->refs, 1, memory_order_release);
@@ -301,11 +309,23 @@ static inline bool tc_l1_is_full(const struct tc_l1 *l1)
     return atomic_load_explicit(&l1->pool, memory_order_relaxed) <= 0;
 }
 
+/* With the stripe's lock held: it has so much less than its share that the next store is to ask others for theirs. */
+static inline bool tc_l1_asks_others(const struct tc_l1 *l1, const struct tc_stripe *s)
+{
+    return atomic_load_explicit(&s->granted, memory_order_relaxed) < tc_l1_fair(l1) - tc_l1_fair(l1) / 8;
+}
+
 /* ---- l1_set.c ---- */
 /* Stores a value, if that is all there is to do: true, and *replaced says whether there was one under the key. The
  * store is the caller's to count, and that, as l1_replaced. expected as for tc_l1_put; without it the value is a write,
  * and the generation moves. False: tc_l1_put has to do it. */
 bool tc_l1_set(struct tc_l1 *l1, const struct tc_entry_parts *p, const uint64_t *expected, bool *replaced);
+
+/* The same over the value before, without the stripe's lock, inside tc_reader_enter(): e and refs as they were looked
+ * up. False: it is not to be overwritten, or was taken out of L1 meanwhile: then tc_l1_set() has to do it; at most the
+ * generation moved. */
+bool tc_l1_overwrite(struct tc_l1 *l1, struct tc_reader *me, struct tc_entry *e, uint32_t refs,
+                     const struct tc_entry_parts *p);
 
 /* With the stripe's lock held and no memory left but by evicting: evicts ahead of need where the next store would have
  * to wait for readers. */

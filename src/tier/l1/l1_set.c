@@ -11,28 +11,40 @@ static uint32_t find_old(struct tc_stripe *s, const struct tc_entry_parts *p, st
     return cell;
 }
 
-/* What is not overwritten. */
-static bool set_in_cell(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
+/* The stripe is full, and has no more in reserve than it should: an entry is evicted, and its cell has the right size. */
+static bool set_over_victim(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
+                            const struct tc_index_gap *gap, struct tc_dropped *dropped)
+{
+    if (tc_l1_asks_others(l1, s) || tc_stripe_to_be_had(s) > tc_stripe_slack(s))
+        return false;
+    uint32_t victim = tc_stripe_victim(s, NULL, 0);
+    return victim != 0 && tc_stripe_overwrite_victim(s, victim, gap, p, bytes, dropped);
+}
+
+/* What does not take the place of the value before. */
+static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
                         struct tc_lane *lane, struct tc_dropped *dropped)
 {
     struct tc_index_gap gap;
     struct tc_block *none = NULL;
     bool full = tc_l1_is_full(l1);
-    if (s->shared.next != NULL || tc_slab_take_growth(&s->slab, bytes) > 0)
+    if (s->shared.next != NULL)
         return false;
     if (lane->instead == 0) {
         if (!tc_index_find_gap(&s->index, p->hash, full, &gap))
             return false;
+        if (full && set_over_victim(l1, s, p, bytes, &gap, dropped))
+            return true;
         *lane = (struct tc_lane){ 0, NULL, &gap, TC_NOT_COUNTED };
     }
+    if (tc_slab_take_growth(&s->slab, bytes) > 0)
+        return false;
     uint32_t cell = tc_slab_take(&s->slab, bytes, &none);
     tc_assert(cell != 0);
     tc_entry_make(tc_cell(&s->index.view->cells, cell), l1->node_bytes, TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1, p);
     tc_stripe_link(s, cell, p->hash, &s->shared, p->now_ms, lane, dropped);
-    if (full) {
+    if (full)
         tc_l1_keep_slack(l1, s, cell, dropped);
-        tc_l1_pay(l1, s, dropped);
-    }
     return true;
 }
 
@@ -49,11 +61,11 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     *replaced = lane.instead != 0;
     if (*replaced && expected != NULL)
         return false; /* two answers to a miss: which one is better is not asked here */
-    bool done = *replaced && tc_stripe_overwrite(s, lane.instead, &at, p, bytes);
-    if (done && tc_l1_is_full(l1))
-        tc_l1_pay(l1, s, dropped);
-    if (!done && !set_in_cell(l1, s, p, bytes, &lane, dropped))
+    bool over = *replaced && tc_stripe_overwrite(s, lane.instead, &at, p, bytes);
+    if (!over && !set_anew(l1, s, p, bytes, &lane, dropped))
         return false;
+    if (tc_l1_is_full(l1))
+        tc_l1_pay(l1, s, dropped);
     if (expected == NULL)
         tc_gate_advance(gate);
     return true;

@@ -60,12 +60,6 @@ static uint64_t bytes_after(struct tc_stripe *s, const struct put *put)
     return apart ? after - tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, put->old)) : after;
 }
 
-/* Without evicting, now or when readers are through. */
-static uint64_t to_be_had(struct tc_stripe *s)
-{
-    return tc_stripe_idle(s) + s->slab.free_bytes + s->left.in_pages;
-}
-
 /* Memory for e comes from evicting. What to do next: CACHE_OK: something was evicted or freed; else who has to be asked
  * first. */
 static int evict_one(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
@@ -108,9 +102,8 @@ static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    /* Not where the stripe has much less than its share: the next store is to ask others. */
-    bool asks = s->granted < tc_l1_fair(l1) - tc_l1_fair(l1) / 8;
-    for (int n = 0; !asks && n < 2 && to_be_had(s) < tc_stripe_slack(s) && !tc_readers_alone(&l1->readers); n++) {
+    for (int n = 0; n < 2 && !tc_l1_asks_others(l1, s) && tc_stripe_to_be_had(s) < tc_stripe_slack(s) &&
+                    !tc_readers_alone(&l1->readers); n++) {
         uint32_t victim = tc_stripe_victim(s, NULL, keep);
         if (victim == 0)
             return;
@@ -128,9 +121,29 @@ static int make_do(struct tc_stripe *s, struct put *put)
     return NEEDS_READERS;
 }
 
-/* Puts e into the table, where growing is paid for by make_room. CACHE_OK, CACHE_E_NOMEM. */
+static bool is_expected(struct tc_stripe *s, const struct put *put)
+{
+    return put->expected == NULL || tc_gate_generation(tc_stripe_gate(s, put->hash)) == *put->expected;
+}
+
+/* A value that is written without the lock over the one before moves the generation first: whether it did is to be seen
+ * once that one cannot be written over any more. If so it is the one before that goes, and e is not stored. */
+static bool is_still_expected(struct tc_stripe *s, struct put *put)
+{
+    if (put->expected != NULL && put->old != 0)
+        tc_entry_begin_to_leave(tc_stripe_entry(s, put->old));
+    if (is_expected(s, put))
+        return true;
+    if (put->old != 0)
+        evict(s, put, put->old, TC_COUNT_l1_replaced);
+    return false;
+}
+
+/* Puts e into the table, where growing is paid for by make_room. CACHE_OK, CACHE_E_NOMEM, CACHE_E_TICKET. */
 static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct tc_order *order, int64_t now_ms)
 {
+    if (!is_still_expected(s, put))
+        return CACHE_E_TICKET;
     struct tc_lane lane = { put->old, &put->old_at, NULL, TC_COUNT_l1_replaced };
     if (put->old == 0) {
         uint64_t grown_bytes = 0;
@@ -146,6 +159,8 @@ static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct 
         put->grown = put->grown || grown_bytes > 0 || before != NULL;
     }
     uint32_t cell = tc_stripe_house(s, put->e, &put->dropped);
+    if (cell == 0 && put->expected != NULL && put->old != 0) /* it has begun to leave */
+        evict(s, put, put->old, TC_COUNT_l1_replaced);
     if (cell == 0)
         return make_do(s, put);
     put->old = 0;
@@ -201,11 +216,10 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 {
     tc_lock_assert_held(&s->lock);
     struct tc_entry *e = put->e;
-    struct tc_gate *gate = tc_stripe_gate(s, put->hash);
-    if (put->expected != NULL && tc_gate_generation(gate) != *put->expected)
+    if (!is_expected(s, put))
         return CACHE_E_TICKET;
     if (put->advance) {
-        tc_gate_advance(gate);
+        tc_gate_advance(tc_stripe_gate(s, put->hash));
         put->advance = false; /* once, though this may run again */
         put->expected = NULL;
     }
@@ -383,11 +397,10 @@ static bool forget(struct tc_l1 *l1, const struct put *put)
     struct tc_stripe *s = tc_l1_stripe(l1, put->hash);
     struct tc_dropped dropped = { .first = NULL };
     tc_lock_acquire(&s->lock);
-    struct tc_gate *gate = tc_stripe_gate(s, put->hash);
-    bool stands = put->expected == NULL || tc_gate_generation(gate) == *put->expected;
+    bool stands = is_expected(s, put);
     if (stands) {
         if (put->advance)
-            tc_gate_advance(gate);
+            tc_gate_advance(tc_stripe_gate(s, put->hash));
         remove_locked(s, ref, TC_COUNT_l1_replaced, &dropped);
     }
     tc_l1_leave(l1, s, &dropped);

@@ -169,9 +169,15 @@ static void tally(struct tc_dropped *dropped, struct cache_type *t, int64_t entr
     dropped->bytes_more += bytes;
 }
 
+void tc_stripe_count_moved(struct cache_type *from, struct cache_type *to, int64_t bytes, struct tc_dropped *dropped)
+{
+    tally(dropped, from, -1, -bytes);
+    tally(dropped, to, 1, bytes);
+}
+
 /* ---- coming and going ---- */
 
-/* Everything but the table. */
+/* Everything but the table, which it has begun to leave. */
 static void let_go(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint64_t bytes, tc_reason why,
                    struct tc_dropped *dropped)
 {
@@ -179,7 +185,6 @@ static void let_go(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint6
     tally(dropped, t, -1, -(int64_t)bytes);
     if (why != TC_NOT_COUNTED)
         tc_stats_add(&t->stats, (enum tc_counter)why, 1);
-    atomic_fetch_and_explicit(&e->refs, ~TC_ENTRY_IN_L1, memory_order_release);
     if (cell & TC_CELL_APART)
         tc_stripe_account(s, 0, bytes);
     tc_stripe_wait(s, cell, e, bytes, dropped);
@@ -190,6 +195,7 @@ void tc_stripe_remove(struct tc_stripe *s, uint32_t cell, tc_reason why, struct 
     tc_lock_assert_held(&s->lock);
     struct tc_entry *e = tc_stripe_entry(s, cell);
     uint64_t bytes = tc_l1_entry_bytes(s->l1, e);
+    tc_entry_begin_to_leave(e);
     tc_index_remove(&s->index, cell);
     tc_stripe_leave_order(s, tc_stripe_order_of(s, e), cell, bytes);
     let_go(s, cell, e, bytes, why, dropped);
@@ -218,6 +224,7 @@ void tc_stripe_link(struct tc_stripe *s, uint32_t cell, uint64_t hash, struct tc
     tc_stripe_note_use(s, e);
     if (lane->instead != 0) {
         instead = tc_stripe_entry(s, lane->instead);
+        tc_entry_begin_to_leave(instead);
         instead_bytes = tc_l1_entry_bytes(s->l1, instead);
     }
     /* Before it is in the table: from then on it may be hit. */
@@ -295,7 +302,7 @@ static bool check_entry(struct tc_stripe *s, size_t i)
     bool ends = tc_entry_keep_until_ms(e, tc_l1_type_of(s->l1, e)) != TC_NEVER_MS;
     bool in_page = atomic_load_explicit(&e->refs, memory_order_relaxed) & TC_ENTRY_IN_PAGE;
     uint64_t hash = tc_entry_hash(e, &s->l1->hasher);
-    return tc_index_find(s->index.view, hash, tc_entry_key(e)) == e && ends == (tc_index_code(&s->index, i) != 0) &&
+    return tc_stripe_find(s, hash, tc_entry_key(e), NULL) == e && ends == (tc_index_code(&s->index, i) != 0) &&
            tc_entry_is_in_l1(e) && in_page == !(cell & TC_CELL_APART);
 }
 

@@ -58,7 +58,7 @@ struct tc_left {
 /* Generations: a ticket is the number that its key's slot had. The rest is the L2 gate: see l1.h. */
 #define TC_GATES 64 /* keys that share one void each other's tickets: never wrong, only a fill less */
 struct tc_gate {
-    _Atomic uint64_t generation; /* written under the lock */
+    _Atomic uint64_t generation; /* moves under the lock, or with a value that is overwritten without it */
     uint64_t given_up; /* the generation after a writer last gave up waiting: older fills may come late */
     uint32_t fills;    /* values on their way to L2 under a valid ticket */
     uint32_t late;     /* those of them that such a writer did not wait for */
@@ -129,6 +129,12 @@ static inline uint64_t tc_stripe_slack(const struct tc_stripe *s)
     return s->slab.bytes / TC_SLACK_SHARE;
 }
 
+/* Bytes that are to be had without evicting, now or when readers are through. */
+static inline uint64_t tc_stripe_to_be_had(struct tc_stripe *s)
+{
+    return tc_stripe_idle(s) + s->slab.free_bytes + s->left.in_pages;
+}
+
 /* Without the lock: what a reader sees of the key after this call is not older than this. */
 static inline uint64_t tc_gate_generation(const struct tc_gate *gate)
 {
@@ -137,8 +143,7 @@ static inline uint64_t tc_gate_generation(const struct tc_gate *gate)
 
 static inline void tc_gate_advance(struct tc_gate *gate)
 {
-    uint64_t now = atomic_load_explicit(&gate->generation, memory_order_relaxed);
-    atomic_store_explicit(&gate->generation, now + 1, memory_order_release);
+    atomic_fetch_add_explicit(&gate->generation, 1, memory_order_release);
 }
 
 static inline struct tc_gate *tc_stripe_gate(struct tc_stripe *s, uint64_t hash)
@@ -222,6 +227,12 @@ void tc_stripe_link(struct tc_stripe *s, uint32_t cell, uint64_t hash, struct tc
  * an entry of that value. False: it cannot be, nothing has changed. */
 bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_index_at *at,
                          const struct tc_entry_parts *p, size_t bytes);
+/* The same in the cell of another entry, which is evicted by that; no type has an order of its own. gap: for the new
+ * key. */
+bool tc_stripe_overwrite_victim(struct tc_stripe *s, uint32_t cell, const struct tc_index_gap *gap,
+                                const struct tc_entry_parts *p, size_t bytes, struct tc_dropped *dropped);
+/* An entry of one type became one of another, of the same size. */
+void tc_stripe_count_moved(struct cache_type *from, struct cache_type *to, int64_t bytes, struct tc_dropped *dropped);
 
 /* The entry to evict next: of o, or with o NULL the least recently used of all orders' victims, as priorities weight
  * that; never keep. 0 if there is none. */

@@ -79,7 +79,7 @@ static struct tc_order *order_of_type(struct tc_stripe *s, uint32_t id)
 
 struct tc_order *tc_stripe_order_of(struct tc_stripe *s, const struct tc_entry *e)
 {
-    return order_of_type(s, e->type_id);
+    return order_of_type(s, tc_entry_type_id(e));
 }
 
 void tc_stripe_leave_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t bytes)
@@ -205,7 +205,7 @@ static uint32_t next_of_type(const struct tc_stripe *s, const struct cache_type 
 {
     while (*at < tc_index_lanes(&s->index)) {
         uint32_t cell = tc_index_cell(&s->index, (*at)++);
-        if (cell != 0 && tc_stripe_entry(s, cell)->type_id == t->id)
+        if (cell != 0 && tc_entry_type_id(tc_stripe_entry(s, cell)) == t->id)
             return cell;
     }
     return 0;

@@ -1,34 +1,76 @@
-/* Storing a value where the one before lies. What it saves is nearly everything that a store does: no cell is taken,
- * and none waits for readers; table and order stay as they are. Who looks the key up meanwhile copies the one value or
- * the other: the entry's version is odd while it is written, and a copy counts only if the version was even and the
- * same before and after. Nobody waits for a writer: who comes upon an odd version goes the way of those who take the
+/* Storing a value in a cell that is in use: that of the value before, or that of the entry whose turn it is to leave.
+ * What it saves is nearly everything that a store does: no cell is taken, and none waits for readers; where the key
+ * stays, table and order stay as they are too. Who looks it up meanwhile copies the one value or the other: the entry's
+ * version is odd while it is written, and what a reader copied, and the key that he found before it, count only if the
+ * version was even and the same before and after. Readers who come upon an odd version go the way of those who take the
  * lock.
  *
  * Not where somebody has pinned the value: the one reference that is L1's becomes one with an odd version in a single
- * step, and who takes a reference in that version gives it back. And not without end: versions are few, and the last
- * one is never left, so a copy that takes however long does not see the same one twice. Then the value gets a new cell,
- * whose first version is the first. */
+ * step, and who takes a reference in another version than the one that he found gives it back. And not without end:
+ * versions are few, and the last one is never left, so a copy that takes however long does not see the same one twice.
+ * Then the value gets a new cell, whose first version is the first.
+ *
+ * Without the lock. An odd version is a writer's claim to the entry alone, so a value of the same key needs no lock. The
+ * step to it is from the very version in which the key was found, of an entry that is in L1. Who takes an entry out of
+ * the table takes TC_ENTRY_IN_L1 from it first: if it is there when the writer is through, his value was in the table
+ * at that moment, and it is not his concern what comes after. If it is not, he does not know what became of the value,
+ * and stores it again, with the lock. Tickets: he moves the key's generation before he writes; who stores under a ticket
+ * looks at it once more when the entry can't be written to any longer. */
 #include "tier/l1/l1.h"
 
 #define LAST_VERSION (TC_ENTRY_VERSIONS - TC_ENTRY_VERSION_ONE)
 
-static bool begin(struct tc_entry *e)
+/* refs: its. bytes: of an entry of what is to be stored. */
+static bool fits(const struct tc_l1 *l1, const struct tc_entry *e, uint32_t refs, const struct tc_entry_parts *p,
+                 size_t bytes)
 {
-    const uint32_t look_at = TC_ENTRY_REFS | TC_ENTRY_FLAGS | TC_ENTRY_IN_PAGE;
-    uint32_t refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
-    if ((refs & look_at) != (1 | TC_ENTRY_IN_PAGE) || (refs & TC_ENTRY_VERSIONS) >= LAST_VERSION)
+    const uint32_t look_at = TC_ENTRY_REFS | TC_ENTRY_WRITING | TC_ENTRY_FLAGS | TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1;
+    if (!l1->stamped_hits || p->life_ms < 0 || (refs & look_at) != (1 | TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1) ||
+        (refs & TC_ENTRY_VERSIONS) >= LAST_VERSION)
         return false;
-    /* Acquire: who had it pinned before has read what he wanted. */
+    uint32_t sizes = tc_entry_sizes(e);
+    size_t len = tc_sizes_len(sizes), is = tc_entry_bytes_for(l1->node_bytes, 0, tc_sizes_key_len(sizes), len);
+    return p->value.len <= TC_ENTRY_OVERWRITTEN_MOST && len <= TC_ENTRY_OVERWRITTEN_MOST &&
+           tc_slab_round(bytes) == tc_slab_round(is);
+}
+
+/* Acquire: who had it pinned before has read what he wanted. */
+static bool begin(struct tc_entry *e, uint32_t refs)
+{
     return atomic_compare_exchange_strong_explicit(&e->refs, &refs, refs + TC_ENTRY_VERSION_ONE, memory_order_acquire,
                                                    memory_order_relaxed);
 }
 
-/* Each store releases: who sees one of them sees the odd version. */
+/* True: it was in L1 all the while. */
+static bool end(struct tc_entry *e)
+{
+    return atomic_fetch_add_explicit(&e->refs, TC_ENTRY_VERSION_ONE, memory_order_acq_rel) & TC_ENTRY_IN_L1;
+}
+
+/* Each store releases: who sees one of them sees the odd version. The key's bytes are left to who changes it. */
 static void write(struct tc_entry *e, const struct tc_entry_parts *p)
 {
+    uint32_t sizes = tc_sizes(p->type_id & UINT8_MAX, p->key.len, p->value.len);
     atomic_store_explicit(&e->times, tc_times(p->now_ms, p->life_ms), memory_order_release);
-    atomic_store_explicit(&e->len, (uint16_t)p->value.len, memory_order_release);
-    tc_words_store(tc_entry_plain_value(e), p->value.data, p->value.len);
+    atomic_store_explicit(&e->sizes, sizes, memory_order_release);
+    tc_words_store(tc_entry_plain_value(e, sizes), p->value.data, p->value.len);
+}
+
+/* It is as good as a hit. The wheel's code stays: it is early, and who comes for the entry then codes it anew. */
+bool tc_l1_overwrite(struct tc_l1 *l1, struct tc_reader *me, struct tc_entry *e, uint32_t refs,
+                     const struct tc_entry_parts *p)
+{
+    size_t stripe = tc_l1_stripe_number(l1, p->hash);
+    struct tc_stripe *s = &l1->stripes[stripe];
+    __builtin_prefetch((char *)e + TC_CACHELINE, 1);
+    if (!fits(l1, e, refs, p, tc_entry_bytes_for(l1->node_bytes, 0, p->key.len, p->value.len)) ||
+        tc_times_until_ms(tc_entry_times(e)) > p->now_ms + p->life_ms || !begin(e, refs))
+        return false;
+    tc_gate_advance(tc_stripe_gate(s, p->hash));
+    write(e, p);
+    bool stayed = end(e);
+    tc_l1_touch_plain(l1, &l1->views[stripe], stripe, me, e);
+    return stayed;
 }
 
 bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_index_at *at,
@@ -37,14 +79,42 @@ bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_ind
     tc_lock_assert_held(&s->lock);
     struct tc_entry *e = tc_stripe_entry(s, cell);
     struct tc_l1 *l1 = s->l1;
-    if (!l1->stamped_hits || p->life_ms < 0 || p->value.len > TC_ENTRY_OVERWRITTEN_MOST ||
-        tc_entry_plain_len(e) > TC_ENTRY_OVERWRITTEN_MOST || tc_slab_round(bytes) != tc_l1_entry_bytes(l1, e) ||
-        !begin(e))
+    uint32_t refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
+    if (!fits(l1, e, refs, p, bytes) || !begin(e, refs))
         return false;
     write(e, p);
-    atomic_fetch_add_explicit(&e->refs, TC_ENTRY_VERSION_ONE, memory_order_release);
+    end(e);
     tc_index_set_code_at(at, tc_wheel_code(tc_entry_keep_until_ms(e, tc_l1_type_of(l1, e)), p->now_ms));
-    if (tc_stripe_stamp(s->index.view, tc_cell(&s->index.view->cells, cell))) /* it is as good as a hit */
+    if (tc_stripe_stamp(s->index.view, tc_cell(&s->index.view->cells, cell)))
         tc_stripe_marked(s, 1);
+    return true;
+}
+
+bool tc_stripe_overwrite_victim(struct tc_stripe *s, uint32_t cell, const struct tc_index_gap *gap,
+                                const struct tc_entry_parts *p, size_t bytes, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    struct tc_entry *e = tc_stripe_entry(s, cell);
+    struct tc_l1 *l1 = s->l1;
+    tc_assert(s->shared.next == NULL);
+    uint32_t refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
+    if (!fits(l1, e, refs, p, bytes) || !begin(e, refs))
+        return false;
+    uint64_t left = tc_entry_hash(e, &l1->hasher);
+    tc_index_prefetch(s->index.view, left);
+    struct cache_type *from = tc_l1_type_of(l1, e);
+    write(e, p);
+    tc_words_store(tc_entry_plain_key(e), p->key.data, p->key.len);
+    struct cache_type *to = tc_l1_type_of(l1, e);
+    uint8_t code = tc_wheel_code(tc_entry_keep_until_ms(e, to), p->now_ms);
+    tc_stripe_leave_order(s, &s->shared, cell, tc_slab_round(bytes));
+    tc_stripe_enter_order(s, &s->shared, cell, p->hash, tc_slab_round(bytes));
+    tc_index_remove_of(&s->index, cell, left);
+    end(e);
+    tc_index_fill(&s->index, gap, cell, p->hash, code);
+    tc_stats_add(&from->stats, TC_COUNT_l1_evicted_bytes, 1);
+    if (from != to)
+        tc_stripe_count_moved(from, to, (int64_t)tc_slab_round(bytes), dropped);
+    tc_stripe_stored(s);
     return true;
 }

@@ -17,10 +17,18 @@ static const struct circle {
     { 128, 64, 24, 3 },
     { 192, 64, 24, 5 },
 };
+#define LAST (&circles[CIRCLES - 1])
+#define FARTHEST_TICKS (25 << 5) /* a slot more than most of the last one */
 
 static int64_t slot_of(const struct circle *c, int64_t ms)
 {
     return ms / TC_WHEEL_TICK_MS >> c->tick_bits;
+}
+
+static uint8_t code_at(const struct circle *c, int64_t slot)
+{
+    uint8_t code = (uint8_t)(c->first + ((uint64_t)slot & (c->slots - 1u)));
+    return code != NEVER ? code : NEVER_INSTEAD;
 }
 
 uint8_t tc_wheel_code(int64_t due_ms, int64_t now_ms)
@@ -28,14 +36,14 @@ uint8_t tc_wheel_code(int64_t due_ms, int64_t now_ms)
     if (due_ms == INT64_MAX)
         return NEVER;
     const struct circle *c = circles;
+    if (due_ms / TC_WHEEL_TICK_MS - now_ms / TC_WHEEL_TICK_MS > FARTHEST_TICKS) /* most are: the loop ends there too */
+        return code_at(LAST, slot_of(LAST, now_ms) + LAST->most);
     int64_t now = slot_of(c, now_ms), ahead;
     /* The slot after the one it lies in: then it is past for certain. */
     while ((ahead = slot_of(c, due_ms) + 1 - now) > c->most && c < circles + CIRCLES - 1)
         now = slot_of(++c, now_ms);
     ahead = ahead < c->most ? ahead : c->most;
-    ahead = ahead > 0 ? ahead : 1;
-    uint8_t code = (uint8_t)(c->first + ((uint64_t)(now + ahead) & (c->slots - 1u)));
-    return code != NEVER ? code : NEVER_INSTEAD;
+    return code_at(c, now + (ahead > 0 ? ahead : 1));
 }
 
 /* What a slot can lie back and still not read as ahead. One lies a slot farther ahead than most: NEVER_INSTEAD. */
