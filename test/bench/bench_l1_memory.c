@@ -42,7 +42,7 @@ static double grow_ours(uint32_t n)
     unsigned char v[VALUE_BYTES];
     unsigned char got[VALUE_BYTES];
     double before = resident_bytes();
-    struct cache *c = tt_l1_open_cache((uint64_t)n * 512 + (64u << 20), &type);
+    struct cache *c = tt_l1_open_cache((uint64_t)n * 512 + (64u << 20), 0, &type);
     for (uint32_t i = 0; i < n; i++) {
         key_and_value(i, &k, v);
         cache_key_str(cache_key_init(&ck, type), tt_bench_key_part(&k));

@@ -2,18 +2,20 @@
 #include "l1.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "l1_fit.h"
 #include "loop.h"
 #include "report.h"
 
-struct cache *tt_l1_open_cache(uint64_t l1_bytes, struct cache_type **type)
+struct cache *tt_l1_open_cache(uint64_t l1_bytes, uint32_t flags, struct cache_type **type)
 {
     char err[256] = "";
     struct cache *c = NULL;
     struct cache_opts o = CACHE_OPTS_INIT;
     struct cache_type_opts t = CACHE_TYPE_OPTS_INIT;
     o.l1_bytes = l1_bytes;
+    o.flags = flags;
     t.name = TT_BENCH_KEY_TYPE;
     t.ttl_ms = 3600000;
     if (cache_open(&o, &c, err, sizeof err) != CACHE_OK)
@@ -39,17 +41,24 @@ static uint64_t peer_bytes(const struct tt_l1 *l)
     return l->n_keys * (uint64_t)(l->value_bytes + 384);
 }
 
-static uint64_t available_bytes(void)
+/* What a file of /proc says under a name, in KiB. */
+static uint64_t bytes_of(const char *path, const char *name)
 {
     char line[128];
-    unsigned long long kib = 0;
-    FILE *f = fopen("/proc/meminfo", "r");
-    while (f != NULL && fgets(line, sizeof line, f) != NULL)
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-            break;
+    size_t len = strlen(name);
+    uint64_t kib = 0;
+    FILE *f = fopen(path, "r");
+    while (f != NULL && kib == 0 && fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, name, len) == 0)
+            kib = strtoull(line + len, NULL, 10);
     if (f != NULL)
         fclose(f);
     return kib * 1024;
+}
+
+static uint64_t available_bytes(void)
+{
+    return bytes_of("/proc/meminfo", "MemAvailable:");
 }
 
 /* ---- filling ---- */
@@ -95,7 +104,7 @@ static void open_ours(struct tt_l1 *l)
         uint64_t room = (uint64_t)l->n_keys * (l->value_bytes + 512);
         l->l1_bytes = room < (64u << 20) ? 64u << 20 : room;
     }
-    l->cache = tt_l1_open_cache(l->l1_bytes, &l->type);
+    l->cache = tt_l1_open_cache(l->l1_bytes, l->huge_pages ? CACHE_OPEN_HUGE_PAGES : 0, &l->type);
     tt_l1_fill(l->cache, l->type, l->n_keys, l->value_bytes);
     l->l1_entries = tt_l1_entries(l->cache);
     if (l->limited)
@@ -111,7 +120,10 @@ void tt_l1_need(struct tt_l1 *l)
     l->is_open = true;
     open_ours(l);
     l->bare = open_peer(l, &tt_peer_bare);
-    size_t n = tt_peers(all);
+    if (l->huge_pages)
+        printf("\n%.0f MB of this process are in huge pages\n",
+               (double)bytes_of("/proc/self/smaps_rollup", "AnonHugePages:") / 1e6);
+    size_t n = l->huge_pages ? 0 : tt_peers(all);
     for (size_t i = 0; i < n; i++) {
         if (l->limited && (all[i]->can & TT_PEER_EVICTS) == 0)
             continue;

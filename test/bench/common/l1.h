@@ -10,6 +10,7 @@ struct tt_l1 {
     uint32_t n_keys;
     size_t value_bytes;
     bool limited; /* what evicts holds a tenth of the keys; what does not is left out. Else everything fits. */
+    bool huge_pages; /* CACHE_OPEN_HUGE_PAGES; without peers, which have no such option */
 
     bool is_open;
     struct cache *cache; /* L1 only, one type, TTL of an hour, all else as it comes */
@@ -33,7 +34,7 @@ struct tt_task {
     size_t at[TT_THREADS_MAX];  /* that place, of each thread */
 };
 
-/* Opens, fills and checks everything, unless it is open. The first three fields are set, the rest is zero. */
+/* Opens, fills and checks everything, unless it is open. The first four fields are set, the rest is zero. */
 void tt_l1_need(struct tt_l1 *l);
 
 /* Every value that any of them holds is its key's, and what must hold all of them does; ends the program otherwise. */
@@ -42,8 +43,8 @@ void tt_l1_verify(const struct tt_l1 *l);
 /* Does nothing to what is not open. */
 void tt_l1_close(struct tt_l1 *l);
 
-/* An L1-only cache with the given limit and the type of the benchmarks. */
-struct cache *tt_l1_open_cache(uint64_t l1_bytes, struct cache_type **type);
+/* An L1-only cache with the given limit, CACHE_OPEN_* flags and the type of the benchmarks. */
+struct cache *tt_l1_open_cache(uint64_t l1_bytes, uint32_t flags, struct cache_type **type);
 uint64_t tt_l1_entries(struct cache *c);
 
 /* A case and the tasks of its subjects. */

@@ -22,7 +22,7 @@ void tt_l1_fill(struct cache *c, struct cache_type *t, uint32_t n_keys, size_t v
 static uint64_t entries_under(uint64_t l1_bytes, uint32_t n_keys, size_t value_bytes)
 {
     struct cache_type *t = NULL;
-    struct cache *c = tt_l1_open_cache(l1_bytes, &t);
+    struct cache *c = tt_l1_open_cache(l1_bytes, 0, &t);
     tt_l1_fill(c, t, n_keys, value_bytes);
     uint64_t n = tt_l1_entries(c);
     if (cache_close(c, 1000) != CACHE_OK)
