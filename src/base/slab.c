@@ -11,6 +11,16 @@ size_t tc_slab_round_coarse(size_t n)
     return bytes_of_class(coarse_class(n));
 }
 
+unsigned tc_slab_class(size_t n)
+{
+    return class_of(n);
+}
+
+unsigned tc_slab_cells_of_page(unsigned class)
+{
+    return cells_of_class(class);
+}
+
 /* ---- maps ---- */
 
 #define LINE_PLACES (TC_CACHELINE / sizeof(char *))
@@ -154,6 +164,7 @@ static struct page *open_page(struct tc_slab *s, unsigned class, struct tc_block
                         .cells = (uint16_t)cells_of_class(class), .fresh = HEAD / TC_CELL_UNIT };
     HIDE((char *)p + HEAD, ROOM);
     s->bytes += tc_heap_bytes(TC_PAGE_BYTES);
+    s->pages_of[class]++;
     count_free(s, p, p->cells);
     link_page(s, p);
     return p;
@@ -162,6 +173,7 @@ static struct page *open_page(struct tc_slab *s, unsigned class, struct tc_block
 static void close_page(struct tc_slab *s, struct page *p)
 {
     s->bytes -= tc_heap_bytes(TC_PAGE_BYTES);
+    s->pages_of[p->class]--;
     free_place(&s->pages, p->number);
     SHOW((char *)p + HEAD, ROOM);
     tc_free_pages(s->alloc, p, TC_PAGE_BYTES);
@@ -402,17 +414,19 @@ static bool map_is_right(const struct tc_map *m)
 
 static bool pages_are_right(const struct tc_slab *s, uint64_t *bytes, uint64_t *free_bytes)
 {
+    uint16_t pages_of[TC_SLAB_CLASSES] = { 0 };
     for (uint32_t i = 1; i < s->pages.fresh; i++) {
         if (is_free(places(&s->pages)[i]))
             continue;
         struct page *p = page_at(s, i);
         size_t n = free_in(p), all = p->cells;
+        pages_of[p->class]++;
         if (p->number != i || p->taken == 0 || n > all || n + p->taken != all)
             return false;
         *bytes += tc_heap_bytes(TC_PAGE_BYTES);
         *free_bytes += p->closing ? 0 : n * p->units * (uint64_t)TC_CELL_UNIT;
     }
-    return true;
+    return memcmp(pages_of, s->pages_of, sizeof pages_of) == 0;
 }
 
 /* Those with free cells, each linked both ways, and no others. */

@@ -32,6 +32,7 @@ struct tc_slab {
     uint64_t free_bytes; /* of cells in pages that nobody has */
     uint32_t partial[TC_SLAB_CLASSES];  /* by class: a page with free cells, or 0; linked through their heads */
     uint32_t free_cells[TC_SLAB_CLASSES];
+    uint16_t pages_of[TC_SLAB_CLASSES];
 };
 
 /* cells is zeroed and says from then on where what is given out lies; it stays where it is. fini accepts zeroed memory;
@@ -46,6 +47,14 @@ static inline size_t tc_slab_round(size_t n)
     if (n > TC_SLAB_FINE)
         return tc_slab_round_coarse(n);
     return n > 0 ? (n + TC_CELL_UNIT - 1) & ~(size_t)(TC_CELL_UNIT - 1) : TC_CELL_UNIT;
+}
+
+/* For owners who have pages only of the sizes that they have many of. n is at most TC_SLAB_MOST. */
+unsigned tc_slab_class(size_t n);
+unsigned tc_slab_cells_of_page(unsigned class);
+static inline bool tc_slab_has_page(const struct tc_slab *s, unsigned class)
+{
+    return s->pages_of[class] > 0;
 }
 
 /* Whether there is a number for a cell of n bytes. */

@@ -31,10 +31,10 @@ typedef struct tc_cell_pair node;
 struct state {
     const struct tc_cells *cells;
     uint64_t filled[LISTS / WORD]; /* a bit for each list: it is not empty */
-    uint32_t newest_of[LISTS]; /* entries; 0: the list is empty */
-    uint32_t oldest;           /* entry, or 0 */
-    unsigned newest;           /* the list of the present stamp; the one after it is the oldest */
+    uint32_t oldest;               /* entry, or 0 */
+    unsigned newest;               /* the list of the present stamp; the one after it is the oldest */
     uint8_t stamp;
+    uint32_t newest_of[LISTS]; /* entries; 0: the list is empty */
 };
 
 _Static_assert(sizeof(node) == 8 && sizeof(struct state) <= TC_EVICT_STATE_MAX, "within limits");
@@ -129,9 +129,7 @@ static void append(struct state *s, unsigned list, uint32_t entry)
 {
     node *n = node_of(s, entry);
     atomic_store_explicit(&n->mark, 0, memory_order_relaxed);
-    uint32_t older = s->newest_of[list];
-    if (older == 0)
-        older = newest_among(s, (list + LISTS - oldest_list(s)) % LISTS + 1);
+    uint32_t older = newest_among(s, (list + LISTS - oldest_list(s)) % LISTS + 1);
     tc_pair_set(n, older != 0 ? newer_of(node_of(s, older)) : s->oldest, older);
     name(s, n, entry, entry);
     set_newest(s, list, entry);
@@ -159,12 +157,22 @@ static void lru_tick(void *state, uint8_t stamp)
         set_newest(s, oldest_list(s), oldest);
 }
 
+/* At the end of a chain whose last entry is of the same list, as nearly always. */
 static void lru_insert(void *state, uint32_t entry, uint64_t hash, size_t bytes)
 {
     (void)hash;
     (void)bytes;
     struct state *s = state;
-    append(s, s->newest, entry);
+    uint32_t last = s->newest_of[s->newest];
+    if (last == 0) {
+        append(s, s->newest, entry);
+        return;
+    }
+    node *n = node_of(s, entry);
+    atomic_store_explicit(&n->mark, 0, memory_order_relaxed);
+    tc_pair_set(n, ENDS, last);
+    tc_pair_set_first(node_of(s, last), entry);
+    s->newest_of[s->newest] = entry;
 }
 
 static void lru_remove(void *state, uint32_t entry)
@@ -185,8 +193,12 @@ static uint32_t lru_victim(void *state)
     for (unsigned moves = 0; s->oldest != 0; moves++) {
         uint32_t entry = s->oldest;
         uint8_t stamp = atomic_load_explicit(&node_of(s, entry)->mark, memory_order_relaxed);
-        if (stamp == 0 || moves == MOVES)
+        if (stamp == 0 || moves == MOVES) {
+            uint32_t next = newer_of(node_of(s, entry)); /* whose turn it is then */
+            if (next != 0)
+                __builtin_prefetch(node_of(s, next), 1);
             return entry;
+        }
         take_out(s, entry);
         append(s, (s->newest + LISTS - age_of(s, stamp)) % LISTS, entry);
     }

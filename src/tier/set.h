@@ -75,7 +75,7 @@ static inline __attribute__((always_inline)) bool tc_set_over(struct cache *c, s
     if (atomic_load_explicit(&c->closing, memory_order_relaxed))
         return false;
     size_t stripe = tc_l1_stripe_number(&c->l1, p->hash);
-    struct tc_entry *e = tc_index_find_here(&c->l1.views[stripe], p->hash, p->key, &refs);
+    struct tc_entry *e = tc_index_find_first(&c->l1.views[stripe], p->hash, p->key, &refs);
     if (e == NULL || (tc_ticket_any() && tc_ticket_peek(c->id, p->hash, p->now_ms, &generation)) ||
         !tc_l1_overwrite(&c->l1, me, e, refs, p))
         return false;

@@ -22,7 +22,7 @@ static int register_here(void *arg, unsigned index)
 struct tt_limbo *tt_limbo_open(bool paged, bool beside_another)
 {
     struct tt_limbo *f = tt_xcalloc(sizeof *f);
-    f->r = tt_l1_new(TT_LIMBO_LIMIT, paged ? 2 : 4, NULL);
+    f->r = tt_l1_new(TT_LIMBO_LIMIT, paged ? 2 : 8, NULL);
     assert_non_null(f->r);
     assert_int_equal(f->r->l1.paged, paged);
     f->next = TT_LIMBO_CHURN;

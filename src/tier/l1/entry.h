@@ -278,8 +278,8 @@ void tc_entry_set_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms, int6
 /* ---- reading what may be overwritten ---- */
 
 /* What a reader without pin and lock copies of an entry: refs were read with acquire before the key was compared,
- * without a flag and not TC_ENTRY_WRITING. The value goes to buf, if it is fresh and cap is enough: else false. Also false: it was overwritten
- * meanwhile, and buf holds anything. */
+ * without a flag and not TC_ENTRY_WRITING. The value goes to buf, if it is fresh and cap is enough: else false. Also
+ * false: it was overwritten meanwhile, and buf holds anything. */
 struct tc_entry_taken {
     uint64_t times;
     size_t len;
@@ -381,8 +381,8 @@ static inline bool tc_entry_is_in_l1(const struct tc_entry *e)
     return atomic_load_explicit(&e->refs, memory_order_acquire) & TC_ENTRY_IN_L1;
 }
 
-/* With the stripe's lock, before it leaves the table: who overwrites it without the lock learns from this that his value
- * did not stay. False: somebody does, and is not through. */
+/* With the stripe's lock, before it leaves the table: who overwrites it without the lock learns from this that his
+ * value did not stay. False: somebody does, and is not through. */
 static inline bool tc_entry_begin_to_leave(struct tc_entry *e)
 {
     return !(atomic_fetch_and_explicit(&e->refs, ~TC_ENTRY_IN_L1, memory_order_acq_rel) & TC_ENTRY_WRITING);

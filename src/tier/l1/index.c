@@ -77,11 +77,6 @@ static void set_code(struct tc_bucket *b, unsigned lane, uint8_t code)
         set_bits(&b->more, 0xFF, TC_INDEX_CODES_SHIFT + 8 * (lane - TC_INDEX_LOW_LANES), code);
 }
 
-static size_t reach_of(const struct tc_bucket *b)
-{
-    return (size_t)(load(&b->more) >> TC_INDEX_REACH_SHIFT & TC_INDEX_REACH);
-}
-
 static void set_reach(struct tc_bucket *b, size_t reach)
 {
     set_bits(&b->more, 0xFF, TC_INDEX_REACH_SHIFT, reach);
@@ -262,7 +257,7 @@ static void fill_lane(struct tc_index *x, const struct tc_index_gap *p, uint32_t
     set_code(b, p->at.lane, code);
     set_tag(b, p->at.lane, tc_index_tag(hash));
     set_bits(&b->more, 1, STRANGERS_SHIFT + p->at.lane, p->distance > 0);
-    if (p->distance > reach_of(home))
+    if (p->distance > tc_index_reach(home))
         set_reach(home, p->distance);
 }
 
@@ -280,7 +275,7 @@ static bool has_at(const struct tc_index *x, size_t home, size_t distance)
 static void shrink_reach(struct tc_index *x, size_t home, size_t distance)
 {
     struct tc_bucket *b = bucket(x, home);
-    if (distance == 0 || distance < reach_of(b))
+    if (distance == 0 || distance < tc_index_reach(b))
         return;
     while (distance > 0 && !has_at(x, home, distance))
         distance--;
@@ -462,7 +457,7 @@ static bool check_bucket(const struct tc_index *x, size_t at, size_t *entries)
     for (size_t distance = 1; distance <= farthest(x); distance++)
         if (has_at(x, at, distance))
             reach = distance;
-    return reach == reach_of(b);
+    return reach == tc_index_reach(b);
 }
 
 bool tc_index_check(const struct tc_index *x)

@@ -139,6 +139,12 @@ static inline __attribute__((always_inline)) bool tc_index_home_probe(const stru
     return true;
 }
 
+/* How far from here those lie whose home it is. */
+static inline size_t tc_index_reach(const struct tc_bucket *b)
+{
+    return (size_t)(atomic_load_explicit(&b->more, memory_order_relaxed) >> TC_INDEX_REACH_SHIFT & TC_INDEX_REACH);
+}
+
 /* An entry whose key it does not say itself. */
 bool tc_index_is_more_key(const struct tc_entry *e, struct cache_slice key);
 
@@ -170,25 +176,32 @@ static inline __attribute__((always_inline)) struct tc_entry *tc_index_entry_of(
 
 struct tc_entry *tc_index_find(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *refs);
 
-/* The same where each instruction counts: without a loop for what is found at the first look, as nearly everything is,
- * and for the bytes of a struct tc_key, which end in zeros. */
+/* The same where each instruction counts, for the bytes of a struct tc_key, which end in zeros: of what lies where it
+ * is looked for first, as nearly everything does. NULL: it may be elsewhere. */
+static inline __attribute__((always_inline)) struct tc_entry *tc_index_find_first(const struct tc_index_view *v,
+                                                                                  uint64_t hash, struct cache_slice key,
+                                                                                  uint32_t *refs)
+{
+    struct tc_index_probe p;
+    if (!tc_index_home_probe(v, hash, &p) || p.matches == 0)
+        return NULL;
+    uint32_t cell = atomic_load_explicit(&p.bucket->lanes[tc_index_lane_of(p.matches)], memory_order_acquire);
+    if (cell == 0)
+        return NULL;
+    struct tc_entry *e = tc_index_entry(v, cell);
+    return tc_index_has_key(e, key, true, refs) ? e : NULL;
+}
+
+/* The same wherever it lies. */
 static inline __attribute__((always_inline)) struct tc_entry *tc_index_find_here(const struct tc_index_view *v,
                                                                                  uint64_t hash, struct cache_slice key,
                                                                                  uint32_t *refs)
 {
-    struct tc_index_probe p;
-    if (!tc_index_home_probe(v, hash, &p))
-        return NULL;
-    if (__builtin_expect(p.matches != 0, 1)) {
-        uint32_t cell = atomic_load_explicit(&p.bucket->lanes[tc_index_lane_of(p.matches)], memory_order_acquire);
-        if (__builtin_expect(cell != 0, 1)) {
-            struct tc_entry *e = tc_index_entry(v, cell);
-            if (__builtin_expect(tc_index_has_key(e, key, true, refs), 1))
-                return e;
-        }
-    }
+    struct tc_entry *e = tc_index_find_first(v, hash, key, refs);
+    if (__builtin_expect(e != NULL, 1))
+        return e;
     uint32_t its; /* so that refs stays in a register */
-    struct tc_entry *e = tc_index_find(v, hash, key, &its);
+    e = tc_index_find(v, hash, key, &its);
     *refs = its;
     return e;
 }
@@ -221,6 +234,8 @@ static inline __attribute__((always_inline)) struct tc_entry *tc_index_find_at_h
             *where = (struct tc_index_at){ p.bucket, lane };
             return e;
         }
+    } else if (tc_index_reach(p.bucket) == 0) {
+        return NULL;
     }
     return tc_index_find_at(v, hash, key, cell, where);
 }

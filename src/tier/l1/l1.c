@@ -9,13 +9,16 @@
 #include "policy/evict.h"
 
 /* How many stripes are chosen. In a small cache up to 32, while each has room for some 256 small entries: with fewer,
- * what each evicts is not what all together would. From some size on 16, so that pages of many sizes are little of what
- * each has, then more as long as that is so. */
+ * what each evicts is not what all together would. Then so many that each can have pages for some sizes; from some size
+ * on 16, so that pages of many sizes are little of what each has, and more as long as that is so. */
 #define FEW_STRIPES 32
 #define FEW_STRIPE_BYTES 65536
-#define PAGED_LIMIT (8u << 20)
-#define PAGED_STRIPES 8
-#define PAGED_STRIPE_BYTES (1u << 20)
+#define THIN_LIMIT (6u << 20)
+#define THIN_STRIPES 16
+#define THIN_STRIPE_BYTES (384u << 10)
+#define PAGED_LIMIT (32u << 20)
+#define PAGED_STRIPES 16
+#define PAGED_STRIPE_BYTES (2u << 20)
 #define MORE_STRIPES 64
 #define MANY_STRIPES 256
 #define MANY_STRIPE_BYTES (8u << 20)
@@ -32,8 +35,10 @@ static size_t double_while(size_t n, uint64_t limit, size_t most, uint64_t bytes
 
 static size_t choose_stripes(uint64_t limit)
 {
-    if (limit < PAGED_LIMIT)
+    if (limit < THIN_LIMIT)
         return double_while(1, limit, FEW_STRIPES, FEW_STRIPE_BYTES);
+    if (limit < PAGED_LIMIT)
+        return double_while(THIN_STRIPES, limit, MORE_STRIPES, THIN_STRIPE_BYTES);
     size_t n = double_while(PAGED_STRIPES, limit, MORE_STRIPES, PAGED_STRIPE_BYTES);
     n = double_while(n, limit, MANY_STRIPES, MANY_STRIPE_BYTES);
     return double_while(n, limit, MOST_STRIPES, MOST_STRIPE_BYTES);
@@ -48,7 +53,9 @@ static uint64_t fixed_bytes_of(const struct tc_l1 *l1)
                                           tc_heap_bytes(l1->evict.state_bytes));
 }
 
-#define PAGES_LEAST 96 /* of a stripe: below that, pages of a few sizes would be all that it has */
+/* Of a stripe: below that, pages of a few sizes would be all that it has, or, in thin ones, of a single one. */
+#define PAGES_LEAST 96
+#define THIN_PAGES_LEAST 40
 
 /* An entry that has left keeps its cell's number in the node, which hits may still mark: in a first byte, or wherever
  * the policy does. Under a policy that is told of hits with the lock held a struct tc_use is at the same place. */
@@ -79,7 +86,8 @@ int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct ca
     l1->reserve = limit / RESERVE;
     l1->fixed_bytes = fixed_bytes_of(l1);
     l1->fair = (limit - l1->fixed_bytes) / n;
-    l1->paged = l1->fair >= PAGES_LEAST * TC_PAGE_BYTES;
+    l1->paged = l1->fair >= THIN_PAGES_LEAST * TC_PAGE_BYTES;
+    l1->thin = l1->fair < PAGES_LEAST * TC_PAGE_BYTES;
     l1->pool = (int64_t)(limit - l1->fixed_bytes);
     if (tc_readers_init(&l1->readers, alloc) != 0 || tc_limbo_init(l1) != 0)
         return CACHE_E_SYSTEM;

@@ -35,7 +35,8 @@ struct tc_l1 {
     struct tc_hasher hasher; /* of keys: whoever looks up gives the same */
     struct cache_evict_ops evict;
     size_t node_bytes; /* evict.node_bytes with what an entry needs there when it has left */
-    bool paged;        /* stripes are large enough for pages */
+    bool paged;        /* stripes are large enough for pages, */
+    bool thin;         /* but not for pages of many sizes */
     size_t n_stripes;  /* a power of two */
     struct tc_stripe *stripes;
     struct tc_index_view *views; /* of their tables */
@@ -75,15 +76,22 @@ static inline size_t tc_l1_entry_bytes(const struct tc_l1 *l1, const struct tc_e
     return tc_entry_bytes(e, l1->node_bytes);
 }
 
-/* Whether an entry of so many bytes of its own, without a frame, is copied to a cell of a page. */
+/* Whether an entry of so many bytes of its own, without a frame, is copied to a cell of a page; in thin stripes, if its
+ * size has pages there. */
 static inline bool tc_l1_has_cells(const struct tc_l1 *l1, size_t own_bytes)
 {
     return l1->paged && own_bytes <= TC_SLAB_MOST;
 }
 
+/* Whether it would fit into one. */
+static inline bool tc_l1_fits_cell(const struct tc_l1 *l1, const struct tc_entry *e)
+{
+    return !(tc_entry_flags(e) & TC_ENTRY_FRAMED) && tc_entry_own_bytes(e, l1->node_bytes) <= TC_SLAB_MOST;
+}
+
 static inline bool tc_l1_gets_cell(const struct tc_l1 *l1, const struct tc_entry *e)
 {
-    return !(tc_entry_flags(e) & TC_ENTRY_FRAMED) && tc_l1_has_cells(l1, tc_entry_own_bytes(e, l1->node_bytes));
+    return l1->paged && tc_l1_fits_cell(l1, e);
 }
 
 static inline size_t tc_l1_stripe_number(const struct tc_l1 *l1, uint64_t hash)

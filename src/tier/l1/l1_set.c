@@ -11,19 +11,18 @@ static uint32_t find_old(struct tc_stripe *s, const struct tc_entry_parts *p, st
     return cell;
 }
 
-/* The stripe is full, and has no more in reserve than it should: an entry is evicted, and its cell has the right size. */
-static bool set_over_victim(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
-                            const struct tc_index_gap *gap, struct tc_dropped *dropped)
+/* Whose cell a new entry gets, if the stripe is full and has no more in reserve than it should. */
+static struct tc_victim choose_victim(struct tc_l1 *l1, struct tc_stripe *s)
 {
-    if (tc_l1_asks_others(l1, s) || tc_stripe_to_be_had(s) > tc_stripe_slack(s))
-        return false;
-    uint32_t victim = tc_stripe_victim(s, NULL, 0);
-    return victim != 0 && tc_stripe_overwrite_victim(s, victim, gap, p, bytes, dropped);
+    if (!tc_l1_is_full(l1) || s->shared.next != NULL || tc_l1_asks_others(l1, s) ||
+        tc_stripe_to_be_had(s) > tc_stripe_slack(s))
+        return (struct tc_victim){ 0, 0 };
+    return tc_stripe_choose_victim(s);
 }
 
 /* What does not take the place of the value before. */
 static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
-                        struct tc_lane *lane, struct tc_dropped *dropped)
+                        struct tc_lane *lane, const struct tc_victim *victim, struct tc_dropped *dropped)
 {
     struct tc_index_gap gap;
     struct tc_block *none = NULL;
@@ -33,7 +32,7 @@ static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entr
     if (lane->instead == 0) {
         if (!tc_index_find_gap(&s->index, p->hash, full, &gap))
             return false;
-        if (full && set_over_victim(l1, s, p, bytes, &gap, dropped))
+        if (victim->cell != 0 && tc_stripe_overwrite_victim(s, victim, &gap, p, bytes, dropped))
             return true;
         *lane = (struct tc_lane){ 0, NULL, &gap, TC_NOT_COUNTED };
     }
@@ -57,12 +56,13 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
         return false;
     struct tc_index_at at;
     tc_stripe_expire(s, p->now_ms, dropped);
+    struct tc_victim victim = choose_victim(l1, s); /* before the table is read, which takes a while, too */
     struct tc_lane lane = { find_old(s, p, &at), &at, NULL, TC_NOT_COUNTED };
     *replaced = lane.instead != 0;
     if (*replaced && expected != NULL)
         return false; /* two answers to a miss: which one is better is not asked here */
     bool over = *replaced && tc_stripe_overwrite(s, lane.instead, &at, p, bytes);
-    if (!over && !set_anew(l1, s, p, bytes, &lane, dropped))
+    if (!over && !set_anew(l1, s, p, bytes, &lane, &victim, dropped))
         return false;
     if (tc_l1_is_full(l1))
         tc_l1_pay(l1, s, dropped);

@@ -72,9 +72,28 @@ struct tc_entry *tc_stripe_find(struct tc_stripe *s, uint64_t hash, struct cache
 
 /* ---- what is in it ---- */
 
+#define PAGES_WORTH 4 /* of entries of one size lie apart before it gets pages */
+
+/* Pages of which little is used cost more than what lies apart does: half of one for each size, on average. So does
+ * what larger cells are rounded by. */
+static bool pages_pay(const struct tc_stripe *s, size_t own_bytes)
+{
+    unsigned class = tc_slab_class(own_bytes);
+    return !s->l1->thin || tc_slab_has_page(&s->slab, class) ||
+           (own_bytes <= TC_SLAB_FINE && s->apart_of[class] >= PAGES_WORTH * tc_slab_cells_of_page(class));
+}
+
 static bool gets_cell(const struct tc_stripe *s, const struct tc_entry *e)
 {
-    return tc_l1_gets_cell(s->l1, e) && tc_slab_has_number(&s->slab, tc_entry_own_bytes(e, s->l1->node_bytes));
+    size_t own_bytes = tc_entry_own_bytes(e, s->l1->node_bytes);
+    return tc_l1_gets_cell(s->l1, e) && tc_slab_has_number(&s->slab, own_bytes) && pages_pay(s, own_bytes);
+}
+
+/* An entry came to lie apart, or is leaving. */
+static void count_apart(struct tc_stripe *s, const struct tc_entry *e, int more)
+{
+    if (tc_l1_fits_cell(s->l1, e))
+        s->apart_of[tc_slab_class(tc_entry_own_bytes(e, s->l1->node_bytes))] += (uint32_t)more;
 }
 
 uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry *e)
@@ -96,7 +115,7 @@ void tc_stripe_reserve(struct tc_stripe *s, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
     struct tc_block *map = NULL;
-    uint64_t before = s->slab.bytes, n = s->l1->paged ? 1 : tc_index_lanes(&s->index);
+    uint64_t before = s->slab.bytes, n = s->l1->paged && !s->l1->thin ? 1 : tc_index_lanes(&s->index);
     if (!tc_l1_grant(s, tc_slab_reserve_growth(&s->slab, n)))
         return;
     tc_slab_reserve(&s->slab, n, &map);
@@ -113,7 +132,7 @@ static uint32_t house_in_page(struct tc_stripe *s, const struct tc_entry *e, str
     return cell;
 }
 
-/* Lent ones come here only if pages have no numbers left. */
+/* Lent ones come here if their size has no pages, or pages have no numbers left. */
 static uint32_t house_apart(struct tc_stripe *s, struct tc_entry *e, struct tc_block **map)
 {
     size_t node_bytes = s->l1->node_bytes;
@@ -127,6 +146,7 @@ static uint32_t house_apart(struct tc_stripe *s, struct tc_entry *e, struct tc_b
     }
     atomic_fetch_add_explicit(&own->refs, (lent ? 0 : 1) | TC_ENTRY_IN_L1, memory_order_relaxed);
     tc_stripe_account(s, tc_l1_entry_bytes(s->l1, own), 0);
+    count_apart(s, own, 1);
     return cell;
 }
 
@@ -185,8 +205,10 @@ static void let_go(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint6
     tally(dropped, t, -1, -(int64_t)bytes);
     if (why != TC_NOT_COUNTED)
         tc_stats_add(&t->stats, (enum tc_counter)why, 1);
-    if (cell & TC_CELL_APART)
+    if (cell & TC_CELL_APART) {
         tc_stripe_account(s, 0, bytes);
+        count_apart(s, e, -1);
+    }
     tc_stripe_wait(s, cell, e, bytes, dropped);
 }
 
@@ -311,6 +333,7 @@ bool tc_stripe_check(struct tc_stripe *s)
     tc_lock_assert_held(&s->lock);
     uint64_t bytes = tc_index_bytes(&s->index) + s->policy_bytes + s->slab.bytes;
     size_t entries = 0, ordered = 0;
+    uint32_t apart_of[TC_SLAB_CLASSES] = { 0 };
     uint64_t entry_bytes = 0, ordered_bytes = 0;
     for (size_t i = 0; i < tc_index_lanes(&s->index); i++) {
         uint32_t cell = tc_index_cell(&s->index, i);
@@ -320,13 +343,19 @@ bool tc_stripe_check(struct tc_stripe *s)
             return false;
         entries++;
         entry_bytes += tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, cell));
-        bytes += cell & TC_CELL_APART ? tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, cell)) : 0;
+        if (cell & TC_CELL_APART) {
+            const struct tc_entry *e = tc_stripe_entry(s, cell);
+            bytes += tc_l1_entry_bytes(s->l1, e);
+            if (tc_l1_fits_cell(s->l1, e))
+                apart_of[tc_slab_class(tc_entry_own_bytes(e, s->l1->node_bytes))]++;
+        }
     }
     for (struct tc_order *o = &s->shared; o != NULL; o = o->next) {
         ordered += o->count;
         ordered_bytes += o->bytes;
         bytes += o != &s->shared ? tc_stripe_order_bytes(s->l1) : 0;
     }
-    return tc_index_check(&s->index) && tc_slab_check(&s->slab) && entries == s->index.count && entries == ordered &&
+    return memcmp(apart_of, s->apart_of, sizeof apart_of) == 0 && tc_index_check(&s->index) &&
+           tc_slab_check(&s->slab) && entries == s->index.count && entries == ordered &&
            entry_bytes == ordered_bytes && bytes == tc_stripe_bytes(s) && bytes <= s->granted;
 }

@@ -2,10 +2,10 @@
  * tickets refer to, all under one lock. A key belongs to one stripe, chosen by its hash. Hits read table and entries
  * without the lock.
  *
- * Memory. A stripe of some size has pages for its small entries (base/slab.h): what is put is copied there. Everything
- * else lies apart, in the memory in which it was made. What leaves the table waits in the stripe until nobody can be
- * reading it any more (stripe_left.c); cells of pages stay in the account meanwhile, what lies apart counts in the
- * reserve of all stripes (limbo.c).
+ * Memory. A stripe of some size has pages for its small entries (base/slab.h): what is put is copied there. A smaller
+ * one has them for those sizes of which it has many. Everything else lies apart, in the memory in which it was made.
+ * What leaves the table waits in the stripe until nobody can be reading it any more (stripe_left.c); cells of pages
+ * stay in the account meanwhile, what lies apart counts in the reserve of all stripes (limbo.c).
  *
  * Lock: every function except init, fini and those marked is called with s->lock held. What is to be freed or waited
  * for without the lock goes to a struct tc_dropped, which the caller gives to tc_l1_leave(); that lets the lock
@@ -34,11 +34,11 @@ void tc_dropped_add(struct tc_dropped *dropped, struct tc_block *b); /* b may be
 /* The entries of a stripe, or those of one type with a quota or a priority in it, in the order in which they are to
  * leave. */
 struct tc_order {
-    struct tc_order *next;
-    const struct cache_type *type; /* NULL: all types that have no order of their own */
     size_t count;
     uint64_t bytes; /* of the entries */
     void *state;    /* of the eviction policy */
+    struct tc_order *next;
+    const struct cache_type *type; /* NULL: all types that have no order of their own */
 };
 
 /* Entries that left the table, in the order in which they did. If there are more epochs than batches, for want of
@@ -77,25 +77,28 @@ struct tc_use {
 
 /* index.view->stamp: what a hit marks its entry with; 0 while it need not, then 1 to 255, round and round.
  * index.view->marks_kept: how many marks a thread keeps to itself, since telling them writes a line that others
- * write. */
+ * write.
+ *
+ * What each store writes stands on the first two lines: they go from processor to processor. */
 struct tc_stripe {
     _Alignas(TC_CACHELINE) struct tc_lock lock;
-    struct tc_index index;
     _Atomic uint32_t uses; /* insertions, and first hits of an entry in a tick. Written under the lock */
     uint32_t toward_tick;  /* what has come together since the tick began, in shares: see stripe_order.c */
-    struct tc_l1 *l1;
-    _Alignas(TC_CACHELINE) struct tc_cond quiet; /* a gate's fills or writing ended */
-    struct tc_slab slab;    /* of index.cells */
-    struct tc_left left;
+    uint32_t hand;         /* of the wheel: the bucket where it goes on */
+    struct tc_index index;
     struct tc_order shared; /* the first of the orders */
+    struct tc_l1 *l1;
+    struct tc_cond quiet; /* a gate's fills or writing ended */
+    struct tc_slab slab;  /* of index.cells */
+    uint32_t apart_of[TC_SLAB_CLASSES]; /* entries that lie apart though they would fit into a page, by their class */
+    struct tc_left left;
     struct cache_evict_env env; /* of the orders */
     uint64_t policy_bytes;  /* what the policy allocated; part of bytes */
     _Atomic uint64_t bytes;   /* pages, maps, table, orders, what the policy has, and entries that lie apart,
                                  as the heap counts them. Written under the lock */
     _Atomic uint64_t granted; /* its share of the limit; bytes <= granted. Written under the lock */
     struct tc_gate gates[TC_GATES];
-    uint32_t hand; /* of the wheel: the bucket where it goes on */
-    int64_t round_ms, last_round_ms; /* when its round began, and the one before it */
+    int64_t round_ms, last_round_ms; /* when the hand's round began, and the one before it */
     struct tc_wheel_due due;         /* as of that tick; 0: not looked at in this round */
     int64_t due_tick;
 };
@@ -229,7 +232,12 @@ bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_ind
                          const struct tc_entry_parts *p, size_t bytes);
 /* The same in the cell of another entry, which is evicted by that; no type has an order of its own. gap: for the new
  * key. */
-bool tc_stripe_overwrite_victim(struct tc_stripe *s, uint32_t cell, const struct tc_index_gap *gap,
+struct tc_victim {
+    uint32_t cell; /* 0: there is none */
+    uint64_t hash; /* of its key */
+};
+struct tc_victim tc_stripe_choose_victim(struct tc_stripe *s); /* asks for where it is listed, too */
+bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *victim, const struct tc_index_gap *gap,
                                 const struct tc_entry_parts *p, size_t bytes, struct tc_dropped *dropped);
 /* An entry of one type became one of another, of the same size. */
 void tc_stripe_count_moved(struct cache_type *from, struct cache_type *to, int64_t bytes, struct tc_dropped *dropped);

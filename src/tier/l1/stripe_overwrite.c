@@ -10,12 +10,12 @@
  * versions are few, and the last one is never left, so a copy that takes however long does not see the same one twice.
  * Then the value gets a new cell, whose first version is the first.
  *
- * Without the lock. An odd version is a writer's claim to the entry alone, so a value of the same key needs no lock. The
- * step to it is from the very version in which the key was found, of an entry that is in L1. Who takes an entry out of
- * the table takes TC_ENTRY_IN_L1 from it first: if it is there when the writer is through, his value was in the table
- * at that moment, and it is not his concern what comes after. If it is not, he does not know what became of the value,
- * and stores it again, with the lock. Tickets: he moves the key's generation before he writes; who stores under a ticket
- * looks at it once more when the entry can't be written to any longer. */
+ * Without the lock. An odd version is a writer's claim to the entry alone, so a value of the same key needs no lock.
+ * The step to it is from the very version in which the key was found, of an entry that is in L1. Who takes an entry out
+ * of the table takes TC_ENTRY_IN_L1 from it first: if it is there when the writer is through, his value was in the
+ * table at that moment, and it is not his concern what comes after. If it is not, he does not know what became of the
+ * value, and stores it again, with the lock. Tickets: he moves the key's generation before he writes; who stores under
+ * a ticket looks at it once more when the entry can't be written to any longer. */
 #include "tier/l1/l1.h"
 
 #define LAST_VERSION (TC_ENTRY_VERSIONS - TC_ENTRY_VERSION_ONE)
@@ -90,18 +90,28 @@ bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_ind
     return true;
 }
 
-bool tc_stripe_overwrite_victim(struct tc_stripe *s, uint32_t cell, const struct tc_index_gap *gap,
+struct tc_victim tc_stripe_choose_victim(struct tc_stripe *s)
+{
+    tc_lock_assert_held(&s->lock);
+    struct tc_victim v = { tc_stripe_victim(s, NULL, 0), 0 };
+    if (v.cell != 0) {
+        v.hash = tc_entry_hash(tc_stripe_entry(s, v.cell), &s->l1->hasher);
+        tc_index_prefetch(s->index.view, v.hash);
+    }
+    return v;
+}
+
+bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *victim, const struct tc_index_gap *gap,
                                 const struct tc_entry_parts *p, size_t bytes, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
+    uint32_t cell = victim->cell;
     struct tc_entry *e = tc_stripe_entry(s, cell);
     struct tc_l1 *l1 = s->l1;
     tc_assert(s->shared.next == NULL);
     uint32_t refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
     if (!fits(l1, e, refs, p, bytes) || !begin(e, refs))
         return false;
-    uint64_t left = tc_entry_hash(e, &l1->hasher);
-    tc_index_prefetch(s->index.view, left);
     struct cache_type *from = tc_l1_type_of(l1, e);
     write(e, p);
     tc_words_store(tc_entry_plain_key(e), p->key.data, p->key.len);
@@ -109,7 +119,7 @@ bool tc_stripe_overwrite_victim(struct tc_stripe *s, uint32_t cell, const struct
     uint8_t code = tc_wheel_code(tc_entry_keep_until_ms(e, to), p->now_ms);
     tc_stripe_leave_order(s, &s->shared, cell, tc_slab_round(bytes));
     tc_stripe_enter_order(s, &s->shared, cell, p->hash, tc_slab_round(bytes));
-    tc_index_remove_of(&s->index, cell, left);
+    tc_index_remove_of(&s->index, cell, victim->hash);
     end(e);
     tc_index_fill(&s->index, gap, cell, p->hash, code);
     tc_stats_add(&from->stats, TC_COUNT_l1_evicted_bytes, 1);
