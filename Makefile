@@ -3,6 +3,7 @@
 #   make                      the library, static and shared          make test       everything, and run it
 #   make lib examples bench   only those (bench also runs)            make fuzz       with clang, FUZZ_SECONDS each
 #   make bench-hit            hit ratios of the eviction policies, with the traces of the directory TC_TRACES
+#   make bench-churn          memory under churn of mixed sizes: an hour, or six times TC_CHURN_SECONDS
 #   make install uninstall    PREFIX LIBDIR INCLUDEDIR PKGCONFIGDIR MANDIR DESTDIR
 #   SAN=address,undefined     a sanitizer build, in a directory of its own (or SAN=thread)
 #   WERROR=1 V=1              warnings are errors; show the commands
@@ -97,8 +98,8 @@ PEER_PACKAGES := $(foreach p,$(PEERS),$(PEER_$(p)_PC))
 PEER_CPPFLAGS := $(PEERS:%=-DTT_HAVE_%) $(if $(PEERS),$(shell pkg-config --cflags $(PEER_PACKAGES)))
 PEER_LIBS     := $(if $(PEERS),$(shell pkg-config --libs $(PEER_PACKAGES))) $(if $(filter TBB,$(PEERS)),-lstdc++)
 
-# bench_hit needs traces, and minutes: it has a goal of its own.
-BENCH_MAIN := $(filter-out test/bench/bench_hit.c,$(sort $(wildcard test/bench/*.c)))
+# bench_hit needs traces, and minutes, bench_churn an hour: they have goals of their own.
+BENCH_MAIN := $(filter-out test/bench/bench_hit.c test/bench/bench_churn.c,$(sort $(wildcard test/bench/*.c)))
 BENCH_HELP := $(sort $(wildcard test/bench/common/*.c test/bench/hit/*.c)) $(addprefix test/bench/peers/, \
                 bare_table.c hiredis_conn.c peers.c uthash_lru.c $(foreach p,$(PEERS),$(PEER_$(p)_SRC)))
 
@@ -119,7 +120,7 @@ EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(EXAMPLE_SRC)) $(if $(DEMO_SRC),$(BUILD)/
 
 # ---- goals ----------------------------------------------------------------------------------------------------------
 
-.PHONY: all lib examples tests test bench bench-programs bench-smoke bench-hit fuzz fuzz-programs abi-check \
+.PHONY: all lib examples tests test bench bench-programs bench-smoke bench-hit bench-churn fuzz fuzz-programs abi-check \
         install uninstall clean print-version FORCE
 
 all: lib
@@ -143,12 +144,15 @@ bench: bench-programs
 	    done; exit $$rc
 
 # A few milliseconds a measurement: shows that the programs run, not how fast anything is.
-bench-smoke: bench-programs
-	$(Q)set -e; for p in $(BENCH_PROGRAMS); do TC_BENCH_SMOKE=1 "$$p"; done
+bench-smoke: bench-programs $(BUILD)/bench/bench_churn
+	$(Q)set -e; for p in $(BENCH_PROGRAMS) $(BUILD)/bench/bench_churn; do TC_BENCH_SMOKE=1 "$$p"; done
 
 TC_TRACES ?= ../shared/traces
 bench-hit: $(BUILD)/bench/bench_hit
 	$(Q)TC_TRACES='$(TC_TRACES)' '$<' $(BENCH_ARGS)
+
+bench-churn: $(BUILD)/bench/bench_churn
+	$(Q)'$<' $(BENCH_ARGS)
 
 print-version:
 	@echo $(VERSION)

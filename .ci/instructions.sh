@@ -31,7 +31,7 @@ bound() { # bound FUNCTION WHAT MOST
     [ "$each" -gt 50 ] && [ "$each" -le "$3" ] || bad=1
 }
 
-bound counted_get get 330
-bound counted_pin pin 415
-bound counted_set set 600
+bound counted_get get 335
+bound counted_pin pin 420
+bound counted_set set 620
 exit $bad

@@ -1,5 +1,5 @@
-/* Copying word by word: the bytes are the same wherever the other side lies, nothing beyond them is touched, and what
- * is loaded beside a store is made of words that somebody stored. */
+/* Copying and comparing word by word: the bytes are the same wherever the other side lies, nothing beyond them is
+ * touched, and what is loaded beside a store is made of words that somebody stored. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -105,6 +105,103 @@ static void no_more_is_touched_than_the_bytes_on_one_side_and_their_words_on_the
     tc_words_store(NULL, NULL, 0);
 }
 
+/* ---- comparing ---- */
+
+/* n random bytes as an entry has them, which end in zeros, and the same from anywhere, which end in garbage or, if
+ * zeros says so, in zeros too. */
+static unsigned char *make_same(struct words *words, struct bytes *bytes, size_t off, size_t n, bool zeros,
+                                uint64_t *seed)
+{
+    unsigned char *at = bytes->at + GUARD + off;
+    fill_random(bytes, sizeof *bytes, seed);
+    memset(words, FILL, sizeof *words);
+    tc_words_store(words->at, at, n);
+    if (zeros)
+        memset(at + n, 0, TC_WORD_BYTES);
+    return at;
+}
+
+static void what_is_the_same_is_the_same_whatever_follows(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed();
+    struct words words;
+    struct bytes bytes;
+    for (size_t n = 1; n <= LEN_MOST; n++)
+        for (size_t off = 0; off < TC_WORD_BYTES; off++) {
+            unsigned char *at = make_same(&words, &bytes, off, n, false, &seed);
+            assert_true(tc_words_same(words.at, at, n));
+            memset(at + n, n % 2 ? 0xFF : 0, TC_WORD_BYTES);
+            memset(at - TC_WORD_BYTES, n % 2 ? 0 : 0xFF, TC_WORD_BYTES);
+            assert_true(tc_words_same(words.at, at, n));
+            memset((unsigned char *)words.at + n, 0x5A, tc_words_round(n) - n);
+            assert_true(tc_words_same(words.at, at, n));
+            at = make_same(&words, &bytes, off, n, true, &seed);
+            assert_true(tc_words_same_whole(words.at, at, n));
+        }
+}
+
+/* In each byte, on either side, each bit once. */
+static void one_bit_makes_a_difference(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed();
+    struct words words;
+    struct bytes bytes;
+    for (size_t n = 1; n <= LEN_MOST; n++)
+        for (size_t off = 0; off < TC_WORD_BYTES; off++) {
+            unsigned char *at = make_same(&words, &bytes, off, n, true, &seed), *is = (unsigned char *)words.at;
+            for (size_t i = 0; i < n; i++) {
+                unsigned char bit = (unsigned char)(1 << (i + n + off) % 8), *differs = (i + n) % 2 ? at : is;
+                differs[i] ^= bit;
+                assert_false(tc_words_same(words.at, at, n));
+                assert_false(tc_words_same_whole(words.at, at, n));
+                differs[i] ^= bit;
+            }
+            assert_true(tc_words_same(words.at, at, n) && tc_words_same_whole(words.at, at, n));
+        }
+}
+
+/* Two differences that would make up for each other where words are added up or overlap. */
+static void two_differences_do_not_make_up_for_each_other(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed();
+    struct words words;
+    struct bytes bytes;
+    for (size_t n = 2; n <= LEN_MOST; n += 1 + n / 40) {
+        unsigned char *at = make_same(&words, &bytes, n % TC_WORD_BYTES, n, true, &seed);
+        for (size_t i = 0; i < n; i++)
+            for (size_t other = i + 1; other < n; other += 1 + other % 9) {
+                at[i] ^= 0x10;
+                at[other] ^= 0x10;
+                assert_false(tc_words_same(words.at, at, n));
+                assert_false(tc_words_same_whole(words.at, at, n));
+                at[i] ^= 0x10;
+                at[other] ^= 0x10;
+            }
+    }
+}
+
+/* On the heap: whole words of the entry, and no more than the bytes of who asks. */
+static void no_more_is_read_to_compare(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed();
+    for (size_t n = 1; n <= LEN_MOST; n++) {
+        size_t whole = tc_words_round(n);
+        unsigned char *words = tt_xmalloc(whole), *bytes = tt_xmalloc(n), *zeros = tt_xcalloc(whole);
+        fill_random(bytes, n, &seed);
+        memcpy(zeros, bytes, n);
+        tc_words_store(words, bytes, n);
+        assert_true(tc_words_same(words, bytes, n));
+        assert_true(tc_words_same_whole(words, zeros, n));
+        free(words);
+        free(bytes);
+        free(zeros);
+    }
+}
+
 /* ---- two threads ---- */
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
@@ -159,7 +256,7 @@ static void each_word_that_is_loaded_beside_a_store_is_of_one_of_both(void **sta
     for (size_t i = 0; i <= SHARED_LEN; i++)
         s.patterns[1][i] = (unsigned char)~s.patterns[0][i]; /* each byte tells which it is of */
     tc_words_store(s.words, s.patterns[1] + 1, SHARED_LEN);
-    for (int attempt = 0; attempt < 100 && both == 0; attempt++) { /* a processor may have been all that there was */
+    for (int attempt = 0; attempt < 2000 && both == 0; attempt++) { /* a processor may have been all that there was */
         atomic_store(&s.done, false);
         s.loads = s.both = 0;
         assert_int_equal(tt_crew_join(tt_crew_start(2, store_or_load, &s)), 0);
@@ -176,6 +273,10 @@ int main(void)
         cmocka_unit_test(what_is_loaded_is_there_and_nothing_beyond_it_is_written),
         cmocka_unit_test(what_is_stored_is_there_and_the_last_word_ends_with_zeroes),
         cmocka_unit_test(no_more_is_touched_than_the_bytes_on_one_side_and_their_words_on_the_other),
+        cmocka_unit_test(what_is_the_same_is_the_same_whatever_follows),
+        cmocka_unit_test(one_bit_makes_a_difference),
+        cmocka_unit_test(two_differences_do_not_make_up_for_each_other),
+        cmocka_unit_test(no_more_is_read_to_compare),
         cmocka_unit_test(each_word_that_is_loaded_beside_a_store_is_of_one_of_both),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
  * sharing of memory in l1_grant.c, the gate to L2 in l1_gate.c. */
 #include "tier/l1/l1.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <string.h>
 #include <time.h>
@@ -276,6 +277,15 @@ static struct tc_entry *find_and_copy(struct tc_l1 *l1, struct tc_stripe *s, str
 #define YIELDS 16
 #define NAP_NS 50000
 
+/* Its caller must not be cancelled in the middle of a look-up, nor lose his errno. */
+static void nap(void)
+{
+    int cancel = tc_cancel_disable(), error = errno;
+    nanosleep(&(struct timespec){ 0, NAP_NS }, NULL);
+    errno = error;
+    tc_cancel_restore(cancel);
+}
+
 static struct tc_entry *find_busy(struct tc_l1 *l1, struct tc_stripe *s, struct tc_reader *me, struct tc_l1_ref ref,
                                   int64_t now_ms, bool *fresh)
 {
@@ -292,7 +302,7 @@ static struct tc_entry *find_busy(struct tc_l1 *l1, struct tc_stripe *s, struct 
         if (n < YIELDS)
             sched_yield();
         else
-            nanosleep(&(struct timespec){ 0, NAP_NS }, NULL);
+            nap();
     }
 }
 

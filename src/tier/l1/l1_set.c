@@ -52,12 +52,13 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
 {
     tc_lock_assert_held(&s->lock);
     struct tc_gate *gate = tc_stripe_gate(s, p->hash);
-    if (expected != NULL && tc_gate_generation(gate) != *expected)
-        return false;
     struct tc_index_at at;
     tc_stripe_expire(s, p->now_ms, dropped);
     struct tc_victim victim = choose_victim(l1, s); /* before the table is read, which takes a while, too */
     struct tc_lane lane = { find_old(s, p, &at), &at, NULL, TC_NOT_COUNTED };
+    /* Now that what is due has left: until then somebody without the lock may have written over it. */
+    if (expected != NULL && tc_gate_generation(gate) != *expected)
+        return false;
     *replaced = lane.instead != 0;
     if (*replaced && expected != NULL)
         return false; /* two answers to a miss: which one is better is not asked here */

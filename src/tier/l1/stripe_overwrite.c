@@ -64,7 +64,7 @@ bool tc_l1_overwrite(struct tc_l1 *l1, struct tc_reader *me, struct tc_entry *e,
     struct tc_stripe *s = &l1->stripes[stripe];
     __builtin_prefetch((char *)e + TC_CACHELINE, 1);
     if (!fits(l1, e, refs, p, tc_entry_bytes_for(l1->node_bytes, 0, p->key.len, p->value.len)) ||
-        tc_times_until_ms(tc_entry_times(e)) > p->now_ms + p->life_ms || !begin(e, refs))
+        tc_entry_type_id(e) != p->type_id || tc_times_until_ms(tc_entry_times(e)) > p->now_ms + p->life_ms || !begin(e, refs))
         return false;
     tc_gate_advance(tc_stripe_gate(s, p->hash));
     write(e, p);
@@ -80,7 +80,7 @@ bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_ind
     struct tc_entry *e = tc_stripe_entry(s, cell);
     struct tc_l1 *l1 = s->l1;
     uint32_t refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
-    if (!fits(l1, e, refs, p, bytes) || !begin(e, refs))
+    if (!fits(l1, e, refs, p, bytes) || tc_entry_type_id(e) != p->type_id || !begin(e, refs))
         return false;
     write(e, p);
     end(e);
