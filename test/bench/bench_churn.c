@@ -7,11 +7,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "common/child.h"
 #include "common/l1.h"
 #include "common/report.h"
 #include "tt_util.h"
@@ -130,17 +128,6 @@ struct seen {
     uint64_t ops, refused;
 };
 
-static double resident_bytes(void)
-{
-    long all = 0;
-    long resident = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (f == NULL || fscanf(f, "%ld %ld", &all, &resident) != 2)
-        tt_bench_die("/proc/self/statm cannot be read");
-    fclose(f);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE);
-}
-
 static void watch(struct churn *c, double seconds, struct seen *seen)
 {
     int64_t begin = tt_mono_ms();
@@ -149,24 +136,31 @@ static void watch(struct churn *c, double seconds, struct seen *seen)
         nanosleep(&(struct timespec){0, SAMPLE_MS * 1000000}, NULL);
         passed = (double)(tt_mono_ms() - begin) / 1e3;
         atomic_store(&c->phase, (unsigned)(passed / seconds * PHASES));
-        seen->last = resident_bytes();
+        seen->last = tt_bench_resident_bytes();
         seen->most = seen->last > seen->most ? seen->last : seen->most;
     }
 }
 
-static struct seen run(const struct law *law, uint64_t limit, double seconds)
+struct wish {
+    const struct law *law;
+    uint64_t limit;
+    double seconds;
+};
+
+static void run(const void *arg, void *result)
 {
+    const struct wish *wish = arg;
     static struct worker workers[THREADS];
-    struct churn c = {.law = law};
+    struct churn c = {.law = wish->law};
     struct seen seen = {0, 0, 0, 0};
-    c.cache = tt_l1_open_cache(limit, 0, &c.type);
+    c.cache = tt_l1_open_cache(wish->limit, 0, &c.type);
     for (size_t i = 0; i < THREADS; i++) {
         workers[i].churn = &c;
         workers[i].random = 1000 + i;
         if (pthread_create(&workers[i].id, NULL, work, &workers[i]) != 0)
             tt_bench_die("cannot start a thread");
     }
-    watch(&c, seconds, &seen);
+    watch(&c, wish->seconds, &seen);
     atomic_store(&c.done, true);
     for (size_t i = 0; i < THREADS; i++)
         pthread_join(workers[i].id, NULL);
@@ -174,29 +168,7 @@ static struct seen run(const struct law *law, uint64_t limit, double seconds)
         tt_bench_die("cache_close failed");
     seen.ops = c.ops;
     seen.refused = c.refused;
-    return seen;
-}
-
-static struct seen run_in_child(const struct law *law, uint64_t limit, double seconds)
-{
-    struct seen seen;
-    int ends[2];
-    int status = 0;
-    fflush(NULL);
-    if (pipe(ends) != 0)
-        tt_bench_die("no pipe");
-    pid_t child = fork();
-    if (child < 0)
-        tt_bench_die("cannot fork");
-    if (child == 0) {
-        seen = run(law, limit, seconds);
-        _exit(write(ends[1], &seen, sizeof seen) == sizeof seen ? 0 : 1);
-    }
-    close(ends[1]);
-    if (read(ends[0], &seen, sizeof seen) != sizeof seen || waitpid(child, &status, 0) != child || status != 0)
-        tt_bench_die("a child failed");
-    close(ends[0]);
-    return seen;
+    *(struct seen *)result = seen;
 }
 
 static void measure(struct tt_bench *b, const struct law *law, uint64_t limit, double seconds)
@@ -207,7 +179,8 @@ static void measure(struct tt_bench *b, const struct law *law, uint64_t limit, d
     if (!tt_bench_wants(b, name, THREADS))
         return;
     b->n_cases++;
-    struct seen s = run_in_child(law, limit, seconds);
+    struct seen s;
+    tt_bench_in_child(run, &(struct wish){law, limit, seconds}, &s, sizeof s);
     printf("\n%s, %.0f s: %llu operations, %llu sets refused\n", name, seconds, (unsigned long long)s.ops,
            (unsigned long long)s.refused);
     printf("     resident at most %.1f MiB (%.2f x the limit), %.1f at the end\n", s.most / 1048576,

@@ -1,9 +1,9 @@
 /* L1, memory: what an entry takes beyond the bytes of its key and value. Each subject is filled in a process of its own
  * with keys of 16 bytes and values of 64; what that process grows by counts, table and heap included. */
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <string.h>
 
+#include "common/child.h"
 #include "common/l1.h"
 #include "common/report.h"
 
@@ -22,17 +22,6 @@ static void key_and_value(uint32_t i, struct tt_bench_key *k, unsigned char v[VA
     tt_bench_value_fill(v, VALUE_BYTES, id);
 }
 
-static double resident_bytes(void)
-{
-    long all = 0;
-    long resident = 0;
-    FILE *f = fopen("/proc/self/statm", "r");
-    if (f == NULL || fscanf(f, "%ld %ld", &all, &resident) != 2)
-        tt_bench_die("/proc/self/statm cannot be read");
-    fclose(f);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE);
-}
-
 /* What this process grows by when it fills tiercache, or a peer, with n entries. */
 static double grow_ours(uint32_t n)
 {
@@ -41,7 +30,7 @@ static double grow_ours(uint32_t n)
     struct cache_type *type = NULL;
     unsigned char v[VALUE_BYTES];
     unsigned char got[VALUE_BYTES];
-    double before = resident_bytes();
+    double before = tt_bench_resident_bytes();
     struct cache *c = tt_l1_open_cache((uint64_t)n * 512 + (64u << 20), 0, &type);
     for (uint32_t i = 0; i < n; i++) {
         key_and_value(i, &k, v);
@@ -49,7 +38,7 @@ static double grow_ours(uint32_t n)
         if (cache_set(c, &ck, v, sizeof v, NULL) != CACHE_OK)
             tt_bench_die("cache_set failed");
     }
-    double grown = resident_bytes() - before;
+    double grown = tt_bench_resident_bytes() - before;
     for (uint32_t i = 0; i < n; i++) {
         key_and_value(i, &k, v);
         cache_key_str(cache_key_init(&ck, type), tt_bench_key_part(&k));
@@ -64,7 +53,7 @@ static double grow_peer(uint32_t n, const struct tt_peer *p)
     struct tt_bench_key k;
     unsigned char v[VALUE_BYTES];
     unsigned char got[VALUE_BYTES];
-    double before = resident_bytes();
+    double before = tt_bench_resident_bytes();
     void *handle = p->open((p->can & TT_PEER_EVICTS) != 0 ? (size_t)n * 2 : n, VALUE_BYTES);
     if (handle == NULL)
         tt_bench_die("out of memory");
@@ -75,7 +64,7 @@ static double grow_peer(uint32_t n, const struct tt_peer *p)
         if (p->set(handle, &k, v, sizeof v) == TT_WRONG)
             tt_bench_die("filling %s failed", p->name);
     }
-    double grown = resident_bytes() - before;
+    double grown = tt_bench_resident_bytes() - before;
     for (uint32_t i = 0; i < n; i++) {
         key_and_value(i, &k, v);
         if (p->get(handle, &k, got) != TT_HIT || memcmp(v, got, sizeof v) != 0)
@@ -84,32 +73,23 @@ static double grow_peer(uint32_t n, const struct tt_peer *p)
     return grown;
 }
 
-/* In a child, which never returns. peer is NULL for tiercache. */
-static double grow_in_child(uint32_t n, const struct tt_peer *peer)
+/* peer is NULL for tiercache. */
+struct subject {
+    uint32_t n;
+    const struct tt_peer *peer;
+};
+
+static void grow(const void *arg, void *grown)
 {
-    int ends[2];
-    int status = 0;
-    double grown = 0;
-    fflush(NULL);
-    if (pipe(ends) != 0)
-        tt_bench_die("no pipe");
-    pid_t child = fork();
-    if (child < 0)
-        tt_bench_die("cannot fork");
-    if (child == 0) {
-        grown = peer != NULL ? grow_peer(n, peer) : grow_ours(n);
-        _exit(write(ends[1], &grown, sizeof grown) == sizeof grown ? 0 : 1);
-    }
-    close(ends[1]);
-    if (read(ends[0], &grown, sizeof grown) != sizeof grown || waitpid(child, &status, 0) != child || status != 0)
-        tt_bench_die("a child failed");
-    close(ends[0]);
-    return grown;
+    const struct subject *s = arg;
+    *(double *)grown = s->peer != NULL ? grow_peer(s->n, s->peer) : grow_ours(s->n);
 }
 
 static double measure(struct tt_bench *b, uint32_t n, const char *name, const struct tt_peer *peer)
 {
-    double bytes = grow_in_child(n, peer) / n;
+    double grown = 0;
+    tt_bench_in_child(grow, &(struct subject){n, peer}, &grown, sizeof grown);
+    double bytes = grown / n;
     double overhead = bytes - KEY_BYTES - VALUE_BYTES;
     printf("  %-28s  %15.1f  %10.1f\n", name, bytes, overhead);
     if (b->rows != NULL)

@@ -13,54 +13,12 @@
 #include "policy/key.h"
 #include "tt_alloc.h"
 #include "tt_util.h"
+#include "unit/tt_key.h"
 
-enum { TEXT = CACHE_KEY_MAX_BYTES + 1, INLINE_PROMISED = 200, BIG_PART = 65536 };
-
-struct fixture {
-    struct tt_alloc counting;
-    struct tc_alloc alloc;
-    struct tc_key_encoder encoder;
-    struct cache_type *type;
-    struct cache_key key;
-    char text[TEXT];
-};
-
-static struct cache_type *new_type(struct fixture *f, const char *name)
-{
-    struct tc_policy p;
-    struct cache_type *t;
-    memset(&p, 0, sizeof p);
-    return tc_type_open(NULL, &f->alloc, &f->encoder, name, 0, &p, &t) == CACHE_OK ? t : NULL;
-}
-
-static int setup(void **state)
-{
-    struct fixture *f = tt_xcalloc(sizeof *f);
-    *state = f;
-    tt_alloc_init(&f->counting);
-    f->alloc = tt_alloc_table(&f->counting);
-    f->encoder.ops = tc_key_encoder_default;
-    f->type = new_type(f, "t");
-    return f->type != NULL ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    tc_type_close(f->type);
-    bool clean = tt_alloc_is_clean(&f->counting);
-    tt_alloc_fini(&f->counting);
-    free(f);
-    return clean ? 0 : -1;
-}
-
-static struct cache_key *begin(struct fixture *f)
-{
-    return cache_key_init(&f->key, f->type);
-}
+enum { INLINE_PROMISED = 200, BIG_PART = 65536 };
 
 /* The text of the fixture's key, which it gives up. */
-static const char *finish(struct fixture *f)
+static const char *finish(struct tt_key *f)
 {
     size_t len;
     assert_int_equal(cache_key_text(&f->key, f->text, sizeof f->text, &len), CACHE_OK);
@@ -69,7 +27,7 @@ static const char *finish(struct fixture *f)
     return f->text;
 }
 
-static void assert_status(struct fixture *f, int status)
+static void assert_status(struct tt_key *f, int status)
 {
     char buf[16];
     assert_int_equal(cache_key_status(&f->key), status);
@@ -81,68 +39,68 @@ static void assert_status(struct fixture *f, int status)
 
 static void a_key_reads_as_type_and_parts(void **state)
 {
-    struct fixture *f = *state;
-    cache_key_u64(cache_key_str(cache_key_str(begin(f), "user"), "Anna-Lena.x_y"), 42);
+    struct tt_key *f = *state;
+    cache_key_u64(cache_key_str(cache_key_str(tt_key_begin(f), "user"), "Anna-Lena.x_y"), 42);
     assert_string_equal(finish(f), "t:user:Anna-Lena.x_y:42");
-    begin(f);
+    tt_key_begin(f);
     assert_string_equal(finish(f), "t");
 }
 
 static void what_could_be_mistaken_is_escaped(void **state)
 {
-    struct fixture *f = *state;
-    cache_key_str(cache_key_str(begin(f), "a:b%{c}"), " \t\n\x7f\xff~!");
+    struct tt_key *f = *state;
+    cache_key_str(cache_key_str(tt_key_begin(f), "a:b%{c}"), " \t\n\x7f\xff~!");
     assert_string_equal(finish(f), "t:a%3Ab%25%7Bc%7D:%20%09%0A%7F%FF~!");
-    cache_key_bytes(begin(f), "\0", 1);
+    cache_key_bytes(tt_key_begin(f), "\0", 1);
     assert_string_equal(finish(f), "t:%00");
 }
 
 static void every_byte_is_either_plain_or_escaped(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     for (int ch = 0; ch < 256; ch++) {
         unsigned char byte = (unsigned char)ch;
         char expected[16];
         bool plain = ch > 0x20 && ch < 0x7f && strchr("%:{}", ch) == NULL;
         snprintf(expected, sizeof expected, plain ? "t:%c" : "t:%%%02X", ch);
-        cache_key_bytes(begin(f), &byte, 1);
+        cache_key_bytes(tt_key_begin(f), &byte, 1);
         assert_string_equal(finish(f), expected);
     }
 }
 
 static void numbers_are_their_decimal_text(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     const int64_t numbers[] = { 0, 1, -1, 9, 10, -10, 99, 100, INT32_MIN, INT64_MAX, INT64_MIN, INT64_MIN + 1 };
     for (size_t i = 0; i < TC_ARRAY_LEN(numbers); i++) {
         char expected[64];
         snprintf(expected, sizeof expected, "t:%" PRId64, numbers[i]);
-        cache_key_i64(begin(f), numbers[i]);
+        cache_key_i64(tt_key_begin(f), numbers[i]);
         assert_string_equal(finish(f), expected);
         snprintf(expected, sizeof expected, "t:%" PRIu64, (uint64_t)numbers[i]);
-        cache_key_u64(begin(f), (uint64_t)numbers[i]);
+        cache_key_u64(tt_key_begin(f), (uint64_t)numbers[i]);
         assert_string_equal(finish(f), expected);
     }
-    cache_key_str(begin(f), "-9223372036854775808"); /* the same part, the same key */
+    cache_key_str(tt_key_begin(f), "-9223372036854775808"); /* the same part, the same key */
     assert_string_equal(finish(f), "t:-9223372036854775808");
 }
 
 static void empty_parts_count(void **state)
 {
-    struct fixture *f = *state;
-    cache_key_str(begin(f), "");
+    struct tt_key *f = *state;
+    cache_key_str(tt_key_begin(f), "");
     assert_string_equal(finish(f), "t:");
-    cache_key_bytes(cache_key_bytes(begin(f), NULL, 0), "", 0);
+    cache_key_bytes(cache_key_bytes(tt_key_begin(f), NULL, 0), "", 0);
     assert_string_equal(finish(f), "t::");
-    cache_key_str(cache_key_str(begin(f), ""), "a");
+    cache_key_str(cache_key_str(tt_key_begin(f), ""), "a");
     assert_string_equal(finish(f), "t::a");
 }
 
 static void keys_of_different_types_differ(void **state)
 {
-    struct fixture *f = *state;
-    struct cache_type *other = new_type(f, "t.a");
-    cache_key_str(begin(f), "a");
+    struct tt_key *f = *state;
+    struct cache_type *other = tt_key_type(f, "t.a");
+    cache_key_str(tt_key_begin(f), "a");
     assert_string_equal(finish(f), "t:a");
     cache_key_init(&f->key, other);
     assert_string_equal(finish(f), "t.a");
@@ -185,7 +143,7 @@ static bool decode(const char *text, const char *type, struct tt_buf *out)
 
 /* Adds up to 6 random parts to the fixture's key, and to parts as decode() would. Many bytes are of the dangerous
  * kind, many parts empty. */
-static void add_random_parts(struct fixture *f, uint64_t *seed, struct tt_buf *parts)
+static void add_random_parts(struct tt_key *f, uint64_t *seed, struct tt_buf *parts)
 {
     for (size_t n = tt_random(seed) % 7; n > 0; n--) {
         unsigned char bytes[300];
@@ -202,11 +160,11 @@ static void add_random_parts(struct fixture *f, uint64_t *seed, struct tt_buf *p
 
 static void any_list_of_parts_is_read_back_from_its_key(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     uint64_t seed = tt_seed();
     for (int i = 0; i < 20000; i++) {
         struct tt_buf parts = { 0 }, decoded = { 0 };
-        begin(f);
+        tt_key_begin(f);
         add_random_parts(f, &seed, &parts);
         assert_true(decode(finish(f), "t", &decoded));
         assert_int_equal(decoded.len, parts.len);
@@ -228,12 +186,12 @@ static int by_text(const void *a, const void *b)
 
 static void two_different_lists_never_give_the_same_key(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     enum { LISTS = 20000 };
     uint64_t seed = tt_seed();
     struct pair *pairs = tt_xcalloc(LISTS * sizeof *pairs);
     for (size_t i = 0; i < LISTS; i++) {
-        begin(f);
+        tt_key_begin(f);
         add_random_parts(f, &seed, &pairs[i].parts);
         const char *text = finish(f);
         pairs[i].text = tt_xmemdup(text, strlen(text) + 1);
@@ -253,14 +211,14 @@ static void two_different_lists_never_give_the_same_key(void **state)
 
 static void how_parts_are_cut_makes_different_keys(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     static const char *const lists[][4] = {
         { "ab", "c" }, { "a", "bc" }, { "abc" }, { "abc", "" }, { "", "abc" }, { "a:b", "c" }, { "a", "b:c" },
         { "a", "b", "c" }, { "a%3Ab", "c" }, { "a%3ab", "c" },
     };
     char texts[TC_ARRAY_LEN(lists)][64];
     for (size_t i = 0; i < TC_ARRAY_LEN(lists); i++) {
-        begin(f);
+        tt_key_begin(f);
         for (size_t p = 0; lists[i][p] != NULL; p++)
             cache_key_str(&f->key, lists[i][p]);
         strcpy(texts[i], finish(f));
@@ -273,20 +231,20 @@ static void how_parts_are_cut_makes_different_keys(void **state)
 
 static void every_length_across_inline_and_heap_is_kept_whole(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     char part[1200];
     for (size_t i = 0; i < sizeof part; i++)
         part[i] = (char)('a' + i % 26);
     size_t live = tt_alloc_counts(&f->counting).live_blocks;
     for (size_t len = 0; len < sizeof part; len++) {
-        cache_key_bytes(begin(f), part, len);
+        cache_key_bytes(tt_key_begin(f), part, len);
         bool heap = tt_alloc_counts(&f->counting).live_blocks > live;
         assert_true(!heap || len + 2 > INLINE_PROMISED);
         finish(f);
         assert_int_equal(tt_alloc_counts(&f->counting).live_blocks, live);
         assert_int_equal(strlen(f->text), len + 2);
         assert_memory_equal(f->text + 2, part, len);
-        begin(f); /* and grown byte by byte */
+        tt_key_begin(f); /* and grown byte by byte */
         for (size_t i = 0; i < len / 2; i++)
             cache_key_bytes(&f->key, part + i, 1);
         finish(f);
@@ -298,14 +256,14 @@ static void every_length_across_inline_and_heap_is_kept_whole(void **state)
 
 static void a_part_of_64_kib_fits_whatever_its_bytes(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     uint64_t seed = tt_seed();
     unsigned char *part = tt_xmalloc(BIG_PART);
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < BIG_PART; i++)
             part[i] = round == 0 ? 0xFF : round == 1 ? 'x' : (unsigned char)tt_random(&seed);
         struct tt_buf decoded = { 0 };
-        cache_key_bytes(begin(f), part, BIG_PART);
+        cache_key_bytes(tt_key_begin(f), part, BIG_PART);
         assert_int_equal(cache_key_status(&f->key), CACHE_OK);
         assert_true(decode(finish(f), "t", &decoded));
         assert_int_equal(decoded.len, sizeof(size_t) + BIG_PART);
@@ -317,21 +275,21 @@ static void a_part_of_64_kib_fits_whatever_its_bytes(void **state)
 
 static void the_limit_is_256_kib_to_the_byte(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     char *part = tt_xcalloc(CACHE_KEY_MAX_BYTES + 10);
     memset(part, 'x', CACHE_KEY_MAX_BYTES + 10);
-    cache_key_bytes(begin(f), part, CACHE_KEY_MAX_BYTES - 2);
+    cache_key_bytes(tt_key_begin(f), part, CACHE_KEY_MAX_BYTES - 2);
     assert_int_equal(strlen(finish(f)), CACHE_KEY_MAX_BYTES);
-    cache_key_bytes(begin(f), part, CACHE_KEY_MAX_BYTES - 1);
+    cache_key_bytes(tt_key_begin(f), part, CACHE_KEY_MAX_BYTES - 1);
     assert_status(f, CACHE_E_TOO_LARGE);
     memset(part, 0xFF, CACHE_KEY_MAX_BYTES);
-    cache_key_bytes(begin(f), part, (CACHE_KEY_MAX_BYTES - 2) / 3);
+    cache_key_bytes(tt_key_begin(f), part, (CACHE_KEY_MAX_BYTES - 2) / 3);
     assert_int_equal(cache_key_status(&f->key), CACHE_OK);
     cache_key_fini(&f->key);
-    cache_key_bytes(begin(f), part, (CACHE_KEY_MAX_BYTES - 2) / 3 + 1);
+    cache_key_bytes(tt_key_begin(f), part, (CACHE_KEY_MAX_BYTES - 2) / 3 + 1);
     assert_status(f, CACHE_E_TOO_LARGE);
     memset(part, 'x', CACHE_KEY_MAX_BYTES);
-    cache_key_bytes(begin(f), part, CACHE_KEY_MAX_BYTES - 4); /* then one more part of no bytes, and of one */
+    cache_key_bytes(tt_key_begin(f), part, CACHE_KEY_MAX_BYTES - 4); /* then one more part of no bytes, and of one */
     cache_key_str(&f->key, "");
     assert_int_equal(cache_key_status(&f->key), CACHE_OK);
     cache_key_str(&f->key, "");
@@ -343,13 +301,13 @@ static void the_limit_is_256_kib_to_the_byte(void **state)
 
 static void a_length_that_overflows_everything_is_too_large(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     const size_t lengths[] = { SIZE_MAX, SIZE_MAX / 2, SIZE_MAX / 3, UINT32_MAX, (size_t)UINT32_MAX + 1,
                                CACHE_KEY_MAX_BYTES + 1 };
     for (size_t i = 0; i < TC_ARRAY_LEN(lengths); i++) {
-        cache_key_bytes(begin(f), "x", lengths[i]); /* not one byte of it is read */
+        cache_key_bytes(tt_key_begin(f), "x", lengths[i]); /* not one byte of it is read */
         assert_status(f, CACHE_E_TOO_LARGE);
-        begin(f);
+        tt_key_begin(f);
         assert_int_equal(cache_key_append(&f->key, "x", lengths[i]), CACHE_E_TOO_LARGE);
         assert_status(f, CACHE_E_TOO_LARGE);
     }
@@ -359,8 +317,8 @@ static void a_length_that_overflows_everything_is_too_large(void **state)
 
 static void a_small_buffer_gets_the_length_and_nothing_else(void **state)
 {
-    struct fixture *f = *state;
-    cache_key_str(begin(f), "abc");
+    struct tt_key *f = *state;
+    cache_key_str(tt_key_begin(f), "abc");
     for (size_t cap = 0; cap < 10; cap++) {
         char buf[10];
         size_t len = 0;
@@ -379,20 +337,20 @@ static void a_small_buffer_gets_the_length_and_nothing_else(void **state)
 
 static void an_error_sticks_to_the_key(void **state)
 {
-    struct fixture *f = *state;
-    cache_key_str(cache_key_str(begin(f), NULL), "b");
+    struct tt_key *f = *state;
+    cache_key_str(cache_key_str(tt_key_begin(f), NULL), "b");
     assert_status(f, CACHE_E_INVALID);
-    cache_key_bytes(begin(f), NULL, 1);
+    cache_key_bytes(tt_key_begin(f), NULL, 1);
     cache_key_i64(&f->key, 1);
     assert_status(f, CACHE_E_INVALID);
-    cache_key_bytes(begin(f), "x", SIZE_MAX);
+    cache_key_bytes(tt_key_begin(f), "x", SIZE_MAX);
     cache_key_str(&f->key, NULL); /* the first error stays */
     assert_status(f, CACHE_E_TOO_LARGE);
 }
 
 static void a_key_without_a_type_is_invalid(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     assert_ptr_equal(cache_key_init(&f->key, NULL), &f->key);
     assert_ptr_equal(cache_key_u64(&f->key, 1), &f->key);
     assert_status(f, CACHE_E_INVALID);
@@ -400,7 +358,7 @@ static void a_key_without_a_type_is_invalid(void **state)
 
 static void no_key_at_all_is_survived(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     assert_null(cache_key_init(NULL, f->type));
     assert_null(cache_key_str(NULL, "a"));
     assert_null(cache_key_bytes(NULL, "a", 1));
@@ -414,7 +372,7 @@ static void no_key_at_all_is_survived(void **state)
 
 static void memory_that_was_never_a_key_is_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     memset(&f->key, 0, sizeof f->key);
     cache_key_str(&f->key, "a");
     assert_status(f, CACHE_E_INVALID);
@@ -425,25 +383,25 @@ static void memory_that_was_never_a_key_is_refused(void **state)
 
 static void a_finished_key_may_be_finished_again_and_is_no_key(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     char part[1000];
     memset(part, 'x', sizeof part);
-    cache_key_bytes(begin(f), part, sizeof part);
+    cache_key_bytes(tt_key_begin(f), part, sizeof part);
     cache_key_fini(&f->key);
     cache_key_fini(&f->key);
     cache_key_str(&f->key, "a");
     assert_status(f, CACHE_E_INVALID);
-    cache_key_str(begin(f), "again");
+    cache_key_str(tt_key_begin(f), "again");
     assert_string_equal(finish(f), "t:again");
 }
 
 static void a_key_that_finds_no_memory_says_so_for_ever(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     char part[1000];
     memset(part, 'x', sizeof part);
     for (uint64_t nth = 1; nth <= 3; nth++) {
-        begin(f);
+        tt_key_begin(f);
         tt_alloc_fail(&f->counting, nth, false);
         uint64_t failed = tt_alloc_counts(&f->counting).failed;
         for (int i = 0; i < 10 && tt_alloc_counts(&f->counting).failed == failed; i++)
@@ -457,11 +415,11 @@ static void a_key_that_finds_no_memory_says_so_for_ever(void **state)
 
 static void short_keys_need_no_memory(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     char part[INLINE_PROMISED];
     memset(part, 'x', sizeof part);
     tt_alloc_fail(&f->counting, 1, true);
-    cache_key_bytes(begin(f), part, INLINE_PROMISED - 2);
+    cache_key_bytes(tt_key_begin(f), part, INLINE_PROMISED - 2);
     assert_int_equal(strlen(finish(f)), INLINE_PROMISED);
 }
 
@@ -494,7 +452,7 @@ static int scheme_part(void *ctx, struct cache_key *k, uint32_t index, struct ca
     return s->ignore_refusals ? CACHE_OK : rc;
 }
 
-static void use_scheme(struct fixture *f, struct scheme *s)
+static void use_scheme(struct tt_key *f, struct scheme *s)
 {
     f->encoder.ops = (struct cache_key_encoder_ops){ CACHE_HOOKS_ABI, scheme_begin, scheme_part };
     f->encoder.ctx = s;
@@ -502,21 +460,21 @@ static void use_scheme(struct fixture *f, struct scheme *s)
 
 static void an_application_may_bring_its_own_scheme(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     struct scheme s = { 0 };
     use_scheme(f, &s);
-    cache_key_i64(cache_key_str(cache_key_str(begin(f), "00ab"), ""), -5);
+    cache_key_i64(cache_key_str(cache_key_str(tt_key_begin(f), "00ab"), ""), -5);
     assert_string_equal(finish(f), "block:00ab//-5");
 }
 
 static void an_encoders_bytes_are_taken_as_they_are(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     struct scheme s = { 0 };
     char buf[16];
     size_t len;
     use_scheme(f, &s);
-    cache_key_bytes(begin(f), "\0\xff:", 3);
+    cache_key_bytes(tt_key_begin(f), "\0\xff:", 3);
     assert_int_equal(cache_key_text(&f->key, buf, sizeof buf, &len), CACHE_OK);
     assert_int_equal(len, 9);
     assert_memory_equal(buf, "block:\0\xff:", 10);
@@ -525,41 +483,41 @@ static void an_encoders_bytes_are_taken_as_they_are(void **state)
 
 static void what_an_encoder_returns_sticks_and_it_is_not_called_again(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     struct scheme s = { .part_result = -1234 };
     use_scheme(f, &s);
-    cache_key_str(cache_key_str(begin(f), "a"), "b");
+    cache_key_str(cache_key_str(tt_key_begin(f), "a"), "b");
     assert_int_equal(s.parts, 1);
     assert_status(f, -1234);
     s = (struct scheme){ .begin_result = CACHE_E_NOT_FOUND };
-    cache_key_str(begin(f), "a");
+    cache_key_str(tt_key_begin(f), "a");
     assert_int_equal(s.parts, 0);
     assert_status(f, CACHE_E_NOT_FOUND);
 }
 
 static void an_encoder_that_returns_nonsense_makes_an_invalid_key(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     struct scheme s = { .part_result = 1 };
     use_scheme(f, &s);
-    cache_key_str(begin(f), "a");
+    cache_key_str(tt_key_begin(f), "a");
     assert_status(f, CACHE_E_INVALID);
     s = (struct scheme){ .begin_result = INT32_MAX };
-    begin(f);
+    tt_key_begin(f);
     assert_status(f, CACHE_E_INVALID);
 }
 
 static void an_encoder_cannot_hide_that_its_bytes_were_refused(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     struct scheme s = { .ignore_refusals = true };
     char part[1000];
     memset(part, 'x', sizeof part);
     use_scheme(f, &s);
-    cache_key_bytes(begin(f), "x", SIZE_MAX);
+    cache_key_bytes(tt_key_begin(f), "x", SIZE_MAX);
     assert_status(f, CACHE_E_TOO_LARGE);
     s.parts = 0;
-    begin(f);
+    tt_key_begin(f);
     tt_alloc_fail(&f->counting, 1, false);
     cache_key_bytes(&f->key, part, sizeof part);
     tt_alloc_fail(&f->counting, 0, false);
@@ -569,45 +527,46 @@ static void an_encoder_cannot_hide_that_its_bytes_were_refused(void **state)
 
 static void appending_nothing_is_allowed_and_appending_from_nowhere_is_not(void **state)
 {
-    struct fixture *f = *state;
-    begin(f);
+    struct tt_key *f = *state;
+    tt_key_begin(f);
     assert_int_equal(cache_key_append(&f->key, NULL, 0), CACHE_OK);
     assert_int_equal(cache_key_append(&f->key, NULL, 1), CACHE_E_INVALID);
     assert_int_equal(cache_key_append(&f->key, "!", 1), CACHE_OK);
     assert_string_equal(finish(f), "t!");
 }
 
+#define WITH(test) cmocka_unit_test_setup_teardown(test, tt_key_open, tt_key_close)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_key_reads_as_type_and_parts, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_could_be_mistaken_is_escaped, setup, teardown),
-        cmocka_unit_test_setup_teardown(every_byte_is_either_plain_or_escaped, setup, teardown),
-        cmocka_unit_test_setup_teardown(numbers_are_their_decimal_text, setup, teardown),
-        cmocka_unit_test_setup_teardown(empty_parts_count, setup, teardown),
-        cmocka_unit_test_setup_teardown(keys_of_different_types_differ, setup, teardown),
-        cmocka_unit_test_setup_teardown(any_list_of_parts_is_read_back_from_its_key, setup, teardown),
-        cmocka_unit_test_setup_teardown(two_different_lists_never_give_the_same_key, setup, teardown),
-        cmocka_unit_test_setup_teardown(how_parts_are_cut_makes_different_keys, setup, teardown),
-        cmocka_unit_test_setup_teardown(every_length_across_inline_and_heap_is_kept_whole, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_part_of_64_kib_fits_whatever_its_bytes, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_limit_is_256_kib_to_the_byte, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_length_that_overflows_everything_is_too_large, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_small_buffer_gets_the_length_and_nothing_else, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_error_sticks_to_the_key, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_key_without_a_type_is_invalid, setup, teardown),
-        cmocka_unit_test_setup_teardown(no_key_at_all_is_survived, setup, teardown),
-        cmocka_unit_test_setup_teardown(memory_that_was_never_a_key_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_finished_key_may_be_finished_again_and_is_no_key, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_key_that_finds_no_memory_says_so_for_ever, setup, teardown),
-        cmocka_unit_test_setup_teardown(short_keys_need_no_memory, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_application_may_bring_its_own_scheme, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_encoders_bytes_are_taken_as_they_are, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_an_encoder_returns_sticks_and_it_is_not_called_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_encoder_that_returns_nonsense_makes_an_invalid_key, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_encoder_cannot_hide_that_its_bytes_were_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(appending_nothing_is_allowed_and_appending_from_nowhere_is_not, setup,
-                                        teardown),
+        WITH(a_key_reads_as_type_and_parts),
+        WITH(what_could_be_mistaken_is_escaped),
+        WITH(every_byte_is_either_plain_or_escaped),
+        WITH(numbers_are_their_decimal_text),
+        WITH(empty_parts_count),
+        WITH(keys_of_different_types_differ),
+        WITH(any_list_of_parts_is_read_back_from_its_key),
+        WITH(two_different_lists_never_give_the_same_key),
+        WITH(how_parts_are_cut_makes_different_keys),
+        WITH(every_length_across_inline_and_heap_is_kept_whole),
+        WITH(a_part_of_64_kib_fits_whatever_its_bytes),
+        WITH(the_limit_is_256_kib_to_the_byte),
+        WITH(a_length_that_overflows_everything_is_too_large),
+        WITH(a_small_buffer_gets_the_length_and_nothing_else),
+        WITH(an_error_sticks_to_the_key),
+        WITH(a_key_without_a_type_is_invalid),
+        WITH(no_key_at_all_is_survived),
+        WITH(memory_that_was_never_a_key_is_refused),
+        WITH(a_finished_key_may_be_finished_again_and_is_no_key),
+        WITH(a_key_that_finds_no_memory_says_so_for_ever),
+        WITH(short_keys_need_no_memory),
+        WITH(an_application_may_bring_its_own_scheme),
+        WITH(an_encoders_bytes_are_taken_as_they_are),
+        WITH(what_an_encoder_returns_sticks_and_it_is_not_called_again),
+        WITH(an_encoder_that_returns_nonsense_makes_an_invalid_key),
+        WITH(an_encoder_cannot_hide_that_its_bytes_were_refused),
+        WITH(appending_nothing_is_allowed_and_appending_from_nowhere_is_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

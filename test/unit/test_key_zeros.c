@@ -13,51 +13,10 @@
 #include "tier/l1/entry.h"
 #include "tt_alloc.h"
 #include "tt_util.h"
-
-struct fixture {
-    struct tt_alloc counting;
-    struct tc_alloc alloc;
-    struct tc_key_encoder encoder;
-    struct cache_type *type;
-    struct cache_key key;
-};
-
-static struct cache_type *new_type(struct fixture *f, const char *name)
-{
-    struct tc_policy p;
-    struct cache_type *t;
-    memset(&p, 0, sizeof p);
-    return tc_type_open(NULL, &f->alloc, &f->encoder, name, 0, &p, &t) == CACHE_OK ? t : NULL;
-}
-
-static int setup(void **state)
-{
-    struct fixture *f = tt_xcalloc(sizeof *f);
-    *state = f;
-    tt_alloc_init(&f->counting);
-    f->alloc = tt_alloc_table(&f->counting);
-    f->encoder.ops = tc_key_encoder_default;
-    f->type = new_type(f, "t");
-    return f->type != NULL ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    tc_type_close(f->type);
-    bool clean = tt_alloc_is_clean(&f->counting);
-    tt_alloc_fini(&f->counting);
-    free(f);
-    return clean ? 0 : -1;
-}
-
-static struct cache_key *begin(struct fixture *f)
-{
-    return cache_key_init(&f->key, f->type);
-}
+#include "unit/tt_key.h"
 
 /* The fixture's key is whole, and there are zeros behind it. */
-static void assert_zeros(struct fixture *f)
+static void assert_zeros(struct tt_key *f)
 {
     const struct tc_key *k = (const struct tc_key *)&f->key;
     const unsigned char *end = tc_key_data(k) + k->len;
@@ -69,14 +28,14 @@ static void assert_zeros(struct fixture *f)
 }
 
 /* Memory that a key is made in, and memory that it gets, may hold anything. */
-static struct cache_key *begin_in_garbage(struct fixture *f)
+static struct cache_key *begin_in_garbage(struct tt_key *f)
 {
     memset(&f->key, 0xA5, sizeof f->key);
-    return begin(f);
+    return tt_key_begin(f);
 }
 
 /* A part of such bytes behind one of n plain ones. */
-static void add_parts(struct fixture *f, size_t n, const char *bytes, size_t len)
+static void add_parts(struct tt_key *f, size_t n, const char *bytes, size_t len)
 {
     char part[600];
     memset(part, 'x', sizeof part);
@@ -88,7 +47,7 @@ static void add_parts(struct fixture *f, size_t n, const char *bytes, size_t len
 
 static void a_key_of_any_length_ends_in_zeros(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     assert_zeros((begin_in_garbage(f), f));
     cache_key_fini(&f->key);
     for (size_t n = 0; n < 500; n++) { /* round the end of what is inline, and of what is allocated first */
@@ -107,7 +66,7 @@ static void a_key_of_any_length_ends_in_zeros(void **state)
 /* A part that begins plainly has been written already when what must be escaped is found: nothing of that is left. */
 static void what_was_written_in_vain_leaves_nothing_behind(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     char part[200];
     for (size_t n = 0; n < 220; n++)
         for (size_t len = 1; len < 30; len++) {
@@ -139,7 +98,7 @@ static int part_as_it_is(void *ctx, struct cache_key *k, uint32_t index, struct 
 
 static void appended_bytes_end_in_zeros(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     char part[700];
     memset(part, 0xEE, sizeof part);
     f->encoder.ops = (struct cache_key_encoder_ops){ CACHE_HOOKS_ABI, begin_with_a_byte, part_as_it_is };
@@ -187,7 +146,7 @@ static void an_entrys_key_ends_with_its_word_in_zeros(void **state)
     enum { NODE = 8, LEN = 20 };
     _Alignas(8) unsigned char memory[NODE + 16 + 256 + LEN + 8], copy[sizeof memory];
     unsigned char key[TC_ENTRY_KEY_MOST], value[LEN] = "";
-    struct fixture *f = *state;
+    struct tt_key *f = *state;
     memset(key, 0xEE, sizeof key);
     for (size_t n = 1; n <= sizeof key; n++) {
         struct tc_entry_parts p = { 0, { key, n }, { value, LEN }, 1000, 1000, 0 };
@@ -203,13 +162,15 @@ static void an_entrys_key_ends_with_its_word_in_zeros(void **state)
     }
 }
 
+#define WITH(test) cmocka_unit_test_setup_teardown(test, tt_key_open, tt_key_close)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_key_of_any_length_ends_in_zeros, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_was_written_in_vain_leaves_nothing_behind, setup, teardown),
-        cmocka_unit_test_setup_teardown(appended_bytes_end_in_zeros, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_entrys_key_ends_with_its_word_in_zeros, setup, teardown),
+        WITH(a_key_of_any_length_ends_in_zeros),
+        WITH(what_was_written_in_vain_leaves_nothing_behind),
+        WITH(appended_bytes_end_in_zeros),
+        WITH(an_entrys_key_ends_with_its_word_in_zeros),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

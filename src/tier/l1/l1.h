@@ -8,7 +8,8 @@
  * L1 are counted apart.
  *
  * Coherence inside the process. Each key has a generation (of its gate). A ticket is a generation read before the
- * origin was; tc_l1_put under a ticket stores nothing if the generation moved, in one critical section with the move.
+ * origin was; tc_l1_put under a ticket stores nothing if the generation moved. It moves under the lock, or with a value
+ * that is written over the one before without it; who stores under a ticket looks when neither can happen any more.
  * For L2 the gate does the same: a fill enters only while the generation stands (tc_l1_fill_begin), and a writer or
  * an invalidation lets none in from then on, waits until those inside are through, and moves the generation
  * (tc_l1_write_begin). So nothing that began before an invalidation reaches L2 after it. */
