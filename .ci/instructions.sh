@@ -32,6 +32,6 @@ bound() { # bound FUNCTION WHAT MOST
 }
 
 bound counted_get get 335
-bound counted_pin pin 420
-bound counted_set set 620
+bound counted_pin pin 425
+bound counted_set set 630
 exit $bad

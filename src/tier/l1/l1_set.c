@@ -22,7 +22,7 @@ static struct tc_victim choose_victim(struct tc_l1 *l1, struct tc_stripe *s)
 
 /* What does not take the place of the value before. */
 static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
-                        struct tc_lane *lane, const struct tc_victim *victim, struct tc_dropped *dropped)
+                     struct tc_lane *lane, const struct tc_victim *victim, struct tc_dropped *dropped)
 {
     struct tc_index_gap gap;
     struct tc_block *none = NULL;

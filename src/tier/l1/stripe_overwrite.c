@@ -63,8 +63,9 @@ bool tc_l1_overwrite(struct tc_l1 *l1, struct tc_reader *me, struct tc_entry *e,
     size_t stripe = tc_l1_stripe_number(l1, p->hash);
     struct tc_stripe *s = &l1->stripes[stripe];
     __builtin_prefetch((char *)e + TC_CACHELINE, 1);
-    if (!fits(l1, e, refs, p, tc_entry_bytes_for(l1->node_bytes, 0, p->key.len, p->value.len)) ||
-        tc_entry_type_id(e) != p->type_id || tc_times_until_ms(tc_entry_times(e)) > p->now_ms + p->life_ms || !begin(e, refs))
+    size_t bytes = tc_entry_bytes_for(l1->node_bytes, 0, p->key.len, p->value.len);
+    bool fresh_longer = tc_times_until_ms(tc_entry_times(e)) > p->now_ms + p->life_ms;
+    if (fresh_longer || !fits(l1, e, refs, p, bytes) || tc_entry_type_id(e) != p->type_id || !begin(e, refs))
         return false;
     tc_gate_advance(tc_stripe_gate(s, p->hash));
     write(e, p);
