@@ -4,6 +4,7 @@
  * waits for readers and to malloc is all in there.
  *
  *   TC_CHURN_SECONDS=60 bench_churn     shorter runs */
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -44,18 +45,10 @@ static const struct law {
 
 static size_t length(const struct mix *m, uint64_t random)
 {
-    size_t least = m->least;
-    size_t most = m->most;
-    while (m->log && most / 2 > least) { /* a fair coin for each half */
-        if (random & 1)
-            least = most / 2;
-        else
-            most = most / 2;
-        random = random >> 1;
-        if (least == most / 2 || random % 3 == 0)
-            break;
-    }
-    return least + (size_t)(random % (most - least + 1));
+    double part = (double)(random >> 11) * 0x1p-53;
+    if (m->log)
+        return (size_t)((double)m->least * pow((double)m->most / (double)m->least, part));
+    return m->least + (size_t)(part * (double)(m->most - m->least + 1));
 }
 
 /* ---- the threads ---- */

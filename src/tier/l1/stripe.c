@@ -90,10 +90,11 @@ static bool gets_cell(const struct tc_stripe *s, const struct tc_entry *e)
 }
 
 /* An entry came to lie apart, or is leaving. */
-static void count_apart(struct tc_stripe *s, const struct tc_entry *e, int more)
+static void count_apart(const struct tc_stripe *s, uint32_t apart_of[TC_SLAB_CLASSES], const struct tc_entry *e,
+                        int more)
 {
     if (tc_l1_fits_cell(s->l1, e))
-        s->apart_of[tc_slab_class(tc_entry_own_bytes(e, s->l1->node_bytes))] += (uint32_t)more;
+        apart_of[tc_slab_class(tc_entry_own_bytes(e, s->l1->node_bytes))] += (uint32_t)more;
 }
 
 uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry *e)
@@ -146,7 +147,7 @@ static uint32_t house_apart(struct tc_stripe *s, struct tc_entry *e, struct tc_b
     }
     atomic_fetch_add_explicit(&own->refs, (lent ? 0 : 1) | TC_ENTRY_IN_L1, memory_order_relaxed);
     tc_stripe_account(s, tc_l1_entry_bytes(s->l1, own), 0);
-    count_apart(s, own, 1);
+    count_apart(s, s->apart_of, own, 1);
     return cell;
 }
 
@@ -207,7 +208,7 @@ static void let_go(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint6
         tc_stats_add(&t->stats, (enum tc_counter)why, 1);
     if (cell & TC_CELL_APART) {
         tc_stripe_account(s, 0, bytes);
-        count_apart(s, e, -1);
+        count_apart(s, s->apart_of, e, -1);
     }
     tc_stripe_wait(s, cell, e, bytes, dropped);
 }
@@ -341,13 +342,13 @@ bool tc_stripe_check(struct tc_stripe *s)
             continue;
         if (!check_entry(s, i))
             return false;
+        const struct tc_entry *e = tc_stripe_entry(s, cell);
+        uint64_t its_bytes = tc_l1_entry_bytes(s->l1, e);
         entries++;
-        entry_bytes += tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, cell));
+        entry_bytes += its_bytes;
         if (cell & TC_CELL_APART) {
-            const struct tc_entry *e = tc_stripe_entry(s, cell);
-            bytes += tc_l1_entry_bytes(s->l1, e);
-            if (tc_l1_fits_cell(s->l1, e))
-                apart_of[tc_slab_class(tc_entry_own_bytes(e, s->l1->node_bytes))]++;
+            bytes += its_bytes;
+            count_apart(s, apart_of, e, 1);
         }
     }
     for (struct tc_order *o = &s->shared; o != NULL; o = o->next) {

@@ -1,7 +1,7 @@
 /* A timer wheel without lists: where an entry would lie in a hierarchical wheel (Varghese and Lauck, "Hashed and
  * Hierarchical Timing Wheels", SOSP 1987) is written into its lane of the table as a code of 8 bits, and a hand goes
- * round the buckets, one at each store. What it finds to be due it takes out; whatever the number of entries, a store
- * pays for one cache line, and no entry has to be looked at before its time has come.
+ * round the buckets, one at each store that takes the lock. What it finds to be due it takes out; whatever the number
+ * of entries, a store pays for one cache line, and no entry has to be looked at before its time has come.
  *
  * So an expired entry is gone after one store for each bucket of its stripe's table; with the stores that fill a cache,
  * one entry in eight at most is waiting for that. */
