@@ -434,7 +434,7 @@ TIERCACHE_API int cache_clear_local(struct cache *c);
 /* Another memory limit for L1, while the cache is in use. What is too much is evicted by this call, a little at a time,
  * so that others wait for no lock longer than for a store. timeout_ms 0 = the cache's. The number of stripes stays as
  * it was opened, as does whether they have pages, and what a type's l1_max_value_bytes was taken to be. A pinned value
- * keeps the page that it lies in.
+ * keeps the page that it lies in, or the chunk of 16 KiB or more, whatever else was there.
  * Returns CACHE_OK: the limit holds. CACHE_E_TIMEOUT: not all memory is given back yet; stores go on giving it back,
  * and so does another call; where callers hold too much, when they release it. CACHE_BUSY: another thread is at it.
  * CACHE_E_INVALID: timeout_ms is negative, or l1_bytes is above INT64_MAX, or less than 16 KiB for each stripe (64 KiB

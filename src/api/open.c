@@ -10,12 +10,12 @@
 
 static void *host_alloc(void *host, size_t n)
 {
-    return tc_alloc(&((struct cache *)host)->alloc, n);
+    return tc_alloc_value(&((struct cache *)host)->alloc, n);
 }
 
 static void host_free(void *host, void *p, size_t n)
 {
-    tc_free(&((struct cache *)host)->alloc, p, n);
+    tc_free_value(&((struct cache *)host)->alloc, p, n);
 }
 
 static int64_t host_now_ms(void *host)

@@ -145,6 +145,33 @@ void tc_free_pages(const struct tc_alloc *a, void *p, size_t n)
         tc_free(a, p, n);
 }
 
+size_t tc_pages_heap_bytes(const struct tc_alloc *a, size_t n)
+{
+    if (a->regions == NULL || n > SIZE_MAX - TC_SYSTEM_PAGE)
+        return tc_heap_bytes(n);
+    return (n + TC_SYSTEM_PAGE - 1) / TC_SYSTEM_PAGE * TC_SYSTEM_PAGE;
+}
+
+/* ---- values ---- */
+
+void *tc_alloc_value(const struct tc_alloc *a, size_t n)
+{
+    return n >= TC_VALUE_LARGE ? tc_alloc_pages(a, n) : tc_alloc(a, n);
+}
+
+void tc_free_value(const struct tc_alloc *a, void *p, size_t n)
+{
+    if (n >= TC_VALUE_LARGE && p != NULL)
+        tc_free_pages(a, p, n);
+    else
+        tc_free(a, p, n);
+}
+
+size_t tc_value_heap_bytes(const struct tc_alloc *a, size_t n)
+{
+    return n >= TC_VALUE_LARGE ? tc_pages_heap_bytes(a, n) : tc_heap_bytes(n);
+}
+
 char *tc_strdup(const struct tc_alloc *a, const char *s)
 {
     size_t n = strlen(s) + 1;

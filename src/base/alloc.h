@@ -52,9 +52,17 @@ static inline size_t tc_block_bytes(const struct tc_block *b)
 size_t tc_block_heap_bytes(size_t n); /* of one of n lines */
 size_t tc_table_heap_bytes(bool in_pages, size_t n); /* of a table; in_pages: a->regions is not NULL */
 
+/* For values, which hold no address of allocated memory: what is large comes by whole pages of the system, from regions
+ * where there are some, and leaves no hole in malloc's heap when it goes. */
+#define TC_VALUE_LARGE 32768
+void *tc_alloc_value(const struct tc_alloc *a, size_t n);
+void tc_free_value(const struct tc_alloc *a, void *p, size_t n); /* n as allocated; p may be NULL */
+size_t tc_value_heap_bytes(const struct tc_alloc *a, size_t n);
+
 /* Some KiB for many small things; not zeroed. NULL when out of memory. */
 void *tc_alloc_pages(const struct tc_alloc *a, size_t n);
 void tc_free_pages(const struct tc_alloc *a, void *p, size_t n); /* n as allocated */
+size_t tc_pages_heap_bytes(const struct tc_alloc *a, size_t n);  /* what they take, as tc_heap_bytes() */
 
 char *tc_strdup(const struct tc_alloc *a, const char *s);     /* NULL when out of memory */
 void tc_strfree(const struct tc_alloc *a, char *s);           /* s may be NULL */

@@ -4,6 +4,7 @@
 #define TC_BASE_CELLS_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,17 +15,29 @@
 #define TC_CELL_OFFSET_MOST ((UINT32_C(1) << TC_CELL_OFFSET_BITS) - 1)
 #define TC_CELL_BITS 27
 #define TC_CELL_APART (UINT32_C(1) << (TC_CELL_BITS - 1)) /* the rest is a place in apart; else page and offset */
+#define TC_CELL_EXTENT (TC_CELL_APART >> 1) /* with it: an extent (base/extents.h); else in memory of its own */
+#define TC_CELL_PLACE (TC_CELL_EXTENT - 1)  /* the place */
 
 struct tc_cells {
     _Atomic(char **) pages, apart; /* addresses by place */
 };
+
+static inline bool tc_cell_is_extent(uint32_t cell)
+{
+    return (cell & (TC_CELL_APART | TC_CELL_EXTENT)) == (TC_CELL_APART | TC_CELL_EXTENT);
+}
+
+static inline bool tc_cell_is_alone(uint32_t cell)
+{
+    return (cell & (TC_CELL_APART | TC_CELL_EXTENT)) == TC_CELL_APART;
+}
 
 /* With the lock of the cells' owner, or without it for a cell whose number was read, with acquire, after it was taken,
  * and which is not given back meanwhile (base/readers.h). */
 static inline __attribute__((always_inline)) void *tc_cell(const struct tc_cells *c, uint32_t cell)
 {
     if (__builtin_expect((cell & TC_CELL_APART) != 0, 0))
-        return atomic_load_explicit(&c->apart, memory_order_acquire)[cell & ~TC_CELL_APART];
+        return atomic_load_explicit(&c->apart, memory_order_acquire)[cell & TC_CELL_PLACE];
     char *page = atomic_load_explicit(&c->pages, memory_order_acquire)[cell >> TC_CELL_OFFSET_BITS];
     return page + (size_t)(cell & TC_CELL_OFFSET_MOST) * TC_CELL_UNIT;
 }

@@ -25,7 +25,7 @@ unsigned tc_slab_cells_of_page(unsigned class)
 
 #define LINE_PLACES (TC_CACHELINE / sizeof(char *))
 #define FIRST_LINES 1
-#define APART_MOST TC_CELL_APART
+#define APART_MOST TC_CELL_EXTENT
 
 static char **places(const struct tc_map *m)
 {
@@ -292,7 +292,7 @@ uint32_t tc_slab_adopt(struct tc_slab *s, void *p, struct tc_block **before)
 void tc_slab_give(struct tc_slab *s, uint32_t cell)
 {
     if (cell & TC_CELL_APART) {
-        free_place(&s->apart, cell & ~TC_CELL_APART);
+        free_place(&s->apart, cell & TC_CELL_PLACE);
         return;
     }
     struct page *p = page_at(s, cell >> TC_CELL_OFFSET_BITS);

@@ -1,23 +1,9 @@
-/* What a page of a slab is: its head and the sizes of cells. Under AddressSanitizer what is free is out of bounds. For
- * slab.c. */
+/* What a page of a slab is: its head and the sizes of cells. For slab.c. */
 #ifndef TC_BASE_SLAB_PAGE_H
 #define TC_BASE_SLAB_PAGE_H
 
+#include "base/poison.h"
 #include "base/slab.h"
-
-#if defined __has_feature
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__ 1
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
-#define HIDE(p, n) ASAN_POISON_MEMORY_REGION(p, n)
-#define SHOW(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
-#else
-#define HIDE(p, n) ((void)(p), (void)(n))
-#define SHOW(p, n) ((void)(p), (void)(n))
-#endif
 
 /* The head of a page; its cells follow. Offsets are in units; 0 is none, since the head is there. */
 struct page {

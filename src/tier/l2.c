@@ -255,7 +255,7 @@ static void take_result(struct cache *c, struct tc_l2_read *r, int status, struc
     else
         tc_cache_count(r->target->type, TC_COUNT_l2_failed);
     if (status == CACHE_OK)
-        tc_free(&c->alloc, value->data, value->len);
+        tc_free_value(&c->alloc, value->data, value->len);
 }
 
 void tc_l2_read_one(struct cache *c, struct tc_l2_read *r, int64_t deadline_ms)
@@ -301,7 +301,7 @@ static bool make_frame(struct cache *c, struct tc_l2_write *w)
     struct tc_frame f = { flags, tc_clock_wall_ms(&c->clock), w->ttl_ms,
                           w->target->ref.key, tc_entry_value(e) };
     w->frame_len = tc_frame_size(&f);
-    w->frame = w->frame_len > 0 ? tc_alloc(&c->alloc, w->frame_len) : NULL;
+    w->frame = w->frame_len > 0 ? tc_alloc_value(&c->alloc, w->frame_len) : NULL;
     if (w->frame != NULL)
         tc_frame_write(&f, w->frame);
     return w->frame != NULL;
@@ -339,7 +339,7 @@ void tc_l2_write_one(struct cache *c, struct tc_l2_write *w, int64_t deadline_ms
                                                life_in_l2(w->ttl_ms), deadline_ms));
     else
         w->status = CACHE_E_NOMEM;
-    tc_free(&c->alloc, w->frame, w->frame_len);
+    tc_free_value(&c->alloc, w->frame, w->frame_len);
     tc_cancel_restore(cancel);
     count_write(w);
 }
@@ -367,7 +367,7 @@ void tc_l2_write_many(struct cache *c, struct tc_l2_write *writes, size_t n, int
     for (size_t i = 0, at = 0; i < n; i++) {
         if (writes[i].frame != NULL)
             writes[i].status = write_status(items[at++].status);
-        tc_free(&c->alloc, writes[i].frame, writes[i].frame_len);
+        tc_free_value(&c->alloc, writes[i].frame, writes[i].frame_len);
         count_write(&writes[i]);
     }
     tc_free(&c->alloc, items, n * sizeof *items);

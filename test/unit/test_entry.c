@@ -115,7 +115,7 @@ static void an_entry_counts_for_what_the_heap_gives_it(void **state)
                 size_t asked = tt_entry_live(f) - before;
                 assert_true(asked >= node + sizeof *e + 3 + len);
                 assert_int_equal(tc_entry_own_bytes(e, node), asked);
-                assert_int_equal(tc_entry_bytes(e, node), tc_heap_bytes(asked));
+                assert_int_equal(tc_entry_bytes(&f->alloc, e, node), tc_heap_bytes(asked));
                 tc_entry_free(&f->alloc, node, e);
             }
 }
@@ -166,7 +166,7 @@ static void an_adopted_frame_is_owned_counted_and_freed(void **state)
     assert_int_equal(tc_entry_more(e)->frame_len, 100);
     assert_memory_equal(tc_entry_key(e).data, "key", 3);
     struct tc_entry *plain = tc_entry_open(&f->alloc, 16, f->type, 9, tt_slice("key", 3), 0);
-    assert_int_equal(tc_entry_bytes(e, 16), tc_entry_bytes(plain, 16) + tc_heap_bytes(100));
+    assert_int_equal(tc_entry_bytes(&f->alloc, e, 16), tc_entry_bytes(&f->alloc, plain, 16) + tc_heap_bytes(100));
     tc_entry_free(&f->alloc, 16, plain);
     tc_entry_free(&f->alloc, 16, e);
     assert_int_equal(tt_alloc_counts(&f->counting).live_blocks, 0);
@@ -457,7 +457,7 @@ static void what_an_entry_is_in_is_told_beside_its_references(void **state)
     assert_false(tc_entry_is_in_l1(e));
     atomic_store(&e->refs, TC_ENTRY_IN_L1 | 1);
     assert_true(tc_entry_is_in_l1(e));
-    static const uint32_t told[] = { TC_ENTRY_DETACHED, TC_ENTRY_IN_L1, TC_ENTRY_IN_PAGE, TC_ENTRY_LENT };
+    static const uint32_t told[] = { TC_ENTRY_DETACHED, TC_ENTRY_IN_L1, TC_ENTRY_HOUSED, TC_ENTRY_LENT };
     uint32_t all = TC_ENTRY_REFS | TC_ENTRY_VERSIONS | TC_ENTRY_FLAGS;
     for (size_t i = 0; i < TC_ARRAY_LEN(told); i++) {
         assert_int_equal(all & told[i], 0);

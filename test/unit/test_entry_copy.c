@@ -129,7 +129,7 @@ static void a_copy_is_the_same_in_other_memory_with_references_of_its_own(void *
                         tc_entry_more(e)->taken_ms = 1300;
                     }
                     tc_entry_add_flags(e, len == 0 ? TC_ENTRY_ABSENT : 0);
-                    assert_copied(f, e, node, len % 2 ? TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1 : 0);
+                    assert_copied(f, e, node, len % 2 ? TC_ENTRY_HOUSED | TC_ENTRY_IN_L1 : 0);
                     tc_entry_free(&f->alloc, node, e);
                 }
 }
@@ -140,7 +140,7 @@ static void a_copy_of_a_lent_entry_is_not_lent(void **state)
     void *memory;
     struct tc_entry *e = lend(f, &memory, 200, 16, 30, 50);
     memset(tc_entry_room(e), 'v', 50);
-    assert_copied(f, e, 16, TC_ENTRY_IN_PAGE);
+    assert_copied(f, e, 16, TC_ENTRY_HOUSED);
     memset(tc_entry_room(e), 'v', 50);
     assert_copied(f, e, 16, 0);
     assert_true(tc_entry_is_lent(e)); /* as before */
@@ -157,11 +157,11 @@ static void in_a_page_an_entry_counts_for_its_cell(void **state)
         for (size_t len = 0; len < 1800; len += 7) {
             struct tc_entry *e = tt_kinds[kind](&f->alloc, 16, f->type, 5, tt_slice("key", 3), len);
             size_t own = tc_entry_own_bytes(e, 16);
-            atomic_fetch_or(&e->refs, TC_ENTRY_IN_PAGE);
-            assert_int_equal(tc_entry_bytes(e, 16), tc_slab_round(own));
-            assert_true(tc_entry_bytes(e, 16) >= own && tc_entry_bytes(e, 16) % 8 == 0);
-            atomic_fetch_and(&e->refs, ~(uint32_t)TC_ENTRY_IN_PAGE);
-            assert_int_equal(tc_entry_bytes(e, 16), tc_heap_bytes(own));
+            atomic_fetch_or(&e->refs, TC_ENTRY_HOUSED);
+            assert_int_equal(tc_entry_bytes(&f->alloc, e, 16), tc_slab_round(own));
+            assert_true(tc_entry_bytes(&f->alloc, e, 16) >= own && tc_entry_bytes(&f->alloc, e, 16) % 8 == 0);
+            atomic_fetch_and(&e->refs, ~(uint32_t)TC_ENTRY_HOUSED);
+            assert_int_equal(tc_entry_bytes(&f->alloc, e, 16), tc_heap_bytes(own));
             tc_entry_free(&f->alloc, 16, e);
         }
 }

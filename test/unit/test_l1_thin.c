@@ -37,7 +37,7 @@ static bool is_in_page(struct tt_l1 *r, struct tt_l1_key k)
 {
     struct tc_l1_found f = tt_l1_get(r, k);
     assert_non_null(f.entry);
-    bool in_page = atomic_load(&f.entry->refs) & TC_ENTRY_IN_PAGE;
+    bool in_page = (atomic_load(&f.entry->refs) & TC_ENTRY_IN_EXTENT) == TC_ENTRY_HOUSED;
     tc_l1_release(&r->l1, f.entry);
     return in_page;
 }

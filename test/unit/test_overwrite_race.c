@@ -401,7 +401,7 @@ static int disturb(struct crowd *c, uint64_t seed)
         else
             tc_stripe_expire(s, tt_l1_now(c->r), &dropped);
         if (what > 58)
-            tc_stripe_vacate(s, &dropped);
+            tc_stripe_vacate_page(s, &dropped);
         tc_l1_leave(&c->r->l1, s, &dropped);
     }
     return 0;

@@ -484,7 +484,7 @@ static void evict(struct tt_l1 *r, struct tc_stripe *s, struct tc_dropped *dropp
 static void vacate(struct tt_l1 *r, struct tc_stripe *s, struct tc_dropped *dropped)
 {
     (void)r;
-    if (!tc_stripe_vacate(s, dropped))
+    if (!tc_stripe_vacate_page(s, dropped))
         tt_die("no page can be had");
 }
 

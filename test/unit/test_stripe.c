@@ -53,7 +53,7 @@ static void what_is_linked_is_everywhere_and_what_is_removed_nowhere(void **stat
         assert_int_equal(tt_stripe_find(f, n), cell);
         assert_int_equal(tt_stripe_number(f, cell), n);
         assert_int_equal((cell & TC_CELL_APART) == 0, paged);
-        assert_int_equal(tt_refs(tt_stripe_entry(f, cell)), (TC_ENTRY_IN_L1 + 1) | (paged ? TC_ENTRY_IN_PAGE : 0));
+        assert_int_equal(tt_refs(tt_stripe_entry(f, cell)), (TC_ENTRY_IN_L1 + 1) | (paged ? TC_ENTRY_HOUSED : 0));
     }
     assert_true(tc_stripe_check(f->s));
     assert_int_equal(tt_stripe_entries(f, 0), 150);
@@ -80,7 +80,7 @@ static void assert_takes_anothers_place(struct tt_stripe *f, bool known)
     struct tc_entry *e = tt_l1_entry(f->r, k, &(struct tt_l1_put){ .type = 1, .len = 500 });
     tc_index_find_at(f->s->index.view, tt_hash_of(e), tt_l1_ref(&k).key, &found, &at);
     assert_int_equal(found, old);
-    uint32_t cell = tc_stripe_house(f->s, e, &f->dropped);
+    uint32_t cell = tc_stripe_house(f->s, e, false, &f->dropped);
     struct tc_lane lane = { .instead = old, .at = known ? &at : NULL, .why = TC_COUNT_l1_replaced };
     uint64_t replaced = tt_l1_count(f->r, TC_COUNT_l1_replaced), left = tt_hash_of(tt_stripe_entry(f, old));
     tc_stripe_link(f->s, cell, k.hash, tc_stripe_order(f->s, f->r->types[1], true), tt_l1_now(f->r), &lane,
@@ -189,28 +189,42 @@ static void link_housed(struct tt_stripe *f, uint32_t cell)
     tc_stripe_link(f->s, cell, hash, &f->s->shared, tt_l1_now(f->r), &lane, &f->dropped);
 }
 
+/* What kind of memory an entry gets in a stripe of the size. */
+static uint32_t place_for(struct tt_stripe *f, size_t bytes)
+{
+    if (!f->r->l1.paged || bytes > TC_EXTENT_MOST)
+        return 0;
+    return bytes <= TC_SLAB_MOST ? TC_ENTRY_HOUSED : TC_ENTRY_IN_EXTENT;
+}
+
+static uint32_t place_of(uint32_t cell)
+{
+    return tc_cell_is_alone(cell) ? 0 : tc_cell_is_extent(cell) ? TC_ENTRY_IN_EXTENT : TC_ENTRY_HOUSED;
+}
+
 static void assert_housed(struct tt_stripe *f, enum kind kind, uint64_t number, size_t len)
 {
     static _Alignas(8) unsigned char memory[4096];
     struct tt_l1_key k = tt_l1_key(f->r, number);
     struct tc_entry *e = open_kind(f, kind, &k, len, memory, sizeof memory);
-    size_t own = tc_entry_own_bytes(e, f->r->l1.node_bytes);
-    bool in_page = f->r->l1.paged && kind != FRAMED && own <= TC_SLAB_MOST;
-    assert_int_equal(tc_l1_gets_cell(&f->r->l1, e), in_page);
-    uint64_t before = tc_stripe_bytes(f->s), growth = tc_stripe_entry_growth(f->s, e);
-    uint32_t refs = tt_refs(e), cell = tc_stripe_house(f->s, e, &f->dropped);
+    size_t bytes = tc_entry_copied_bytes(e, f->r->l1.node_bytes);
+    uint32_t place = place_for(f, bytes);
+    assert_int_equal(tc_l1_houses(&f->r->l1, bytes), place != 0);
+    uint64_t before = tc_stripe_bytes(f->s), growth = tc_stripe_entry_growth(f->s, e, false);
+    uint32_t refs = tt_refs(e), cell = tc_stripe_house(f->s, e, false, &f->dropped);
     assert_int_equal(tc_stripe_bytes(f->s) - before, growth);
-    assert_int_equal((cell & TC_CELL_APART) == 0, in_page);
+    assert_int_equal(place_of(cell), place);
     link_housed(f, cell);
     struct tc_entry *stored = tt_stripe_entry(f, cell);
-    if (in_page) {
+    if (place != 0) {
         assert_ptr_not_equal(stored, e);
         assert_int_equal(tt_refs(e), refs);
-        assert_int_equal(tt_refs(stored), 1 | TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1);
-        memset(tc_entry_room(e), 0x77, len); /* it is nobody's now */
+        assert_int_equal(tt_refs(stored) & ~TC_ENTRY_FLAGS, 1 | place | TC_ENTRY_IN_L1);
+        assert_int_equal(tt_refs(stored) & TC_ENTRY_FLAGS, refs & TC_ENTRY_FLAGS & ~(uint32_t)TC_ENTRY_FRAMED);
+        memset((unsigned char *)(uintptr_t)tc_entry_data(e), 0x77, len); /* it is nobody's now */
     } else {
         assert_ptr_equal(stored, e);
-        assert_int_equal(tt_refs(e), 2 | TC_ENTRY_IN_L1);
+        assert_int_equal(tt_refs(e), refs + (1 | TC_ENTRY_IN_L1));
     }
     assert_int_equal(tt_stripe_number(f, cell), number);
     assert_int_equal(tc_entry_len(stored), len);
@@ -219,8 +233,8 @@ static void assert_housed(struct tt_stripe *f, enum kind kind, uint64_t number, 
     assert_true(tc_stripe_check(f->s));
 }
 
-/* Of every size from the least, so that it goes to every kind of page and beyond them. */
-static void what_is_small_is_copied_to_a_page_and_the_rest_lies_apart_as_it_is(void **state)
+/* Of every size from the least, so that it goes to every kind of page, to extents, and beyond them. */
+static void what_is_small_is_copied_to_a_page_or_an_extent_and_the_rest_stays_alone(void **state)
 {
     struct tt_stripe *f = *state;
     uint64_t number = 0;
@@ -229,7 +243,7 @@ static void what_is_small_is_copied_to_a_page_and_the_rest_lies_apart_as_it_is(v
     for (size_t i = 0; i < 200; i++)
         tt_stripe_remove(f, tt_stripe_find(f, 1000 + i));
     tt_stripe_reap(f);
-    for (size_t len = 0; len < 2500; len += len < 300 ? 13 : 77)
+    for (size_t len = 0; len < 40000; len += len < 300 ? 13 : len < 2500 ? 177 : 15013)
         for (unsigned kind = 0; kind < KINDS; kind++)
             if (kind != LENT || (f->r->l1.paged && len <= 1900))
                 assert_housed(f, kind, number++, len);
@@ -241,12 +255,13 @@ static void what_is_small_is_copied_to_a_page_and_the_rest_lies_apart_as_it_is(v
     assert_true(tc_stripe_check(f->s));
     uint64_t maps = f->s->slab.bytes;
     assert_int_equal(f->s->slab.free_bytes, 0);
+    assert_int_equal(f->s->extents.bytes, 0);
     assert_int_equal(tc_stripe_bytes(f->s), tc_index_bytes(&f->s->index) + maps);
     assert_true(maps < 4096);
 }
 
-/* As if there were half a GiB of pages. What is in its maker's memory is copied. */
-static void without_a_number_for_a_page_all_lies_apart(void **state)
+/* As if there were half a GiB of pages. */
+static void without_a_number_for_a_page_all_goes_to_extents(void **state)
 {
     struct tt_stripe *f = *state;
     static _Alignas(8) unsigned char memory[4096];
@@ -259,20 +274,12 @@ static void without_a_number_for_a_page_all_lies_apart(void **state)
         static const enum kind kinds[] = { LENT, SMALL, LARGE };
         struct tt_l1_key k = tt_l1_key(f->r, number);
         struct tc_entry *e = open_kind(f, kinds[number], &k, 100, memory, sizeof memory);
-        uint64_t before = tc_stripe_bytes(f->s), growth = tc_stripe_entry_growth(f->s, e);
-        uint32_t cell = tc_stripe_house(f->s, e, &f->dropped);
-        assert_true(cell & TC_CELL_APART);
-        assert_int_equal(tc_stripe_bytes(f->s) - before, growth);
+        uint32_t cell = tc_stripe_house(f->s, e, false, &f->dropped);
+        assert_true(tc_cell_is_extent(cell));
         link_housed(f, cell);
         assert_int_equal(tt_stripe_number(f, cell), number);
-        assert_int_equal(tt_refs(tt_stripe_entry(f, cell)), (kinds[number] == LENT ? 1 : 2) | TC_ENTRY_IN_L1);
         tc_l1_drop(&f->r->l1, e);
     }
-    struct tt_l1_key k = tt_l1_key(f->r, 9);
-    struct tc_entry *e = open_kind(f, LENT, &k, 100, memory, sizeof memory);
-    tt_alloc_fail(&f->r->counting, 1, false);
-    assert_int_equal(tc_stripe_house(f->s, e, &f->dropped), 0);
-    tt_alloc_fail(&f->r->counting, 0, false);
     f->s->slab.pages.fresh = fresh;
     f->s->slab.pages.free = free;
     assert_true(tc_stripe_check(f->s));
@@ -287,7 +294,7 @@ static void without_memory_for_a_cell_nothing_changes(void **state)
     struct tt_alloc_counts counts = tt_alloc_counts(&f->r->counting);
     for (uint64_t nth = 1; nth <= (f->r->l1.paged ? 2 : 1); nth++) { /* a map, and a page */
         tt_alloc_fail(&f->r->counting, nth, false);
-        assert_int_equal(tc_stripe_house(f->s, e, &f->dropped), 0);
+        assert_int_equal(tc_stripe_house(f->s, e, false, &f->dropped), 0);
         assert_int_equal(tt_alloc_counts(&f->r->counting).failed, nth);
         tt_alloc_fail(&f->r->counting, 0, false);
         assert_int_equal(tc_stripe_bytes(f->s), before);
@@ -314,7 +321,7 @@ static void without_pages_numbers_are_kept_for_as_many_as_there_are_lanes(void *
         entries[i] = tt_l1_entry(f->r, tt_l1_key(f->r, i), &(struct tt_l1_put){ .len = 50 });
     tt_alloc_fail(&f->r->counting, 1, true);
     for (size_t i = 1; i < lanes; i++) {
-        uint32_t cell = tc_stripe_house(f->s, entries[i], &f->dropped);
+        uint32_t cell = tc_stripe_house(f->s, entries[i], false, &f->dropped);
         assert_true(cell != 0);
         link_housed(f, cell);
         tc_l1_drop(&f->r->l1, entries[i]);
@@ -655,9 +662,9 @@ static void the_check_sees_a_wrong_account(void **state)
     uint64_t granted = atomic_exchange(&f->s->granted, tc_stripe_bytes(f->s) - 1);
     assert_false(tc_stripe_check(f->s));
     atomic_store(&f->s->granted, granted);
-    atomic_fetch_xor(&tt_stripe_entry(f, tt_stripe_find(f, 1))->refs, TC_ENTRY_IN_PAGE);
+    atomic_fetch_xor(&tt_stripe_entry(f, tt_stripe_find(f, 1))->refs, TC_ENTRY_HOUSED);
     assert_false(tc_stripe_check(f->s));
-    atomic_fetch_xor(&tt_stripe_entry(f, tt_stripe_find(f, 1))->refs, TC_ENTRY_IN_PAGE);
+    atomic_fetch_xor(&tt_stripe_entry(f, tt_stripe_find(f, 1))->refs, TC_ENTRY_HOUSED);
     assert_true(tc_stripe_check(f->s));
 }
 
@@ -670,8 +677,8 @@ int main(void)
         BOTH(what_is_linked_is_everywhere_and_what_is_removed_nowhere),
         BOTH(a_new_entry_may_take_anothers_place),
         BOTH(who_is_pinned_is_not_freed_but_told_as_detached),
-        BOTH(what_is_small_is_copied_to_a_page_and_the_rest_lies_apart_as_it_is),
-        IN_PAGES(without_a_number_for_a_page_all_lies_apart),
+        BOTH(what_is_small_is_copied_to_a_page_or_an_extent_and_the_rest_stays_alone),
+        IN_PAGES(without_a_number_for_a_page_all_goes_to_extents),
         BOTH(without_memory_for_a_cell_nothing_changes),
         APART(without_pages_numbers_are_kept_for_as_many_as_there_are_lanes),
         BOTH(a_type_gets_one_order_of_its_own_and_it_counts),

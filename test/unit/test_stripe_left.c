@@ -254,14 +254,14 @@ static void bytes_count_where_they_lie(void **state)
         take_out(f, i);
     assert_int_equal(f->dropped.bytes, 3 * bytes);
     assert_int_equal(f->s->left.bytes, 3 * bytes);
-    assert_int_equal(f->s->left.in_pages, paged ? 3 * bytes : 0);
+    assert_int_equal(f->s->left.housed, paged ? 3 * bytes : 0);
     assert_int_equal(tt_limbo_bytes(f->t) - limbo, paged ? 0 : 3 * bytes);
     assert_int_equal(before - tc_stripe_bytes(f->s), paged ? 0 : 3 * bytes);
     step(f);
     step(f);
     assert_int_equal(reap(f, SIZE_MAX), 3);
     assert_int_equal(f->s->left.bytes, 0);
-    assert_int_equal(f->s->left.in_pages, 0);
+    assert_int_equal(f->s->left.housed, 0);
     assert_int_equal(tt_limbo_bytes(f->t), limbo);
     assert_agrees(f);
 }
@@ -413,8 +413,8 @@ static void a_held_value_whose_page_is_vacated_stays_and_its_page_goes_with_it(v
         let_go(f, i);
     tc_lock_acquire(&f->s->lock);
     uint64_t bytes = f->s->slab.bytes;
-    assert_true(tc_stripe_vacate(f->s, &f->dropped));
-    assert_true(f->s->left.in_pages > 0);
+    assert_true(tc_stripe_vacate_page(f->s, &f->dropped));
+    assert_true(f->s->left.housed > 0);
     for (size_t i = 1; i < MANY; i += 2) {
         struct tt_l1_key k = tt_l1_key_in(f->r, i, 0);
         struct tc_entry *e = tc_stripe_find(f->s, k.hash, tt_l1_ref(&k).key, NULL);

@@ -46,7 +46,7 @@ static bool check(struct tt_stripe *f)
 static size_t vacate(struct tt_stripe *f, bool reaps)
 {
     size_t n = 0;
-    while (tc_stripe_vacate(f->s, &f->dropped)) {
+    while (tc_stripe_vacate_page(f->s, &f->dropped)) {
         assert_true(check(f));
         if (reaps)
             tt_stripe_reap(f);
@@ -70,7 +70,7 @@ static void assert_found(struct tt_stripe *f, uint64_t number, bool there, size_
     assert_int_equal(tc_entry_len(e), len);
     assert_true(tt_l1_is_value(tc_entry_data(e), tc_entry_len(e), number, &version));
     assert_int_equal(version, number + 5);
-    assert_int_equal(tt_refs(e), 1 | TC_ENTRY_IN_L1 | TC_ENTRY_IN_PAGE);
+    assert_int_equal(tt_refs(e), 1 | TC_ENTRY_IN_L1 | TC_ENTRY_HOUSED);
 }
 
 /* ---- what is there ---- */
@@ -116,7 +116,7 @@ static void every_entry_is_found_and_the_pages_are_had_back(void **state)
             assert_int_equal(f.s->index.count, entries);
             for (size_t t = 0; t < 3; t++)
                 assert_int_equal(tt_stripe_entries(&f, t), types[t]);
-            assert_false(tc_stripe_vacate(f.s, &f.dropped));
+            assert_false(tc_stripe_vacate_page(f.s, &f.dropped));
             assert_true(tt_stripe_close(&f));
         }
 }
@@ -363,13 +363,13 @@ static void full_pages_and_what_lies_apart_stay(void **state)
     (void)state;
     struct tt_stripe f = { .r = NULL };
     open_policy(&f, "lru");
-    assert_false(tc_stripe_vacate(f.s, &f.dropped));
+    assert_false(tc_stripe_vacate_page(f.s, &f.dropped));
     for (uint64_t n = 0; n < 20; n++)
         put(&f, n, 0, 5000, 0);
-    assert_false(tc_stripe_vacate(f.s, &f.dropped));
+    assert_false(tc_stripe_vacate_page(f.s, &f.dropped));
     for (uint64_t n = 20; n < 1000; n++)
         put(&f, n, 0, 100, 0);
-    assert_false(tc_stripe_vacate(f.s, &f.dropped)); /* one page has room at most */
+    assert_false(tc_stripe_vacate_page(f.s, &f.dropped)); /* one page has room at most */
     for (uint64_t n = 0; n < 1000; n++)
         assert_int_not_equal(tt_stripe_find(&f, n), 0);
     assert_true(tt_stripe_close(&f));
@@ -405,7 +405,7 @@ static void a_policy_that_cannot_rename_keeps_its_entries_where_they_are(void **
         put(&f, n, 0, 100, 0);
     thin_out(&f, ENTRIES, 10);
     uint64_t bytes = f.s->slab.bytes;
-    assert_false(tc_stripe_vacate(f.s, &f.dropped));
+    assert_false(tc_stripe_vacate_page(f.s, &f.dropped));
     assert_int_equal(f.s->slab.bytes, bytes);
     for (uint64_t n = 0; n < ENTRIES; n++)
         assert_found(&f, n, stays(n, 10), 100);

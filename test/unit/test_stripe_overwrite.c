@@ -166,7 +166,7 @@ static bool set_over(struct tt_l1 *r, struct tt_l1_key k, const struct wish *w)
     assert_int_equal(tt_l1_type_entries(r, w->type), entries);
     bool same = cell_of(r, k) == before;
     uint32_t now = atomic_load(&entry_of(r, k)->refs);
-    assert_int_equal(now & ~TC_ENTRY_VERSIONS, 1 | TC_ENTRY_IN_L1 | TC_ENTRY_IN_PAGE);
+    assert_int_equal(now & ~TC_ENTRY_VERSIONS, 1 | TC_ENTRY_IN_L1 | TC_ENTRY_HOUSED);
     assert_int_equal(now & TC_ENTRY_VERSIONS, same ? version + 2 * TC_ENTRY_VERSION_ONE : 0);
     if (same) {
         assert_int_equal(tc_l1_bytes(&r->l1), bytes);
@@ -325,7 +325,7 @@ static void an_overwritten_entry_that_moves_is_the_latest_one(void **state)
     }
     struct tc_dropped dropped = { .first = NULL };
     tc_lock_acquire(&s->lock);
-    assert_true(tc_stripe_vacate(s, &dropped));
+    assert_true(tc_stripe_vacate_page(s, &dropped));
     tc_l1_leave(&r->l1, s, &dropped);
     for (uint64_t n = 0; n < KEYS; n += STAYS) {
         struct tt_l1_key k = tt_l1_key(r, n);
@@ -382,7 +382,7 @@ static void assert_not_over(struct tt_l1 *r, const struct wish *w, bool with_mor
         assert_int_equal(with_more ? tt_l1_put_with(r, k, &wide) : put(r, k, &first), CACHE_OK);
         r->l1.paged = true;
         struct tc_entry *e = entry_of(r, k);
-        assert_int_equal(!(atomic_load(&e->refs) & TC_ENTRY_IN_PAGE), apart);
+        assert_int_equal(!(atomic_load(&e->refs) & TC_ENTRY_HOUSED), apart);
         assert_int_equal(tc_entry_flags(e), w->flags | (w->life_ms < 0 ? TC_ENTRY_FOREVER : 0));
         while (plain.len > 0 && cell_bytes(r, plain.len) > tc_l1_entry_bytes(&r->l1, e))
             plain.len--;

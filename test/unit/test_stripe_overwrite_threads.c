@@ -197,7 +197,7 @@ static void an_empty_value_is_copied_to_no_memory(void **state)
     for (int apart = 0; apart < 2; apart++) {
         r->l1.paged = !apart;
         assert_int_equal(put(r, &p), CACHE_OK);
-        assert_int_equal(!(atomic_load(&entry_of(r, k)->refs) & TC_ENTRY_IN_PAGE), apart);
+        assert_int_equal(!(atomic_load(&entry_of(r, k)->refs) & TC_ENTRY_HOUSED), apart);
         assert_true(tc_l1_get_copy(&r->l1, tt_l1_ref(&k), tt_l1_now(r), NULL, 0, &c, &f));
         assert_int_equal(c.len, 0);
         tt_l1_invalidate(r, k);

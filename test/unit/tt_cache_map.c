@@ -187,6 +187,17 @@ static void unpin(struct tt_cache_map *m, struct tt_cache_map_pin *p)
     cache_value_release(&p->v);
 }
 
+/* False: nothing was. */
+static bool unpin_all(struct tt_cache_map *m)
+{
+    bool any = false;
+    for (size_t i = 0; i < TT_CACHE_MAP_PINS; i++) {
+        any = any || m->pins[i].v.pin != NULL;
+        unpin(m, &m->pins[i]);
+    }
+    return any;
+}
+
 /* How long past its time a value may answer. A new window holds at once, unless the entry says more of itself than most
  * do: one that a TTL policy was asked about, or of a long life. */
 static int64_t window_of(struct tt_cache_map *m, uint64_t number)
@@ -355,6 +366,8 @@ static void resize(struct tt_cache_map *m)
     static const unsigned eighths[] = { 2, 3, 8, 8, 12 };
     uint64_t bytes = m->kind->l1_bytes / 8 * eighths[any(m, TC_ARRAY_LEN(eighths))];
     int rc = cache_resize(m->b.c, bytes, 5000);
+    if (rc == CACHE_E_TIMEOUT && unpin_all(m)) /* values that are held keep what they lie in */
+        rc = cache_resize(m->b.c, bytes, 5000);
     TT_CHECK(m->failures, rc == CACHE_OK);
     TT_CHECK(m->failures, tt_cache_stats(&m->b).l1_bytes <= bytes);
 }
@@ -457,8 +470,7 @@ struct tt_cache_map *tt_cache_map_new(const struct tt_cache_kind *kind)
 
 void tt_cache_map_free(struct tt_cache_map *m)
 {
-    for (size_t i = 0; i < TT_CACHE_MAP_PINS; i++)
-        unpin(m, &m->pins[i]);
+    unpin_all(m);
     assert_int_equal(m->failures, 0);
     assert_true(tt_cache_close(&m->b)); /* nothing is pinned or leaked */
     free(m);

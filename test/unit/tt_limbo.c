@@ -123,7 +123,7 @@ static uint64_t apart_bytes(struct tt_limbo *f, struct tc_stripe *s)
         }
     }
     assert_int_equal(all, atomic_load(&s->left.bytes));
-    assert_int_equal(pages, s->left.in_pages);
+    assert_int_equal(pages, s->left.housed);
     return all - pages;
 }
 

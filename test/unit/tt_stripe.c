@@ -66,8 +66,8 @@ uint32_t tt_stripe_link_with(struct tt_stripe *f, uint64_t number, const struct 
     if (!found)
         make_room(f, tt_hash_of(e));
     struct tc_order *o = tc_stripe_order(f->s, f->r->types[p->type], own_order);
-    uint64_t growth = tc_stripe_entry_growth(f->s, e), before = tc_stripe_bytes(f->s);
-    uint32_t cell = tc_stripe_house(f->s, e, &f->dropped);
+    uint64_t growth = tc_stripe_entry_growth(f->s, e, false), before = tc_stripe_bytes(f->s);
+    uint32_t cell = tc_stripe_house(f->s, e, false, &f->dropped);
     assert_true(cell != 0);
     assert_int_equal(tc_stripe_bytes(f->s) - before, growth);
     struct tc_lane lane = { .gap = found ? &gap : NULL, .why = TC_COUNT_l1_evicted_probe };

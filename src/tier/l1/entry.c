@@ -50,7 +50,7 @@ static struct tc_entry *open_with(const struct tc_alloc *a, size_t node_bytes, u
 {
     if (key.len > CACHE_KEY_MAX_BYTES || room > UINT32_MAX)
         return NULL;
-    void *node = tc_alloc(a, tc_entry_bytes_for(node_bytes, flags, key.len, room));
+    void *node = tc_alloc_value(a, tc_entry_bytes_for(node_bytes, flags, key.len, room));
     return node != NULL ? begin(node, node_bytes, flags, t, hash, key, room) : NULL;
 }
 
@@ -86,17 +86,20 @@ static void copy_more(struct tc_entry *copy, const struct tc_entry *e)
     const struct tc_entry_more *from = tc_entry_more(e);
     struct tc_entry_more *to = tc_entry_more(copy);
     memcpy(to, from, offsetof(struct tc_entry_more, hits));
+    to->frame = NULL;
+    to->frame_len = 0;
     uint16_t hits = atomic_load_explicit(&from->hits, memory_order_relaxed);
     atomic_store_explicit(&to->hits, hits, memory_order_relaxed);
-    memcpy(to + 1, from + 1, tc_words_round(from->key_len) + from->len);
+    memcpy(to + 1, from + 1, tc_words_round(from->key_len));
     to->data = tc_entry_room(copy);
+    if (from->len > 0)
+        memcpy(tc_entry_room(copy), from->data, from->len);
 }
 
 struct tc_entry *tc_entry_copy(void *memory, uint32_t refs_flags, const struct tc_entry *e, size_t node_bytes)
 {
     struct tc_entry *copy = tc_entry_of_node(memory, node_bytes);
-    uint32_t flags = tc_entry_flags(e);
-    tc_assert(!(flags & TC_ENTRY_FRAMED));
+    uint32_t flags = tc_entry_flags(e) & ~(uint32_t)TC_ENTRY_FRAMED;
     memset(memory, 0, node_bytes);
     uint32_t sizes = tc_entry_sizes(e);
     atomic_store_explicit(&copy->times, tc_entry_times(e), memory_order_relaxed);
@@ -109,22 +112,10 @@ struct tc_entry *tc_entry_copy(void *memory, uint32_t refs_flags, const struct t
     return copy;
 }
 
-struct tc_entry *tc_entry_copy_apart(const struct tc_alloc *a, size_t node_bytes, const struct tc_entry *e)
+struct tc_entry *tc_entry_copy_alone(const struct tc_alloc *a, size_t node_bytes, const struct tc_entry *e)
 {
-    if (!(tc_entry_flags(e) & TC_ENTRY_FRAMED)) {
-        void *memory = tc_alloc(a, tc_entry_own_bytes(e, node_bytes));
-        return memory != NULL ? tc_entry_copy(memory, 0, e, node_bytes) : NULL;
-    }
-    const struct tc_entry_more *from = tc_entry_more(e);
-    struct tc_entry *copy = tc_entry_widen(a, node_bytes, from->type, from->hash, e);
-    if (copy == NULL)
-        return NULL;
-    struct tc_entry_more *to = tc_entry_more(copy);
-    to->made_ms = from->made_ms;
-    to->taken_ms = from->taken_ms;
-    to->fresh_until_ms = from->fresh_until_ms;
-    to->keep_until_ms = from->keep_until_ms;
-    return copy;
+    void *memory = tc_alloc_value(a, tc_entry_copied_bytes(e, node_bytes));
+    return memory != NULL ? tc_entry_copy(memory, 0, e, node_bytes) : NULL;
 }
 
 unsigned char *tc_entry_room(struct tc_entry *e)
@@ -168,14 +159,15 @@ void tc_entry_free(const struct tc_alloc *a, size_t node_bytes, struct tc_entry 
         return;
     size_t n = tc_entry_own_bytes(e, node_bytes);
     if (tc_entry_flags(e) & TC_ENTRY_FRAMED)
-        tc_free(a, tc_entry_more(e)->frame, tc_entry_more(e)->frame_len);
-    tc_free(a, tc_entry_node(e, node_bytes), n);
+        tc_free_value(a, tc_entry_more(e)->frame, tc_entry_more(e)->frame_len);
+    tc_free_value(a, tc_entry_node(e, node_bytes), n);
 }
 
-size_t tc_entry_bytes_apart(const struct tc_entry *e, size_t node_bytes)
+size_t tc_entry_bytes_alone(const struct tc_alloc *a, const struct tc_entry *e, size_t node_bytes)
 {
-    size_t own = tc_entry_own_bytes(e, node_bytes);
-    return tc_heap_bytes(own) + (tc_entry_flags(e) & TC_ENTRY_FRAMED ? tc_heap_bytes(tc_entry_more(e)->frame_len) : 0);
+    bool framed = tc_entry_flags(e) & TC_ENTRY_FRAMED;
+    return tc_value_heap_bytes(a, tc_entry_own_bytes(e, node_bytes)) +
+           (framed ? tc_value_heap_bytes(a, tc_entry_more(e)->frame_len) : 0);
 }
 
 /* ---- times ---- */

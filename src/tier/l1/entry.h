@@ -17,8 +17,8 @@
  *
  * In memory: the eviction policy's node, struct tc_entry, for some struct tc_entry_more, the key, the value (unless it
  * lies in a frame). Most entries do without more: a short key, a value below 64 KiB that was made where it was stored,
- * with a TTL and its type's stale window. All that in an allocation of its own, in a cell of a page (base/slab.h), or
- * in memory of a caller's, to be copied from. Nothing in it that can be computed: its hash is that of its key. */
+ * with a TTL and its type's stale window. All that in an allocation of its own, in a cell of a page (base/slab.h), in
+ * an extent (base/extents.h), or in memory of a caller's, to be copied from. Nothing in it that can be computed: its hash is that of its key. */
 #ifndef TC_TIER_L1_ENTRY_H
 #define TC_TIER_L1_ENTRY_H
 
@@ -26,8 +26,9 @@
 
 #include "base/alloc.h"
 #include "base/hash.h"
-#include "base/words.h"
+#include "base/extents.h"
 #include "base/slab.h"
+#include "base/words.h"
 #include "policy/type.h"
 
 /* In refs, beside the count of references: how often it was overwritten, what it is, and where. What it is never
@@ -44,7 +45,8 @@ enum {
     TC_ENTRY_FOREVER = 1u << 26, /* without more: no expiry */
     TC_ENTRY_FRAMED = 1u << 27,  /* the value lies in a frame; only with more */
     TC_ENTRY_LENT = 1u << 28,    /* in memory of a caller's */
-    TC_ENTRY_IN_PAGE = 1u << 29, /* in a cell of its stripe's pages */
+    TC_ENTRY_HOUSED = 1u << 29,  /* in memory of its stripe's: a cell of a page, */
+    TC_ENTRY_IN_EXTENT = TC_ENTRY_LENT | TC_ENTRY_HOUSED, /* or an extent */
     TC_ENTRY_IN_L1 = 1u << 30
 };
 /* In callers' hands but not in L1: set before the reference that makes it so is given up. */
@@ -292,7 +294,7 @@ static inline __attribute__((always_inline)) bool tc_entry_take(const struct tc_
     t->len = tc_sizes_len(sizes);
     if (t->len > cap || now_ms >= tc_times_until_ms(t->times))
         return false;
-    if (t->len <= TC_ENTRY_OVERWRITTEN_MOST && refs & TC_ENTRY_IN_PAGE) /* whole words are there */
+    if (t->len <= TC_ENTRY_OVERWRITTEN_MOST && refs & TC_ENTRY_HOUSED) /* whole words are there */
         tc_words_load(buf, tc_entry_plain_value(e, sizes), t->len);
     else if (t->len > 0)
         memcpy(buf, tc_entry_plain_value(e, sizes), t->len);
@@ -339,6 +341,13 @@ static inline size_t tc_entry_own_bytes(const struct tc_entry *e, size_t node_by
     return tc_entry_bytes_for(node_bytes, flags, more->key_len, flags & TC_ENTRY_FRAMED ? 0 : more->len);
 }
 
+/* The same of a copy, which has no frame. */
+static inline size_t tc_entry_copied_bytes(const struct tc_entry *e, size_t node_bytes)
+{
+    size_t own = tc_entry_own_bytes(e, node_bytes);
+    return tc_entry_flags(e) & TC_ENTRY_FRAMED ? own + tc_entry_more(e)->len : own;
+}
+
 /* A value that is stored as it is told: made now, of life_ms (negative: for ever), without more. */
 struct tc_entry_parts {
     uint64_t hash; /* of the key */
@@ -348,12 +357,12 @@ struct tc_entry_parts {
 };
 /* Makes an entry in memory of tc_entry_bytes_for() bytes, 8-byte aligned, with one reference and those flags of it. */
 struct tc_entry *tc_entry_make(void *memory, size_t node_bytes, uint32_t refs_flags, const struct tc_entry_parts *p);
-/* A copy in memory of that many bytes, 8-byte aligned, with one reference and those flags of it. The node is zeroed.
- * Not of one with a frame. */
+/* A copy in memory of tc_entry_copied_bytes(), 8-byte aligned, with one reference and those flags of it. The node is
+ * zeroed. */
 struct tc_entry *tc_entry_copy(void *memory, uint32_t refs_flags, const struct tc_entry *e, size_t node_bytes);
 
 /* A copy in memory of its own, with one reference. NULL when out of memory. */
-struct tc_entry *tc_entry_copy_apart(const struct tc_alloc *a, size_t node_bytes, const struct tc_entry *e);
+struct tc_entry *tc_entry_copy_alone(const struct tc_alloc *a, size_t node_bytes, const struct tc_entry *e);
 /* A copy of an entry, with more. NULL when out of memory. */
 struct tc_entry *tc_entry_widen(const struct tc_alloc *a, size_t node_bytes, struct cache_type *t, uint64_t hash,
                                 const struct tc_entry *e);
@@ -368,12 +377,18 @@ void tc_entry_free(const struct tc_alloc *a, size_t node_bytes, struct tc_entry 
 /* ---- references ---- */
 
 /* What it counts for in the memory limit. */
-size_t tc_entry_bytes_apart(const struct tc_entry *e, size_t node_bytes);
-static inline size_t tc_entry_bytes(const struct tc_entry *e, size_t node_bytes)
+size_t tc_entry_bytes_alone(const struct tc_alloc *a, const struct tc_entry *e, size_t node_bytes); /* in its own */
+/* Of one that is housed as refs say. */
+static inline size_t tc_entry_housed_bytes(uint32_t refs, size_t own_bytes)
 {
-    if (atomic_load_explicit(&e->refs, memory_order_relaxed) & TC_ENTRY_IN_PAGE)
-        return tc_slab_round(tc_entry_own_bytes(e, node_bytes));
-    return tc_entry_bytes_apart(e, node_bytes);
+    return (refs & TC_ENTRY_IN_EXTENT) == TC_ENTRY_IN_EXTENT ? tc_extents_round(own_bytes) : tc_slab_round(own_bytes);
+}
+static inline size_t tc_entry_bytes(const struct tc_alloc *a, const struct tc_entry *e, size_t node_bytes)
+{
+    uint32_t refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
+    if (refs & TC_ENTRY_HOUSED)
+        return tc_entry_housed_bytes(refs, tc_entry_own_bytes(e, node_bytes));
+    return tc_entry_bytes_alone(a, e, node_bytes);
 }
 
 static inline bool tc_entry_is_in_l1(const struct tc_entry *e)
@@ -388,9 +403,14 @@ static inline bool tc_entry_begin_to_leave(struct tc_entry *e)
     return !(atomic_fetch_and_explicit(&e->refs, ~TC_ENTRY_IN_L1, memory_order_acq_rel) & TC_ENTRY_WRITING);
 }
 
+static inline bool tc_entry_refs_are_lent(uint32_t refs)
+{
+    return (refs & TC_ENTRY_IN_EXTENT) == TC_ENTRY_LENT;
+}
+
 static inline bool tc_entry_is_lent(const struct tc_entry *e)
 {
-    return atomic_load_explicit(&e->refs, memory_order_relaxed) & TC_ENTRY_LENT;
+    return tc_entry_refs_are_lent(atomic_load_explicit(&e->refs, memory_order_relaxed));
 }
 
 #endif

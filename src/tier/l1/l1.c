@@ -137,7 +137,7 @@ bool tc_l1_try_hold(struct tc_entry *e, uint32_t refs)
 }
 
 /* The cell goes back to its stripe. */
-static void free_in_page(struct tc_l1 *l1, struct tc_entry *e)
+static void free_housed(struct tc_l1 *l1, struct tc_entry *e)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, tc_entry_hash(e, &l1->hasher));
     tc_lock_acquire(&s->lock);
@@ -148,12 +148,12 @@ static void free_in_page(struct tc_l1 *l1, struct tc_entry *e)
 void tc_l1_drop(struct tc_l1 *l1, struct tc_entry *e)
 {
     uint32_t before = atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel);
-    if ((before & TC_ENTRY_REFS) != 1 || before & TC_ENTRY_LENT)
+    if ((before & TC_ENTRY_REFS) != 1 || tc_entry_refs_are_lent(before))
         return;
     if (before & TC_ENTRY_DETACHED)
         tc_l1_undetach(l1, e);
-    if (before & TC_ENTRY_IN_PAGE)
-        free_in_page(l1, e);
+    if (before & TC_ENTRY_HOUSED)
+        free_housed(l1, e);
     else
         tc_entry_free(l1->alloc, l1->node_bytes, e);
 }
@@ -264,7 +264,7 @@ static struct tc_entry *find_and_copy(struct tc_l1 *l1, struct tc_stripe *s, str
         return NULL;
     *busy = atomic_fetch_add_explicit(&e->refs, 1, memory_order_acquire) & TC_ENTRY_WRITING;
     if (!*busy && is_alive(l1, e, now_ms, fresh))
-        copy = tc_entry_copy_apart(l1->alloc, l1->node_bytes, e);
+        copy = tc_entry_copy_alone(l1->alloc, l1->node_bytes, e);
     tc_l1_unhold(e);
     if (copy != NULL)
         tc_l1_detach(l1, copy);

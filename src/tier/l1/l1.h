@@ -36,7 +36,7 @@ struct tc_l1 {
     struct tc_hasher hasher; /* of keys: whoever looks up gives the same */
     struct cache_evict_ops evict;
     size_t node_bytes; /* evict.node_bytes with what an entry needs there when it has left */
-    bool paged;        /* stripes are large enough for pages, */
+    bool paged;        /* stripes are large enough to house entries, */
     bool thin;         /* but not for pages of many sizes */
     size_t n_stripes;  /* a power of two */
     struct tc_stripe *stripes;
@@ -74,25 +74,13 @@ static inline struct cache_type *tc_l1_type_of(struct tc_l1 *l1, const struct tc
 
 static inline size_t tc_l1_entry_bytes(const struct tc_l1 *l1, const struct tc_entry *e)
 {
-    return tc_entry_bytes(e, l1->node_bytes);
+    return tc_entry_bytes(l1->alloc, e, l1->node_bytes);
 }
 
-/* Whether an entry of so many bytes of its own, without a frame, is copied to a cell of a page; in thin stripes, if its
- * size has pages there. */
-static inline bool tc_l1_has_cells(const struct tc_l1 *l1, size_t own_bytes)
+/* Whether an entry of so many bytes, without a frame, is copied to memory of its stripe's. */
+static inline bool tc_l1_houses(const struct tc_l1 *l1, size_t bytes)
 {
-    return l1->paged && own_bytes <= TC_SLAB_MOST;
-}
-
-/* Whether it would fit into one. */
-static inline bool tc_l1_fits_cell(const struct tc_l1 *l1, const struct tc_entry *e)
-{
-    return !(tc_entry_flags(e) & TC_ENTRY_FRAMED) && tc_entry_own_bytes(e, l1->node_bytes) <= TC_SLAB_MOST;
-}
-
-static inline bool tc_l1_gets_cell(const struct tc_l1 *l1, const struct tc_entry *e)
-{
-    return l1->paged && tc_l1_fits_cell(l1, e);
+    return l1->paged && bytes <= TC_EXTENT_MOST;
 }
 
 static inline size_t tc_l1_stripe_number(const struct tc_l1 *l1, uint64_t hash)
@@ -247,7 +235,7 @@ void tc_l1_undetach(struct tc_l1 *l1, const struct tc_entry *e); /* it is being 
  * which L1 took a copy. */
 void tc_l1_detach_unless_stored(struct tc_l1 *l1, struct tc_entry *e);
 
-/* Stores e, with a reference of its own, or a copy of it in a cell of a page. expected, if not NULL, must still be the
+/* Stores e, with a reference of its own, or a copy of it in memory of its stripe's. expected, if not NULL, must still be the
  * key's generation: else CACHE_E_TICKET and the key's entry stays (others may have been evicted for e, and it with
  * them). advance: the value is a write, not the answer to a miss: the generation moves in the same critical section. p
  * is its type's policy. TC_L1_KEPT: under expected, what is there is fresh and was asked for later than e: it stays, e
@@ -336,9 +324,9 @@ bool tc_l1_set(struct tc_l1 *l1, const struct tc_entry_parts *p, const uint64_t 
 bool tc_l1_overwrite(struct tc_l1 *l1, struct tc_reader *me, struct tc_entry *e, uint32_t refs,
                      const struct tc_entry_parts *p);
 
-/* With the stripe's lock held and no memory left but by evicting: evicts ahead of need where the next store would have
- * to wait for readers. */
-void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, struct tc_dropped *dropped);
+/* With the stripe's lock held and no memory left but by evicting, after an entry of so many bytes was housed: evicts
+ * ahead of need where the next such store would have to wait for readers, never keep. */
+void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, size_t bytes, struct tc_dropped *dropped);
 /* After a store: a little of what the stripe has above its share, while memory is owed. */
 void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped);
 

@@ -40,9 +40,16 @@ bool tc_l1_grant(struct tc_stripe *s, uint64_t more)
     return tc_stripe_bytes(s) + more <= s->granted;
 }
 
-/* What evicting gives back of pages is a page, and not before readers are through. Who needs little, and that at once,
- * empties the page with least in it, whatever was used lately; who needs much evicts by the order. */
+/* What evicting gives back of pages and chunks is whole ones, and not before readers are through. Who needs little, and
+ * that at once, empties the one with least in it, whatever was used lately; who needs much evicts by the order. */
 enum way { WENT, WAITS, ENDS };
+
+/* Bytes that must be free in pages before one can be had by moving. In chunks less is enough as a rule. */
+static uint64_t missing_to_vacate(const struct tc_stripe *s)
+{
+    uint64_t enough = tc_stripe_slack(s) + TC_PAGE_BYTES, have = s->slab.free_bytes;
+    return s->extents.bytes > 0 || have >= enough ? 0 : enough - have;
+}
 
 /* One step towards so many bytes fewer in the stripe. *soon: bytes that were evicted in pages, or are to be vacated,
  * since something was last freed. WAITS: enough will be free when readers are through; ENDS: nothing is left. */
@@ -53,18 +60,20 @@ static enum way give_way(struct tc_stripe *s, uint64_t need, bool at_once, uint6
         *soon = 0;
         return WENT;
     }
-    uint64_t enough = tc_stripe_slack(s) + TC_PAGE_BYTES, have = s->slab.free_bytes;
-    if (*soon >= need + (have < enough ? enough - have : 0))
+    if (*soon >= need + missing_to_vacate(s))
         return WAITS;
-    if (s->l1->paged && have > enough &&
-        (tc_stripe_vacate(s, dropped) || (at_once && tc_stripe_empty(s, dropped)))) {
-        *soon += TC_PAGE_BYTES;
+    uint64_t coming = tc_stripe_pages_are_sparse(s) ? tc_stripe_vacate_page(s, dropped) : 0;
+    if (coming == 0)
+        coming = tc_stripe_vacate_chunk(s, dropped);
+    if (coming == 0 && at_once)
+        coming = tc_stripe_empty(s, dropped);
+    *soon += coming;
+    if (coming > 0)
         return WENT;
-    }
     uint32_t victim = tc_stripe_victim(s, NULL, 0);
     if (victim == 0)
-        return s->left.in_pages > 0 ? WAITS : ENDS;
-    *soon += victim & TC_CELL_APART ? 0 : tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, victim));
+        return s->left.housed > 0 ? WAITS : ENDS;
+    *soon += tc_cell_is_alone(victim) ? 0 : tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, victim));
     tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, dropped);
     return WENT;
 }
@@ -99,7 +108,7 @@ static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need
         }
     }
     if (way == WAITS) {
-        uint64_t waits = s->left.in_pages + s->slab.free_bytes;
+        uint64_t waits = s->left.housed + s->slab.free_bytes + s->extents.free_bytes;
         *coming += waits < need - given ? waits : need - given;
     }
     atomic_fetch_add_explicit(&l1->pool, (int64_t)given, memory_order_relaxed);
@@ -111,7 +120,7 @@ void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped
     tc_lock_assert_held(&s->lock);
     int64_t owed = -atomic_load_explicit(&l1->pool, memory_order_relaxed);
     uint64_t coming = 0;
-    if (owed > 0 && s->granted > tc_l1_fair(l1) && s->left.in_pages < 4 * TC_PAGE_BYTES)
+    if (owed > 0 && s->granted > tc_l1_fair(l1) && s->left.housed < 4 * TC_PAGE_BYTES)
         give_locked(l1, s, owed < TC_PAGE_BYTES ? (uint64_t)owed : TC_PAGE_BYTES, tc_l1_fair(l1), &coming, dropped);
 }
 

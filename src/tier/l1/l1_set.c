@@ -12,10 +12,9 @@ static uint32_t find_old(struct tc_stripe *s, const struct tc_entry_parts *p, st
 }
 
 /* Whose cell a new entry gets, if the stripe is full and has no more in reserve than it should. */
-static struct tc_victim choose_victim(struct tc_l1 *l1, struct tc_stripe *s)
+static struct tc_victim choose_victim(struct tc_l1 *l1, struct tc_stripe *s, size_t bytes)
 {
-    if (!tc_l1_is_full(l1) || s->shared.next != NULL || tc_l1_asks_others(l1, s) ||
-        tc_stripe_to_be_had(s) > tc_stripe_slack(s))
+    if (!tc_l1_is_full(l1) || s->shared.next != NULL || tc_l1_asks_others(l1, s) || tc_stripe_has_slack(s, bytes))
         return (struct tc_victim){ 0, 0 };
     return tc_stripe_choose_victim(s);
 }
@@ -25,7 +24,6 @@ static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entr
                      struct tc_lane *lane, const struct tc_victim *victim, struct tc_dropped *dropped)
 {
     struct tc_index_gap gap;
-    struct tc_block *none = NULL;
     bool full = tc_l1_is_full(l1);
     if (s->shared.next != NULL)
         return false;
@@ -36,14 +34,14 @@ static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entr
             return true;
         *lane = (struct tc_lane){ 0, NULL, &gap, TC_NOT_COUNTED };
     }
-    if (tc_slab_take_growth(&s->slab, bytes) > 0)
+    if (tc_stripe_housing_growth(s, bytes, false) > 0)
         return false;
-    uint32_t cell = tc_slab_take(&s->slab, bytes, &none);
+    uint32_t where, cell = tc_stripe_take(s, bytes, false, &where, dropped);
     tc_assert(cell != 0);
-    tc_entry_make(tc_cell(&s->index.view->cells, cell), l1->node_bytes, TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1, p);
+    tc_entry_make(tc_cell(&s->index.view->cells, cell), l1->node_bytes, where | TC_ENTRY_IN_L1, p);
     tc_stripe_link(s, cell, p->hash, &s->shared, p->now_ms, lane, dropped);
     if (full)
-        tc_l1_keep_slack(l1, s, cell, dropped);
+        tc_l1_keep_slack(l1, s, cell, bytes, dropped);
     return true;
 }
 
@@ -54,7 +52,7 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     struct tc_gate *gate = tc_stripe_gate(s, p->hash);
     struct tc_index_at at;
     tc_stripe_expire(s, p->now_ms, dropped);
-    struct tc_victim victim = choose_victim(l1, s); /* before the table is read, which takes a while, too */
+    struct tc_victim victim = choose_victim(l1, s, bytes); /* before the table is read, which takes a while, too */
     struct tc_lane lane = { find_old(s, p, &at), &at, NULL, TC_NOT_COUNTED };
     /* Now that what is due has left: until then somebody without the lock may have written over it. */
     if (expected != NULL && tc_gate_generation(gate) != *expected)
@@ -75,7 +73,7 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
 bool tc_l1_set(struct tc_l1 *l1, const struct tc_entry_parts *p, const uint64_t *expected, bool *replaced)
 {
     size_t bytes = tc_entry_bytes_for(l1->node_bytes, 0, p->key.len, p->value.len);
-    if (!tc_l1_has_cells(l1, bytes) || !tc_entry_fits_small(p->key.len, p->value.len))
+    if (!tc_l1_houses(l1, bytes) || !tc_entry_fits_small(p->key.len, p->value.len))
         return false;
     struct tc_stripe *s = tc_l1_stripe(l1, p->hash);
     struct tc_dropped dropped = { .first = NULL };

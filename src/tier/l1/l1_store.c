@@ -29,7 +29,8 @@ struct put {
     struct tc_index_at old_at;
     uint32_t cell;     /* e's, when it is there */
     bool grown;        /* the table did */
-    bool vacated;      /* a page will be free when readers are through */
+    bool anywhere;     /* e need not lie where those of its size do */
+    bool vacated;      /* a page or a chunk will be free when readers are through */
     uint64_t missing;  /* with NEEDS_ROOM: how much */
     unsigned starved;  /* how often an entry was evicted for want of memory in the system */
     struct tc_dropped dropped;
@@ -53,11 +54,30 @@ static void evict(struct tc_stripe *s, struct put *put, uint32_t cell, tc_reason
 /* The bytes that the stripe would hold with e in old's place. */
 static uint64_t bytes_after(struct tc_stripe *s, const struct put *put)
 {
-    uint64_t after = tc_stripe_bytes(s) + tc_stripe_entry_growth(s, put->e);
+    uint64_t after = tc_stripe_bytes(s) + tc_stripe_entry_growth(s, put->e, put->anywhere);
     if (put->old == 0)
         return after + tc_index_growth_bytes(&s->index, put->hash, put->thrift);
-    bool apart = put->old & TC_CELL_APART; /* a cell of a page is not to be had before readers are through */
-    return apart ? after - tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, put->old)) : after;
+    bool alone = tc_cell_is_alone(put->old); /* what is housed is not to be had before readers are through */
+    return alone ? after - tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, put->old)) : after;
+}
+
+#define SPARSE 16 /* of chunks, free in small pieces */
+
+/* More is free than should be, but in other sizes and in small pieces: what is there is moved together, or e goes where
+ * there is room. False: nothing was done. */
+static bool vacate(struct tc_stripe *s, struct put *put)
+{
+    bool pages = tc_stripe_pages_are_sparse(s), chunks = tc_extents_are_sparse(&s->extents, SPARSE);
+    if (!pages && !chunks)
+        return false;
+    bool went = (pages && tc_stripe_vacate_page(s, &put->dropped) > 0) ||
+                (chunks && tc_stripe_vacate_chunk(s, &put->dropped) > 0);
+    find_old(s, put); /* it may have been moved, in vain too */
+    put->vacated = put->vacated || went;
+    if (went || put->anywhere)
+        return went;
+    put->anywhere = true; /* what is there is pinned, or fits nowhere else */
+    return true;
 }
 
 /* Memory for e comes from evicting. What to do next: CACHE_OK: something was evicted or freed; else who has to be asked
@@ -68,14 +88,10 @@ static int evict_one(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
         return CACHE_OK;
     if (!put->force && s->granted < tc_l1_fair(l1))
         return NEEDS_ROOM;
-    if (s->left.in_pages > 0 && (put->vacated || s->left.in_pages > put->bytes + tc_stripe_slack(s) / 2))
+    if (s->left.housed > 0 && (put->vacated || s->left.housed > put->bytes + tc_stripe_slack(s) / 2))
         return NEEDS_READERS;
-    /* Enough is free, but in cells of other sizes. */
-    if (l1->paged && s->slab.free_bytes > tc_stripe_slack(s) + TC_PAGE_BYTES && tc_stripe_vacate(s, &put->dropped)) {
-        put->vacated = true;
-        find_old(s, put); /* it may have been moved */
+    if (vacate(s, put))
         return CACHE_OK;
-    }
     uint32_t victim = tc_stripe_victim(s, NULL, 0);
     if (victim == 0)
         return s->left.n > 0 ? NEEDS_READERS : NEEDS_ROOM;
@@ -99,10 +115,10 @@ static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     return CACHE_OK;
 }
 
-void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, struct tc_dropped *dropped)
+void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, size_t bytes, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    for (int n = 0; n < 2 && !tc_l1_asks_others(l1, s) && tc_stripe_to_be_had(s) < tc_stripe_slack(s) &&
+    for (int n = 0; n < 2 && !tc_l1_asks_others(l1, s) && !tc_stripe_has_slack(s, bytes) &&
                     !tc_readers_alone(&l1->readers); n++) {
         uint32_t victim = tc_stripe_victim(s, NULL, keep);
         if (victim == 0)
@@ -158,7 +174,7 @@ static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct 
         tc_stripe_account(s, grown_bytes, 0);
         put->grown = put->grown || grown_bytes > 0 || before != NULL;
     }
-    uint32_t cell = tc_stripe_house(s, put->e, &put->dropped);
+    uint32_t cell = tc_stripe_house(s, put->e, put->anywhere, &put->dropped);
     if (cell == 0 && put->expected != NULL && put->old != 0) /* it has begun to leave */
         evict(s, put, put->old, TC_COUNT_l1_replaced);
     if (cell == 0)
@@ -244,8 +260,9 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
         tc_stripe_reserve(s, &put->dropped);
     if (rc != CACHE_OK || !tc_l1_is_full(l1))
         return rc;
-    if (l1->paged)
-        tc_l1_keep_slack(l1, s, put->cell, &put->dropped);
+    size_t bytes = tc_entry_copied_bytes(e, l1->node_bytes);
+    if (tc_l1_houses(l1, bytes))
+        tc_l1_keep_slack(l1, s, put->cell, bytes, &put->dropped);
     tc_l1_pay(l1, s, &put->dropped);
     return CACHE_OK;
 }
@@ -294,17 +311,21 @@ static void trim_type(struct tc_l1 *l1, const struct put *put, bool to_share)
 
 static bool forget(struct tc_l1 *l1, const struct put *put);
 
-/* The entry as it will lie in L1: itself, or if it is lent and will get no cell of a page, a copy. NULL: no memory. */
+/* The entry as it will lie in L1, or be copied there: itself, or if it is lent and will be alone, a copy. NULL: no
+ * memory. */
 static struct tc_entry *to_be_stored(struct tc_l1 *l1, struct tc_entry *e)
 {
-    if (!tc_entry_is_lent(e) || tc_l1_gets_cell(l1, e))
+    if (!tc_entry_is_lent(e) || tc_l1_houses(l1, tc_entry_copied_bytes(e, l1->node_bytes)))
         return e;
-    return tc_entry_copy_apart(l1->alloc, l1->node_bytes, e);
+    return tc_entry_copy_alone(l1->alloc, l1->node_bytes, e);
 }
 
 static uint64_t stored_bytes(struct tc_l1 *l1, const struct tc_entry *e)
 {
-    return tc_l1_gets_cell(l1, e) ? tc_slab_round(tc_entry_own_bytes(e, l1->node_bytes)) : tc_l1_entry_bytes(l1, e);
+    size_t bytes = tc_entry_copied_bytes(e, l1->node_bytes);
+    if (!tc_l1_houses(l1, bytes))
+        return tc_l1_entry_bytes(l1, e);
+    return bytes > TC_SLAB_MOST ? tc_extents_round(bytes) : tc_slab_round(bytes);
 }
 
 static int try_to_put(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)

@@ -1,5 +1,5 @@
-/* One stripe under its lock: memory for entries, linking them into table and order and taking them out of both, so that
- * no caller can forget one of them; expiry; and the account of bytes that goes with it. */
+/* One stripe under its lock: linking entries into table and order and taking them out of both, so that no caller can
+ * forget one of them; expiry; and the account of bytes that goes with it. */
 #include "tier/l1/l1.h"
 
 static size_t state_bytes(const struct tc_l1 *l1)
@@ -26,6 +26,7 @@ int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1
     s->l1 = l1; /* what fini goes by */
     s->index.view->node_bytes = (uint32_t)l1->node_bytes;
     tc_slab_init(&s->slab, &s->index.view->cells, l1->alloc);
+    tc_extents_init(&s->extents, l1->alloc);
     tc_stripe_init_env(s);
     tc_lock_acquire(&s->lock);
     tc_stripe_begin_order(s, &s->shared);
@@ -58,6 +59,7 @@ void tc_stripe_fini(struct tc_stripe *s)
     }
     tc_stripe_end_order(s, &s->shared);
     tc_free(l1->alloc, s->shared.state, state_bytes(l1));
+    tc_extents_fini(&s->extents);
     tc_slab_fini(&s->slab);
     tc_cond_fini(&s->quiet);
     tc_lock_fini(&s->lock);
@@ -68,98 +70,6 @@ struct tc_entry *tc_stripe_find(struct tc_stripe *s, uint64_t hash, struct cache
 {
     tc_lock_assert_held(&s->lock);
     return tc_index_find_at(s->index.view, hash, key, cell, NULL);
-}
-
-/* ---- what is in it ---- */
-
-#define PAGES_WORTH 4 /* of entries of one size lie apart before it gets pages */
-
-/* Pages of which little is used cost more than what lies apart does: half of one for each size, on average. So does
- * what larger cells are rounded by. */
-static bool pages_pay(const struct tc_stripe *s, size_t own_bytes)
-{
-    unsigned class = tc_slab_class(own_bytes);
-    return !s->l1->thin || tc_slab_has_page(&s->slab, class) ||
-           (own_bytes <= TC_SLAB_FINE && s->apart_of[class] >= PAGES_WORTH * tc_slab_cells_of_page(class));
-}
-
-static bool gets_cell(const struct tc_stripe *s, const struct tc_entry *e)
-{
-    size_t own_bytes = tc_entry_own_bytes(e, s->l1->node_bytes);
-    return tc_l1_gets_cell(s->l1, e) && tc_slab_has_number(&s->slab, own_bytes) && pages_pay(s, own_bytes);
-}
-
-/* An entry came to lie apart, or is leaving. */
-static void count_apart(const struct tc_stripe *s, uint32_t apart_of[TC_SLAB_CLASSES], const struct tc_entry *e,
-                        int more)
-{
-    if (tc_l1_fits_cell(s->l1, e))
-        apart_of[tc_slab_class(tc_entry_own_bytes(e, s->l1->node_bytes))] += (uint32_t)more;
-}
-
-uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry *e)
-{
-    if (gets_cell(s, e))
-        return tc_slab_take_growth(&s->slab, tc_entry_own_bytes(e, s->l1->node_bytes));
-    return tc_l1_entry_bytes(s->l1, e) + tc_slab_adopt_growth(&s->slab);
-}
-
-void tc_dropped_add(struct tc_dropped *dropped, struct tc_block *b)
-{
-    if (b == NULL)
-        return;
-    b->next = dropped->blocks;
-    dropped->blocks = b;
-}
-
-void tc_stripe_reserve(struct tc_stripe *s, struct tc_dropped *dropped)
-{
-    tc_lock_assert_held(&s->lock);
-    struct tc_block *map = NULL;
-    uint64_t before = s->slab.bytes, n = s->l1->paged && !s->l1->thin ? 1 : tc_index_lanes(&s->index);
-    if (!tc_l1_grant(s, tc_slab_reserve_growth(&s->slab, n)))
-        return;
-    tc_slab_reserve(&s->slab, n, &map);
-    tc_dropped_add(dropped, map);
-    tc_stripe_account(s, s->slab.bytes, before);
-}
-
-static uint32_t house_in_page(struct tc_stripe *s, const struct tc_entry *e, struct tc_block **map)
-{
-    size_t node_bytes = s->l1->node_bytes;
-    uint32_t cell = tc_slab_take(&s->slab, tc_entry_own_bytes(e, node_bytes), map);
-    if (cell != 0)
-        tc_entry_copy(tc_cell(&s->index.view->cells, cell), TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1, e, node_bytes);
-    return cell;
-}
-
-/* Lent ones come here if their size has no pages, or pages have no numbers left. */
-static uint32_t house_apart(struct tc_stripe *s, struct tc_entry *e, struct tc_block **map)
-{
-    size_t node_bytes = s->l1->node_bytes;
-    bool lent = tc_entry_is_lent(e);
-    struct tc_entry *own = lent ? tc_entry_copy_apart(s->l1->alloc, node_bytes, e) : e;
-    uint32_t cell = own != NULL ? tc_slab_adopt(&s->slab, tc_entry_node(own, node_bytes), map) : 0;
-    if (cell == 0) {
-        if (lent)
-            tc_entry_free(s->l1->alloc, node_bytes, own);
-        return 0;
-    }
-    atomic_fetch_add_explicit(&own->refs, (lent ? 0 : 1) | TC_ENTRY_IN_L1, memory_order_relaxed);
-    tc_stripe_account(s, tc_l1_entry_bytes(s->l1, own), 0);
-    count_apart(s, s->apart_of, own, 1);
-    return cell;
-}
-
-uint32_t tc_stripe_house(struct tc_stripe *s, struct tc_entry *e, struct tc_dropped *dropped)
-{
-    tc_lock_assert_held(&s->lock);
-    uint64_t before = s->slab.bytes;
-    struct tc_block *map = NULL;
-    uint32_t cell = gets_cell(s, e) ? house_in_page(s, e, &map) : house_apart(s, e, &map);
-    tc_dropped_add(dropped, map);
-    tc_stripe_account(s, s->slab.bytes, before);
-    return cell;
 }
 
 /* ---- counts of types ---- */
@@ -198,6 +108,14 @@ void tc_stripe_count_moved(struct cache_type *from, struct cache_type *to, int64
 
 /* ---- coming and going ---- */
 
+void tc_dropped_add(struct tc_dropped *dropped, struct tc_block *b)
+{
+    if (b == NULL)
+        return;
+    b->next = dropped->blocks;
+    dropped->blocks = b;
+}
+
 /* Everything but the table, which it has begun to leave. */
 static void let_go(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint64_t bytes, tc_reason why,
                    struct tc_dropped *dropped)
@@ -206,10 +124,10 @@ static void let_go(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint6
     tally(dropped, t, -1, -(int64_t)bytes);
     if (why != TC_NOT_COUNTED)
         tc_stats_add(&t->stats, (enum tc_counter)why, 1);
-    if (cell & TC_CELL_APART) {
+    if (tc_cell_is_alone(cell))
         tc_stripe_account(s, 0, bytes);
-        count_apart(s, s->apart_of, e, -1);
-    }
+    if (cell & TC_CELL_APART)
+        tc_stripe_count_apart(s, s->apart_of, e, -1);
     tc_stripe_wait(s, cell, e, bytes, dropped);
 }
 
@@ -323,16 +241,17 @@ static bool check_entry(struct tc_stripe *s, size_t i)
     uint32_t cell = tc_index_cell(&s->index, i);
     struct tc_entry *e = tc_stripe_entry(s, cell);
     bool ends = tc_entry_keep_until_ms(e, tc_l1_type_of(s->l1, e)) != TC_NEVER_MS;
-    bool in_page = atomic_load_explicit(&e->refs, memory_order_relaxed) & TC_ENTRY_IN_PAGE;
+    uint32_t in = atomic_load_explicit(&e->refs, memory_order_relaxed) & TC_ENTRY_IN_EXTENT;
+    uint32_t is = tc_cell_is_alone(cell) ? 0 : cell & TC_CELL_APART ? TC_ENTRY_IN_EXTENT : TC_ENTRY_HOUSED;
     uint64_t hash = tc_entry_hash(e, &s->l1->hasher);
     return tc_stripe_find(s, hash, tc_entry_key(e), NULL) == e && ends == (tc_index_code(&s->index, i) != 0) &&
-           tc_entry_is_in_l1(e) && in_page == !(cell & TC_CELL_APART);
+           tc_entry_is_in_l1(e) && in == is;
 }
 
 bool tc_stripe_check(struct tc_stripe *s)
 {
     tc_lock_assert_held(&s->lock);
-    uint64_t bytes = tc_index_bytes(&s->index) + s->policy_bytes + s->slab.bytes;
+    uint64_t bytes = tc_index_bytes(&s->index) + s->policy_bytes + tc_stripe_housing(s);
     size_t entries = 0, ordered = 0;
     uint32_t apart_of[TC_SLAB_CLASSES] = { 0 };
     uint64_t entry_bytes = 0, ordered_bytes = 0;
@@ -346,10 +265,9 @@ bool tc_stripe_check(struct tc_stripe *s)
         uint64_t its_bytes = tc_l1_entry_bytes(s->l1, e);
         entries++;
         entry_bytes += its_bytes;
-        if (cell & TC_CELL_APART) {
-            bytes += its_bytes;
-            count_apart(s, apart_of, e, 1);
-        }
+        bytes += tc_cell_is_alone(cell) ? its_bytes : 0;
+        if (cell & TC_CELL_APART)
+            tc_stripe_count_apart(s, apart_of, e, 1);
     }
     for (struct tc_order *o = &s->shared; o != NULL; o = o->next) {
         ordered += o->count;
@@ -357,6 +275,6 @@ bool tc_stripe_check(struct tc_stripe *s)
         bytes += o != &s->shared ? tc_stripe_order_bytes(s->l1) : 0;
     }
     return memcmp(apart_of, s->apart_of, sizeof apart_of) == 0 && tc_index_check(&s->index) &&
-           tc_slab_check(&s->slab) && entries == s->index.count && entries == ordered &&
+           tc_slab_check(&s->slab) && tc_extents_check(&s->extents) && entries == s->index.count && entries == ordered &&
            entry_bytes == ordered_bytes && bytes == tc_stripe_bytes(s) && bytes <= s->granted;
 }

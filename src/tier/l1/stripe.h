@@ -2,10 +2,11 @@
  * tickets refer to, all under one lock. A key belongs to one stripe, chosen by its hash. Hits read table and entries
  * without the lock.
  *
- * Memory. A stripe of some size has pages for its small entries (base/slab.h): what is put is copied there. A smaller
- * one has them for those sizes of which it has many. Everything else lies apart, in the memory in which it was made.
- * What leaves the table waits in the stripe until nobody can be reading it any more (stripe_left.c); cells of pages
- * stay in the account meanwhile, what lies apart counts in the reserve of all stripes (limbo.c).
+ * Memory. A stripe of some size houses its entries: what is put is copied to a cell of a page if it is small
+ * (base/slab.h), in smaller stripes if it is of a size of which there are many, and else to an extent (base/extents.h).
+ * What is larger than an extent stays alone, in the memory in which it was made, and so does everything in stripes that
+ * are small. What leaves the table waits in the stripe until nobody can be reading it any more (stripe_left.c); what is
+ * housed stays in the account meanwhile, the rest counts in the reserve of all stripes (limbo.c).
  *
  * Lock: every function except init, fini and those marked is called with s->lock held. What is to be freed or waited
  * for without the lock goes to a struct tc_dropped, which the caller gives to tc_l1_leave(); that lets the lock
@@ -51,7 +52,7 @@ struct tc_left_batch {
 struct tc_left {
     struct tc_left_batch batches[TC_LEFT_BATCHES]; /* a ring */
     uint32_t begin, n;
-    uint64_t in_pages;      /* bytes of those that wait in cells of pages */
+    uint64_t housed;        /* bytes of those that wait in memory of the stripe's */
     _Atomic uint64_t bytes; /* of all that wait. Written under the lock */
 };
 
@@ -90,12 +91,13 @@ struct tc_stripe {
     struct tc_l1 *l1;
     struct tc_cond quiet; /* a gate's fills or writing ended */
     struct tc_slab slab;  /* of index.cells */
+    struct tc_extents extents;
     uint32_t apart_of[TC_SLAB_CLASSES]; /* entries that lie apart though they would fit into a page, by their class */
     struct tc_left left;
     struct cache_evict_env env; /* of the orders */
     uint64_t policy_bytes;  /* what the policy allocated; part of bytes */
-    _Atomic uint64_t bytes;   /* pages, maps, table, orders, what the policy has, and entries that lie apart,
-                                 as the heap counts them. Written under the lock */
+    _Atomic uint64_t bytes;   /* pages, chunks, maps, table, orders, what the policy has, and entries that are
+                                 alone, as the heap counts them. Written under the lock */
     _Atomic uint64_t granted; /* its share of the limit; bytes <= granted. Written under the lock */
     struct tc_gate gates[TC_GATES];
     int64_t round_ms, last_round_ms; /* when the hand's round began, and the one before it */
@@ -125,17 +127,24 @@ static inline uint64_t tc_stripe_idle(struct tc_stripe *s)
     return granted > bytes ? granted - bytes : 0;
 }
 
-/* In a full stripe with pages so many bytes should wait or be free: else each store would wait for readers. */
+/* Pages, chunks, and the maps of what lies there. */
+static inline uint64_t tc_stripe_housing(const struct tc_stripe *s)
+{
+    return s->slab.bytes + s->extents.bytes;
+}
+
+/* In a full stripe that houses its entries so many bytes should wait or be free: else each store would wait for
+ * readers. */
 #define TC_SLACK_SHARE 32
 static inline uint64_t tc_stripe_slack(const struct tc_stripe *s)
 {
-    return s->slab.bytes / TC_SLACK_SHARE;
+    return tc_stripe_housing(s) / TC_SLACK_SHARE;
 }
 
-/* Bytes that are to be had without evicting, now or when readers are through. */
-static inline uint64_t tc_stripe_to_be_had(struct tc_stripe *s)
+/* More is free in pages than should be: it pays to vacate some. */
+static inline bool tc_stripe_pages_are_sparse(const struct tc_stripe *s)
 {
-    return tc_stripe_idle(s) + s->slab.free_bytes + s->left.in_pages;
+    return s->slab.free_bytes > tc_stripe_slack(s) + TC_PAGE_BYTES;
 }
 
 /* Without the lock: what a reader sees of the key after this call is not older than this. */
@@ -200,17 +209,31 @@ size_t tc_stripe_order_bytes(const struct tc_l1 *l1);
  * if it has none, with the entries that it has in the shared one, by their age (the shared one without memory). */
 struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t, bool own);
 
-/* ---- what is in it ---- */
+/* ---- stripe_house.c ---- */
 
-/* By how much the stripe's bytes will rise for an entry's memory: of the entry, if it lies apart, and of pages and
- * maps. */
-uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry *e);
+/* By how much the stripe's bytes will rise for an entry's memory: of the entry, if it will be alone, of pages, chunks
+ * and maps. anywhere: if a page would have to be opened for it, an extent will do that need not be. */
+uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry *e, bool anywhere);
+/* The same of one of so many bytes that will be housed. */
+uint64_t tc_stripe_housing_growth(const struct tc_stripe *s, size_t bytes, bool anywhere);
+/* Memory for one of so many bytes is to be had without evicting, now or when readers are through, and as much as should
+ * be. */
+bool tc_stripe_has_slack(struct tc_stripe *s, size_t bytes);
 /* After the table grew: numbers for what will lie apart, without pages as many as there are lanes, if there is memory
  * for them. Then none has to be found when there is not. */
 void tc_stripe_reserve(struct tc_stripe *s, struct tc_dropped *dropped);
-/* Memory for an entry that is to be linked: a cell that it is copied to, or a number for it as it is, with a reference
- * of L1's. The account is raised. 0: no memory, nothing changed. */
-uint32_t tc_stripe_house(struct tc_stripe *s, struct tc_entry *e, struct tc_dropped *dropped);
+/* Memory for an entry of so many bytes that is to be linked; *where has the flags that say where it is. The account is
+ * raised. 0: no memory, nothing changed. */
+uint32_t tc_stripe_take(struct tc_stripe *s, size_t bytes, bool anywhere, uint32_t *where, struct tc_dropped *dropped);
+/* The same for an entry that was made: a cell that it is copied to, or a number for it as it is, with a reference of
+ * L1's. */
+uint32_t tc_stripe_house(struct tc_stripe *s, struct tc_entry *e, bool anywhere, struct tc_dropped *dropped);
+/* An entry came to lie apart, by an address of its own, or is leaving: counts it if it would fit into a page. */
+void tc_stripe_count_apart(const struct tc_stripe *s, uint32_t apart_of[TC_SLAB_CLASSES], const struct tc_entry *e,
+                           int more);
+
+/* ---- what is in it ---- */
+
 /* Takes an entry out; it waits in the stripe, with L1's reference. */
 void tc_stripe_remove(struct tc_stripe *s, uint32_t cell, tc_reason why, struct tc_dropped *dropped);
 
@@ -251,23 +274,28 @@ void tc_stripe_expire(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dr
 
 /* ---- stripe_move.c ---- */
 
-/* Moves the entries of a thinly filled page to others of its kind, so that it is empty when readers are through. False:
- * no page can be had that way. */
-bool tc_stripe_vacate(struct tc_stripe *s, struct tc_dropped *dropped);
-/* Evicts what is in the page that has least in it, whatever its kind. False: no page has a free cell. */
-bool tc_stripe_empty(struct tc_stripe *s, struct tc_dropped *dropped);
+/* Moves the entries of a thinly filled page, or chunk, to others, so that it is empty when readers are through; of a
+ * chunk, where much is free, some may be evicted. Returns how many bytes will come back; 0: none can be had that way. */
+uint64_t tc_stripe_vacate_page(struct tc_stripe *s, struct tc_dropped *dropped);
+uint64_t tc_stripe_vacate_chunk(struct tc_stripe *s, struct tc_dropped *dropped);
+/* Evicts what is in the page that has least in it, whatever its kind, or else in such a chunk. Returns how many bytes
+ * will come back; 0: nothing has anything free. */
+uint64_t tc_stripe_empty(struct tc_stripe *s, struct tc_dropped *dropped);
 
 /* ---- stripe_left.c ---- */
 
+/* Nobody has the cell, or can come upon it: it is free, and the account falls. Of an entry that is alone the number
+ * only. */
+void tc_stripe_give(struct tc_stripe *s, uint32_t cell);
 /* An entry that is in no table and no order waits from now on. */
 void tc_stripe_wait(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint64_t bytes, struct tc_dropped *dropped);
-/* Frees of those that wait as many as that, if nobody can be reading them any more: cells of pages at once, what lies
- * apart by way of dropped. Returns how many. */
+/* Frees of those that wait as many as that, if nobody can be reading them any more: what is housed at once, what is
+ * alone by way of dropped. Returns how many. */
 #define TC_REAP_SOME 8 /* at the end of a call: more than one call adds as a rule */
 size_t tc_stripe_reap(struct tc_stripe *s, size_t most, struct tc_dropped *dropped);
 /* At the end of a call: some, or all if nobody else reads, which is what it returns. */
 bool tc_stripe_reap_some(struct tc_stripe *s, struct tc_dropped *dropped);
-/* The last reference to an entry in a page went, after it had been reaped. */
+/* The last reference to an entry that is housed went, after it had been reaped. */
 void tc_stripe_free_cell(struct tc_stripe *s, struct tc_entry *e);
 /* Without the lock, nobody else there: whatever waits, and the pages if nothing in them is in callers' hands. */
 void tc_stripe_left_fini(struct tc_stripe *s);

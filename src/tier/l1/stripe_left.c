@@ -29,10 +29,10 @@ static void account_left(struct tc_stripe *s, uint32_t cell, int64_t bytes)
 {
     uint64_t all = atomic_load_explicit(&s->left.bytes, memory_order_relaxed);
     atomic_store_explicit(&s->left.bytes, all + (uint64_t)bytes, memory_order_relaxed);
-    if (cell & TC_CELL_APART) /* it left the stripe's account for the reserve's */
+    if (tc_cell_is_alone(cell)) /* it left the stripe's account for the reserve's */
         atomic_fetch_add_explicit(&s->l1->limbo.bytes, (uint64_t)bytes, memory_order_relaxed);
     else
-        s->left.in_pages += (uint64_t)bytes;
+        s->left.housed += (uint64_t)bytes;
 }
 
 void tc_stripe_wait(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint64_t bytes, struct tc_dropped *dropped)
@@ -46,11 +46,14 @@ void tc_stripe_wait(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint
 
 /* ---- freeing ---- */
 
-static void give_cell(struct tc_stripe *s, uint32_t cell)
+void tc_stripe_give(struct tc_stripe *s, uint32_t cell)
 {
-    uint64_t before = s->slab.bytes;
+    uint64_t before = tc_stripe_housing(s);
+    void *extent = tc_cell_is_extent(cell) ? tc_cell(&s->index.view->cells, cell) : NULL;
     tc_slab_give(&s->slab, cell);
-    tc_stripe_account(s, s->slab.bytes, before);
+    if (extent != NULL)
+        tc_extents_give(&s->extents, extent);
+    tc_stripe_account(s, tc_stripe_housing(s), before);
 }
 
 /* L1's reference goes: true if it was the last. Nobody takes a new pin: one reference now means one for good. Otherwise
@@ -68,15 +71,17 @@ static bool drop(struct tc_l1 *l1, struct tc_entry *e)
     return true;
 }
 
-static void reap_in_page(struct tc_stripe *s, struct tc_entry *e, uint32_t cell)
+static void reap_housed(struct tc_stripe *s, struct tc_entry *e, uint32_t cell)
 {
     if (drop(s->l1, e))
-        give_cell(s, cell);
+        tc_stripe_give(s, cell);
+    else if (tc_cell_is_extent(cell)) /* whoever has it comes here for the lock to free it */
+        tc_extents_keep(&s->extents, tc_cell(&s->index.view->cells, cell));
 }
 
-static void reap_apart(struct tc_stripe *s, struct tc_entry *e, uint32_t cell, struct tc_dropped *dropped)
+static void reap_alone(struct tc_stripe *s, struct tc_entry *e, uint32_t cell, struct tc_dropped *dropped)
 {
-    give_cell(s, cell);
+    tc_stripe_give(s, cell);
     if (!drop(s->l1, e))
         return;
     e->next = dropped->first; /* freed without the lock: it may be large */
@@ -95,10 +100,10 @@ static void reap_one(struct tc_stripe *s, struct tc_dropped *dropped)
         w->n--;
     }
     account_left(s, cell, -(int64_t)tc_l1_entry_bytes(s->l1, e));
-    if (cell & TC_CELL_APART)
-        reap_apart(s, e, cell, dropped);
+    if (tc_cell_is_alone(cell))
+        reap_alone(s, e, cell, dropped);
     else
-        reap_in_page(s, e, cell);
+        reap_housed(s, e, cell);
 }
 
 static size_t reap(struct tc_stripe *s, bool alone, size_t most, struct tc_dropped *dropped)
@@ -132,7 +137,7 @@ bool tc_stripe_reap_some(struct tc_stripe *s, struct tc_dropped *dropped)
 void tc_stripe_free_cell(struct tc_stripe *s, struct tc_entry *e)
 {
     tc_lock_assert_held(&s->lock);
-    give_cell(s, tc_pair_first(tc_entry_left(e)));
+    tc_stripe_give(s, tc_pair_first(tc_entry_left(e)));
 }
 
 void tc_stripe_left_fini(struct tc_stripe *s)

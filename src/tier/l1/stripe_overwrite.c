@@ -24,14 +24,15 @@
 static bool fits(const struct tc_l1 *l1, const struct tc_entry *e, uint32_t refs, const struct tc_entry_parts *p,
                  size_t bytes)
 {
-    const uint32_t look_at = TC_ENTRY_REFS | TC_ENTRY_WRITING | TC_ENTRY_FLAGS | TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1;
-    if (!l1->stamped_hits || p->life_ms < 0 || (refs & look_at) != (1 | TC_ENTRY_IN_PAGE | TC_ENTRY_IN_L1) ||
+    const uint32_t look_at = TC_ENTRY_REFS | TC_ENTRY_WRITING | TC_ENTRY_FLAGS | TC_ENTRY_HOUSED | TC_ENTRY_IN_L1;
+    if (!l1->stamped_hits || p->life_ms < 0 || (refs & look_at) != (1 | TC_ENTRY_HOUSED | TC_ENTRY_IN_L1) ||
         (refs & TC_ENTRY_VERSIONS) >= LAST_VERSION)
         return false;
     uint32_t sizes = tc_entry_sizes(e);
     size_t len = tc_sizes_len(sizes), is = tc_entry_bytes_for(l1->node_bytes, 0, tc_sizes_key_len(sizes), len);
     return p->value.len <= TC_ENTRY_OVERWRITTEN_MOST && len <= TC_ENTRY_OVERWRITTEN_MOST &&
-           tc_slab_round(bytes) == tc_slab_round(is);
+           tc_slab_round(bytes) == tc_slab_round(is) && /* those that lie apart are counted by that, too */
+           ((refs & TC_ENTRY_IN_EXTENT) != TC_ENTRY_IN_EXTENT || tc_extents_round(bytes) == tc_extents_round(is));
 }
 
 /* Acquire: who had it pinned before has read what he wanted. */
@@ -114,18 +115,19 @@ bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *vic
     if (!fits(l1, e, refs, p, bytes) || !begin(e, refs))
         return false;
     struct cache_type *from = tc_l1_type_of(l1, e);
+    size_t counts = tc_entry_housed_bytes(refs, bytes);
     write(e, p);
     tc_words_store(tc_entry_plain_key(e), p->key.data, p->key.len);
     struct cache_type *to = tc_l1_type_of(l1, e);
     uint8_t code = tc_wheel_code(tc_entry_keep_until_ms(e, to), p->now_ms);
-    tc_stripe_leave_order(s, &s->shared, cell, tc_slab_round(bytes));
-    tc_stripe_enter_order(s, &s->shared, cell, p->hash, tc_slab_round(bytes));
+    tc_stripe_leave_order(s, &s->shared, cell, counts);
+    tc_stripe_enter_order(s, &s->shared, cell, p->hash, counts);
     tc_index_remove_of(&s->index, cell, victim->hash);
     end(e);
     tc_index_fill(&s->index, gap, cell, p->hash, code);
     tc_stats_add(&from->stats, TC_COUNT_l1_evicted_bytes, 1);
     if (from != to)
-        tc_stripe_count_moved(from, to, (int64_t)tc_slab_round(bytes), dropped);
+        tc_stripe_count_moved(from, to, (int64_t)counts, dropped);
     tc_stripe_stored(s);
     return true;
 }
