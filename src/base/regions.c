@@ -18,7 +18,9 @@
 struct region {
     char *base;
     uint64_t taken[UNITS / WORD_UNITS];
-    size_t free; /* units */
+    uint64_t resident[UNITS / WORD_UNITS]; /* taken since they were last given to the system */
+    size_t free;                           /* units */
+    size_t longest;                        /* there is no longer run of them, perhaps none that long */
 };
 
 struct tc_regions {
@@ -28,7 +30,7 @@ struct tc_regions {
     size_t empty;        /* regions with nothing taken */
     size_t apart_bytes;  /* of what is larger than a region */
     size_t taken;        /* units */
-    size_t idle;         /* units that were given and may still be resident, about */
+    size_t idle;         /* units that are resident and not taken */
     bool huge;
 };
 
@@ -66,18 +68,37 @@ static size_t units_of(size_t n)
 
 /* ---- bits ---- */
 
-static bool is_taken(const struct region *g, size_t unit)
+static bool is_set(const uint64_t *bits, size_t unit)
 {
-    return g->taken[unit / WORD_UNITS] >> unit % WORD_UNITS & 1;
+    return bits[unit / WORD_UNITS] >> unit % WORD_UNITS & 1;
 }
 
-static void mark(struct region *g, size_t from, size_t n, bool taken)
+static bool is_taken(const struct region *g, size_t unit)
+{
+    return is_set(g->taken, unit);
+}
+
+static void mark(struct tc_regions *r, struct region *g, size_t from, size_t n, bool taken)
 {
     for (size_t unit = from; unit < from + n; unit++) {
+        uint64_t bit = UINT64_C(1) << unit % WORD_UNITS;
         tc_assert(is_taken(g, unit) != taken);
-        g->taken[unit / WORD_UNITS] ^= UINT64_C(1) << unit % WORD_UNITS;
+        g->taken[unit / WORD_UNITS] ^= bit;
+        r->idle -= taken && is_set(g->resident, unit);
+        g->resident[unit / WORD_UNITS] |= bit;
     }
     g->free += taken ? (size_t)0 - n : n;
+    r->taken += taken ? n : (size_t)0 - n;
+    r->idle += taken ? 0 : n;
+    g->longest = taken ? g->longest : g->free;
+}
+
+static void forget(struct tc_regions *r, struct region *g, size_t from, size_t n)
+{
+    tc_pages_forget(g->base + from * UNIT_BYTES, n * UNIT_BYTES);
+    for (size_t unit = from; unit < from + n; unit++)
+        g->resident[unit / WORD_UNITS] &= ~(UINT64_C(1) << unit % WORD_UNITS);
+    r->idle -= n;
 }
 
 /* Where a run of n free units begins; UNITS: there is none. */
@@ -128,7 +149,7 @@ static bool add_region(struct tc_regions *r)
         return false;
     size_t at = place_of(r, base);
     memmove(r->all + at + 1, r->all + at, (r->n - at) * sizeof *r->all);
-    r->all[at] = (struct region){ .base = base, .free = UNITS };
+    r->all[at] = (struct region){ .base = base, .free = UNITS, .longest = UNITS };
     r->n++;
     r->empty++;
     r->last = at;
@@ -137,10 +158,11 @@ static bool add_region(struct tc_regions *r)
 
 static void remove_region(struct tc_regions *r, size_t at)
 {
+    for (size_t word = 0; word < UNITS / WORD_UNITS; word++)
+        r->idle -= (size_t)__builtin_popcountll(r->all[at].resident[word]);
     tc_pages_unmap(r->all[at].base, REGION_BYTES);
     r->n--;
     r->empty--;
-    r->idle -= r->idle < UNITS ? r->idle : UNITS;
     memmove(r->all + at, r->all + at + 1, (r->n - at) * sizeof *r->all);
     r->last = 0;
 }
@@ -148,13 +170,13 @@ static void remove_region(struct tc_regions *r, size_t at)
 static void *take_from(struct tc_regions *r, size_t at, size_t n)
 {
     struct region *g = &r->all[at];
-    size_t unit = g->free >= n ? find_run(g, n) : UNITS;
-    if (unit == UNITS)
+    size_t unit = g->longest >= n && g->free >= n ? find_run(g, n) : UNITS;
+    if (unit == UNITS) {
+        g->longest = g->longest < n ? g->longest : n - 1;
         return NULL;
+    }
     r->empty -= g->free == UNITS;
-    mark(g, unit, n, true);
-    r->taken += n;
-    r->idle -= r->idle < n ? r->idle : n;
+    mark(r, g, unit, n, true);
     r->last = at;
     return g->base + unit * UNIT_BYTES;
 }
@@ -178,24 +200,15 @@ void *tc_regions_take(struct tc_regions *r, size_t n)
     return p;
 }
 
-/* Not of huge pages, which it would take apart. */
-static void rest(struct tc_regions *r, char *p, size_t n)
-{
-    r->taken -= n;
-    r->idle += n;
-    if (r->huge || r->idle <= UNITS + r->taken / 16)
-        return;
-    tc_pages_forget(p, n * UNIT_BYTES);
-    r->idle -= n;
-}
-
 static void give_locked(struct tc_regions *r, char *p, size_t n)
 {
     size_t at = place_of(r, p);
     struct region *g = &r->all[at];
-    mark(g, (size_t)(p - g->base) / UNIT_BYTES, n, false);
+    size_t unit = (size_t)(p - g->base) / UNIT_BYTES;
+    mark(r, g, unit, n, false);
     r->last = at;
-    rest(r, p, n);
+    if (!r->huge && r->idle > UNITS / 2 + r->taken / 32) /* huge pages would be taken apart */
+        forget(r, g, unit, n);
     if (g->free < UNITS)
         return;
     if (r->empty++ > 0)
