@@ -19,6 +19,9 @@ static void begin(struct cache *c, const struct tc_target *t, struct cache_backe
     *in_gate = false;
     if (!tc_cache_uses_l2(c, t->type)) {
         tc_l1_invalidate(&c->l1, t->ref);
+        /* The type has come to use L2 meanwhile: an older value may have got there until the generation moved. */
+        if (tc_cache_uses_l2(c, t->type))
+            item->status = CACHE_E_UNAVAILABLE;
         return;
     }
     *in_gate = tc_l1_write_begin(&c->l1, t->ref, false, deadline_ms);

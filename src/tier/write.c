@@ -290,6 +290,18 @@ static void set_l2(struct cache *c, struct tc_value_in **in, size_t n, int64_t d
             set_leaves(c, in + i, n - i);
 }
 
+/* Stored in L1 alone, by what its type said before: if the type has come to use L2 meanwhile, a fill of an older value
+ * may have got there until the generation moved. Whoever's fill got in then showed the type's new word by the lock that
+ * moving it took. */
+static void set_alone(struct cache *c, struct tc_value_in *in)
+{
+    in->status = put_in_l1(c, in, NULL, true);
+    if (in->policy.flags & CACHE_TYPE_NO_L2 && tc_cache_uses_l2(c, in->target->type)) {
+        int later = tc_invalidate_later(c, in->target);
+        in->status = in->status == CACHE_OK ? later : in->status;
+    }
+}
+
 void tc_write_set_many(struct cache *c, struct tc_value_in **in, size_t n, int64_t deadline_ms)
 {
     size_t to_l2 = 0;
@@ -299,7 +311,7 @@ void tc_write_set_many(struct cache *c, struct tc_value_in **in, size_t n, int64
             in[i] = in[to_l2];
             in[to_l2++] = v;
         } else {
-            v->status = put_in_l1(c, v, NULL, true);
+            set_alone(c, v);
         }
     }
     if (to_l2 > 0)

@@ -160,6 +160,47 @@ static void a_fill_in_doubt_queues_its_invalidation_before_it_leaves_the_gate(vo
     assert_is_nowhere();
 }
 
+/* ---- a type that comes to use L2 ---- */
+
+static bool type_changes;
+
+/* What others do between a set's look at its type and its store: the type comes to use L2, and who missed before fills
+ * it with what he read then. */
+static void let_the_type_change(void *ctx, const struct cache_ttl_view *view, struct cache_ttl *ttl)
+{
+    (void)ctx;
+    (void)view;
+    (void)ttl;
+    if (!type_changes)
+        return;
+    type_changes = false;
+    struct cache_ticket ticket;
+    assert_int_equal(tt_cache_get_with(&b, &k, 0, 0, &ticket).status, CACHE_MISS);
+    struct cache_type_opts o = b.type_opts;
+    o.flags = 0;
+    assert_int_equal(cache_type_update(b.type, &o, NULL, 0), CACHE_OK);
+    tt_clock_advance(&b.clock, 10);
+    assert_int_equal(tt_cache_set_with(&b, &k, "old", 0, &ticket), CACHE_OK);
+}
+
+static void a_set_that_took_its_type_to_be_without_l2_leaves_nothing_older_there(void **state)
+{
+    (void)state;
+    static const struct cache_ttl_ops ops = { CACHE_HOOKS_ABI, let_the_type_change };
+    tt_cache_prepare(&b, true);
+    b.type_opts.flags = CACHE_TYPE_NO_L2;
+    b.type_opts.ttl_policy = &ops;
+    tt_cache_open(&b);
+    tt_cache_key(&b, &k);
+    type_changes = true;
+    assert_int_equal(tt_cache_set(&b, &k, "new"), CACHE_QUEUED);
+    assert_false(type_changes);
+    assert_string_equal(tt_cache_get(&b, &k).text, "new");
+    assert_int_equal(cache_clear_local(b.c), CACHE_OK);
+    assert_int_equal(tt_cache_get(&b, &k).status, CACHE_MISS);
+    assert_true(tt_cache_close(&b));
+}
+
 int main(void)
 {
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -167,6 +208,7 @@ int main(void)
         FRESH(nothing_of_a_fill_that_an_invalidation_gave_up_stays_in_l1),
         FRESH(clearing_voids_a_fill_for_l1_and_leaves_l2_alone),
         FRESH(a_fill_in_doubt_queues_its_invalidation_before_it_leaves_the_gate),
+        cmocka_unit_test(a_set_that_took_its_type_to_be_without_l2_leaves_nothing_older_there),
     };
     return cmocka_run_group_tests_name("write: void fills", tests, NULL, NULL);
 }
