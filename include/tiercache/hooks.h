@@ -208,6 +208,10 @@ struct cache_evict_ops {
     uint32_t (*age)(void *state);                /* optional: for how many ticks the entry that victim() names was not
                                                  used, for comparing the victims of several orders. NULL: how long ago
                                                  it was stored decides, or with CACHE_EVICT_LOCKED_HITS last hit */
+    uint32_t (*later)(void *state, uint32_t entry); /* optional: one whose turn comes soon after that of an entry that
+                                                 victim() or this one named, as far as is known; 0: none. A new value
+                                                 takes its place in memory, and it leaves, where the sizes are alike and
+                                                 those of the ones before are not. NULL: only the first is looked at */
 };
 
 /* A policy that the library brings, for cache_opts.evict: "lru" (the default), "lru-exact", "sieve", "s3-fifo", "lfu",

@@ -111,6 +111,11 @@ void tc_extents_set_number(void *p, uint32_t number)
     set_field(e, 0, NUMBER_BITS, number);
 }
 
+size_t tc_extents_room(void *p)
+{
+    return units_of(extent_of(p)) * UNIT - sizeof(struct extent);
+}
+
 /* ---- a chunk ---- */
 
 struct tc_chunk {
@@ -228,14 +233,23 @@ static struct extent *find(const struct tc_extents *x, size_t units)
 
 /* ---- chunks ---- */
 
-/* Where only extents of that size come, most of a chunk should be of use: a sixteenth at most is left over. */
+/* Where only extents of that size come, most of a chunk should be of use: the first that leaves a sixteenth at most, or
+ * the one that leaves least. */
 static size_t chunk_for(size_t units)
 {
-    size_t least = (units * UNIT + AROUND_BYTES + TC_SYSTEM_PAGE - 1) / TC_SYSTEM_PAGE * TC_SYSTEM_PAGE;
-    size_t bytes = least > TC_EXTENT_CHUNK ? least : TC_EXTENT_CHUNK;
-    while (bytes + TC_SYSTEM_PAGE <= TC_EXTENT_CHUNK_MOST && (bytes - AROUND_BYTES) % (units * UNIT) > bytes / 16)
-        bytes += TC_SYSTEM_PAGE;
-    return bytes;
+    size_t n = units * UNIT, least = (n + AROUND_BYTES + TC_SYSTEM_PAGE - 1) / TC_SYSTEM_PAGE * TC_SYSTEM_PAGE;
+    size_t best = 0, best_rest = 0;
+    for (size_t bytes = least > TC_EXTENT_CHUNK ? least : TC_EXTENT_CHUNK; bytes <= TC_EXTENT_CHUNK_MOST;
+         bytes += TC_SYSTEM_PAGE) {
+        size_t rest = (bytes - AROUND_BYTES) % n;
+        if (rest <= bytes / 16)
+            return bytes;
+        if (best == 0 || rest * best < best_rest * bytes) {
+            best = bytes;
+            best_rest = rest;
+        }
+    }
+    return best;
 }
 
 static void link_chunk(struct tc_extents *x, struct tc_chunk *c)

@@ -54,6 +54,7 @@ uint64_t tc_extents_growth(const struct tc_extents *x, size_t n);
 void *tc_extents_take(struct tc_extents *x, size_t n);
 void tc_extents_give(struct tc_extents *x, void *p);
 void tc_extents_set_number(void *p, uint32_t number);
+size_t tc_extents_room(void *p); /* bytes of it: at least what it was taken for */
 
 /* An extent that is not known when to come back: its chunk is not chosen to be closed, and is open again if it was.
  * Once for each; give ends it. */

@@ -282,6 +282,11 @@ uint32_t tc_slab_take(struct tc_slab *s, size_t n, struct tc_block **before)
     return p->number << TC_CELL_OFFSET_BITS | at;
 }
 
+size_t tc_slab_cell_bytes(const struct tc_slab *s, uint32_t cell)
+{
+    return page_at(s, cell >> TC_CELL_OFFSET_BITS)->units * (size_t)TC_CELL_UNIT;
+}
+
 uint32_t tc_slab_adopt(struct tc_slab *s, void *p, struct tc_block **before)
 {
     if (!make_place(s, &s->apart, APART_MOST, before))

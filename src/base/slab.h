@@ -72,6 +72,8 @@ void tc_slab_reserve(struct tc_slab *s, size_t n, struct tc_block **before);
 uint32_t tc_slab_take(struct tc_slab *s, size_t n, struct tc_block **before);
 /* A number for memory that lies apart, at an even address; 0 and *before as above. */
 uint32_t tc_slab_adopt(struct tc_slab *s, void *p, struct tc_block **before);
+/* The bytes of a cell that lies in a page: what it was taken for, rounded. */
+size_t tc_slab_cell_bytes(const struct tc_slab *s, uint32_t cell);
 /* Nobody reads the cell any more. Of what lies apart the number only: the memory is the caller's again. */
 void tc_slab_give(struct tc_slab *s, uint32_t cell);
 

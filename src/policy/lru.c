@@ -205,6 +205,24 @@ static uint32_t lru_victim(void *state)
     return 0;
 }
 
+#define LOOKS 4 /* at entries that were used since they were put where they are, which are passed over */
+
+static uint32_t lru_later(void *state, uint32_t entry)
+{
+    const struct state *s = state;
+    for (unsigned looks = 0; looks < LOOKS; looks++) {
+        entry = newer_of(node_of(s, entry));
+        if (entry == 0)
+            return 0;
+        uint32_t next = newer_of(node_of(s, entry));
+        if (next != 0)
+            __builtin_prefetch(node_of(s, next), 1);
+        if (atomic_load_explicit(&node_of(s, entry)->mark, memory_order_relaxed) == 0)
+            return entry;
+    }
+    return 0;
+}
+
 /* The oldest entry stands in the oldest list that is not empty; all that was used before the lists begin is one age. */
 static uint32_t lru_age(void *state)
 {
@@ -258,4 +276,5 @@ const struct cache_evict_ops tc_evict_lru = {
     .move = lru_move,
     .replace = lru_replace,
     .age = lru_age,
+    .later = lru_later,
 };

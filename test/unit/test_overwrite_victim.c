@@ -12,7 +12,7 @@
 
 #include "tt_util.h"
 #include "unit/tt_hasher.h"
-#include "unit/tt_l1.h"
+#include "unit/tt_item.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { SOME = 64, COUNTED = 16 };
@@ -24,164 +24,21 @@ enum {
     LIMIT = 1 << 20,
     LIFE_MS = 1000000,
     KEY_LEAST = 8,
-    KEY_MOST = 40,
     ROOM = 128, /* of key and value in the size of cell that all have */
-    BIG = 600,
     OVERWRITES = 63 /* of one cell */
 };
 
 /* ---- what is stored ---- */
 
-struct item {
-    uint64_t number, version;
-    size_t key_len, len;
-    size_t type;
-    int64_t life_ms;
-    uint64_t hash; /* 0: by its bytes */
-    unsigned char key[KEY_MOST];
-};
-
 /* Of a size that is the same for all: keys and values of all lengths that make it. */
-static struct item item(uint64_t number)
+static struct tt_item item(uint64_t number)
 {
-    struct item i = { .number = number, .version = number + 1, .life_ms = LIFE_MS };
-    i.key_len = KEY_LEAST + number * 7 % (KEY_MOST - KEY_LEAST + 1);
+    struct tt_item i = { .number = number, .version = number + 1, .life_ms = LIFE_MS };
+    i.key_len = KEY_LEAST + number * 7 % (TT_ITEM_KEY_MOST - KEY_LEAST + 1);
     i.len = ROOM - tc_words_round(i.key_len) - number % 8;
     memset(i.key, 'k', sizeof i.key);
     memcpy(i.key, &number, sizeof number);
     return i;
-}
-
-static struct tc_l1_ref ref_of(const struct item *i)
-{
-    struct cache_slice key = { i->key, i->key_len };
-    if (i->hash != 0)
-        tt_hasher_say(key, i->hash);
-    return (struct tc_l1_ref){ tt_hasher_hash(key), key };
-}
-
-static struct tc_entry_parts parts_of(struct tt_l1 *r, const struct item *i, void *value)
-{
-    struct tc_l1_ref ref = ref_of(i);
-    tt_l1_fill(value, i->len, i->number, i->version);
-    return (struct tc_entry_parts){ ref.hash, ref.key, { value, i->len }, tt_l1_now(r), i->life_ms, (uint32_t)i->type };
-}
-
-static bool set(struct tt_l1 *r, const struct item *i, const uint64_t *expected)
-{
-    unsigned char value[BIG];
-    bool replaced = false;
-    struct tc_entry_parts p = parts_of(r, i, value);
-    bool done = tc_l1_set(&r->l1, &p, expected, &replaced);
-    assert_false(done && replaced);
-    return done;
-}
-
-static int put(struct tt_l1 *r, const struct item *i, uint32_t flags)
-{
-    unsigned char value[BIG];
-    struct tc_entry_parts p = parts_of(r, i, value);
-    struct tc_entry *e = tc_entry_open_small(&r->alloc, r->l1.node_bytes, r->types[i->type], p.hash, p.key, i->len);
-    assert_non_null(e);
-    if (i->len > 0)
-        memcpy(tc_entry_room(e), value, i->len);
-    tc_entry_set_life(e, p.now_ms, i->life_ms, 0);
-    tc_entry_add_flags(e, flags);
-    int rc = tc_l1_put(&r->l1, e, &r->policies[i->type], NULL, true);
-    tc_l1_drop(&r->l1, e);
-    return rc;
-}
-
-static void store(struct tt_l1 *r, const struct item *i)
-{
-    if (!set(r, i, NULL))
-        assert_int_equal(put(r, i, 0), CACHE_OK);
-}
-
-/* ---- what is there ---- */
-
-static struct tc_stripe *stripe(struct tt_l1 *r)
-{
-    return &r->l1.stripes[0];
-}
-
-/* 0: nothing. */
-static uint32_t cell_of(struct tt_l1 *r, const struct item *i)
-{
-    uint32_t cell = 0;
-    struct tc_l1_ref ref = ref_of(i);
-    struct tc_stripe *s = tc_l1_stripe(&r->l1, ref.hash);
-    tc_lock_acquire(&s->lock);
-    tc_stripe_find(s, ref.hash, ref.key, &cell);
-    tc_lock_release(&s->lock);
-    return cell;
-}
-
-static uint32_t victim(struct tt_l1 *r)
-{
-    tc_lock_acquire(&stripe(r)->lock);
-    uint32_t cell = tc_stripe_victim(stripe(r), NULL, 0);
-    tc_lock_release(&stripe(r)->lock);
-    assert_int_not_equal(cell, 0);
-    return cell;
-}
-
-static struct tc_entry *entry(struct tt_l1 *r, uint32_t cell)
-{
-    return tc_stripe_entry(stripe(r), cell);
-}
-
-static uint64_t number_in(struct tt_l1 *r, uint32_t cell)
-{
-    uint64_t number;
-    memcpy(&number, tc_entry_key(entry(r, cell)).data, sizeof number);
-    return number;
-}
-
-static bool is_that(const void *data, size_t len, const struct item *i)
-{
-    uint64_t version;
-    return len == i->len && tt_l1_is_value(data, len, i->number, &version) && version == i->version;
-}
-
-/* Copied and pinned alike; or, if that is how it should be, neither. */
-static void assert_found(struct tt_l1 *r, const struct item *i, bool there)
-{
-    unsigned char buf[BIG];
-    struct tc_l1_copied c;
-    struct tc_l1_found f = { .entry = NULL };
-    bool copied = tc_l1_get_copy(&r->l1, ref_of(i), tt_l1_now(r), buf, sizeof buf, &c, &f);
-    assert_int_equal(copied, there);
-    assert_null(f.entry);
-    assert_true(!there || is_that(buf, c.len, i));
-    tc_l1_get(&r->l1, ref_of(i), tt_l1_now(r), &f);
-    assert_int_equal(f.entry != NULL, there);
-    if (!there)
-        return;
-    assert_true(f.fresh && is_that(tc_entry_data(f.entry), tc_entry_len(f.entry), i));
-    assert_int_equal(tc_entry_fresh_until_ms(f.entry) - tc_entry_made_ms(f.entry), i->life_ms);
-    assert_int_equal(tc_entry_type_id(f.entry), i->type);
-    tc_l1_release(&r->l1, f.entry);
-}
-
-/* What the types say is what a walk finds. */
-static void assert_counts(struct tt_l1 *r)
-{
-    uint64_t entries[TT_L1_TYPES] = { 0 }, bytes[TT_L1_TYPES] = { 0 };
-    for (size_t n = 0; n < r->l1.n_stripes; n++)
-        for (size_t i = 0; i < tc_index_lanes(&r->l1.stripes[n].index); i++) {
-            uint32_t cell = tc_index_cell(&r->l1.stripes[n].index, i);
-            if (cell == 0)
-                continue;
-            struct tc_entry *e = tc_stripe_entry(&r->l1.stripes[n], cell);
-            entries[tc_entry_type_id(e)]++;
-            bytes[tc_entry_type_id(e)] += tc_l1_entry_bytes(&r->l1, e);
-        }
-    for (size_t t = 0; t < TT_L1_TYPES; t++) {
-        assert_int_equal(tt_l1_type_entries(r, t), entries[t]);
-        assert_int_equal(tt_l1_type_bytes(r, t), bytes[t]);
-    }
-    assert_true(tc_l1_check(&r->l1));
 }
 
 static uint64_t evicted(struct tt_l1 *r)
@@ -190,12 +47,12 @@ static uint64_t evicted(struct tt_l1 *r)
 }
 
 /* Until it is full, and has what it keeps in reserve. Returns the first number that was not stored. */
-static uint64_t fill_with(struct tt_l1 *r, struct item (*make)(uint64_t number))
+static uint64_t fill_with(struct tt_l1 *r, struct tt_item (*make)(uint64_t number))
 {
     uint64_t n = 0;
     while (evicted(r) < SOME) {
-        struct item i = make(n++);
-        store(r, &i);
+        struct tt_item i = make(n++);
+        tt_item_store(r, &i);
     }
     assert_true(tc_l1_is_full(&r->l1));
     return n;
@@ -232,18 +89,18 @@ static uint64_t to_be_had(struct tc_stripe *s)
 }
 
 /* Stores over the present victim. last: what was stored there, if that is known. */
-static void set_over_victim(struct tt_l1 *r, const struct item *i, const struct item *last)
+static void set_over_victim(struct tt_l1 *r, const struct tt_item *i, const struct tt_item *last)
 {
-    struct tc_stripe *s = stripe(r);
-    uint32_t cell = victim(r), refs = atomic_load(&entry(r, cell)->refs);
-    size_t from = tc_entry_type_id(entry(r, cell));
+    struct tc_stripe *s = tt_item_stripe(r);
+    uint32_t cell = tt_item_victim(r), refs = atomic_load(&tt_item_entry(r, cell)->refs);
+    size_t from = tc_entry_type_id(tt_item_entry(r, cell));
     uint64_t bytes = tc_l1_bytes(&r->l1), had = to_be_had(s), was_evicted = evicted(r), left = s->left.bytes;
     uint64_t entries = tt_l1_type_entries(r, i->type), uses = s->uses, count = s->index.count;
-    uint64_t generation = tc_l1_generation(&r->l1, ref_of(i).hash);
-    assert_true(set(r, i, NULL));
-    assert_int_equal(cell_of(r, i), cell);
-    assert_int_equal(atomic_load(&entry(r, cell)->refs), refs + 2 * TC_ENTRY_VERSION_ONE);
-    assert_int_equal(tc_l1_generation(&r->l1, ref_of(i).hash), generation + 1);
+    uint64_t generation = tc_l1_generation(&r->l1, tt_item_ref_of(i).hash);
+    assert_true(tt_item_set(r, i, NULL));
+    assert_int_equal(tt_item_cell_of(r, i), cell);
+    assert_int_equal(atomic_load(&tt_item_entry(r, cell)->refs), refs + 2 * TC_ENTRY_VERSION_ONE);
+    assert_int_equal(tc_l1_generation(&r->l1, tt_item_ref_of(i).hash), generation + 1);
     assert_int_equal(tc_l1_bytes(&r->l1), bytes);
     assert_int_equal(to_be_had(s), had);
     assert_int_equal(s->left.bytes, left);
@@ -252,10 +109,10 @@ static void set_over_victim(struct tt_l1 *r, const struct item *i, const struct 
     assert_int_equal(s->uses, uses + 1);
     assert_int_equal(s->index.count, count);
     if (last != NULL) {
-        assert_int_equal(cell_of(r, last), 0);
-        assert_found(r, last, false);
+        assert_int_equal(tt_item_cell_of(r, last), 0);
+        tt_item_assert_found(r, last, false);
     }
-    assert_found(r, i, true);
+    tt_item_assert_found(r, i, true);
 }
 
 static void the_newcomer_lies_where_the_victim_lay(void **state)
@@ -263,10 +120,10 @@ static void the_newcomer_lies_where_the_victim_lay(void **state)
     struct tt_l1 *r = *state;
     uint64_t first = fill(r);
     for (uint64_t n = first; n < first + SOME; n++) {
-        struct item last = item(number_in(r, victim(r))), i = item(n);
+        struct tt_item last = item(tt_item_number_in(r, tt_item_victim(r))), i = item(n);
         set_over_victim(r, &i, &last);
         if (n % (8 * COUNTED) == 0)
-            assert_counts(r);
+            tt_item_assert_counts(r);
     }
 }
 
@@ -276,23 +133,23 @@ static void the_oldest_goes_and_the_newcomer_is_the_newest(void **state)
     struct tt_l1 *r = *state;
     uint64_t end = fill(r), last = 0;
     for (uint64_t first = end; end < first + 5 * SOME; end++) {
-        struct item i = item(end);
-        uint64_t oldest = number_in(r, victim(r));
+        struct tt_item i = item(end);
+        uint64_t oldest = tt_item_number_in(r, tt_item_victim(r));
         assert_true(oldest > last);
-        assert_true(set(r, &i, NULL));
+        assert_true(tt_item_set(r, &i, NULL));
         last = oldest;
     }
-    size_t left = stripe(r)->index.count;
+    size_t left = tt_item_stripe(r)->index.count;
     for (uint64_t n = 0; n < left; n++) {
-        uint64_t oldest = number_in(r, victim(r));
-        struct item i = item(oldest);
+        uint64_t oldest = tt_item_number_in(r, tt_item_victim(r));
+        struct tt_item i = item(oldest);
         assert_true(oldest > last);
-        tc_l1_invalidate(&r->l1, ref_of(&i));
+        tc_l1_invalidate(&r->l1, tt_item_ref_of(&i));
         last = oldest;
     }
     assert_int_equal(last, end - 1);
-    assert_int_equal(stripe(r)->index.count, 0);
-    assert_counts(r);
+    assert_int_equal(tt_item_stripe(r)->index.count, 0);
+    tt_item_assert_counts(r);
 }
 
 static void each_type_counts_what_is_its(void **state)
@@ -300,9 +157,9 @@ static void each_type_counts_what_is_its(void **state)
     struct tt_l1 *r = *state;
     uint64_t first = fill(r), seed = tt_seed(), others = 0;
     for (uint64_t n = first; n < first + 2 * SOME; n++) {
-        struct item i = item(n);
+        struct tt_item i = item(n);
         i.type = tt_random(&seed) % TT_L1_TYPES;
-        size_t from = tc_entry_type_id(entry(r, victim(r)));
+        size_t from = tc_entry_type_id(tt_item_entry(r, tt_item_victim(r)));
         uint64_t counted = 0;
         others += from != i.type;
         for (size_t shard = 0; shard < TC_STATS_SHARDS; shard++)
@@ -312,12 +169,12 @@ static void each_type_counts_what_is_its(void **state)
             counted += atomic_load(&r->types[from]->stats.shards[shard].counters[TC_COUNT_l1_evicted_bytes]);
         assert_int_equal(counted, 1); /* as the victim's, not as the newcomer's */
         if (n % COUNTED == 0)
-            assert_counts(r);
+            tt_item_assert_counts(r);
     }
     assert_true(others > SOME / 2);
-    assert_counts(r);
+    tt_item_assert_counts(r);
     tc_l1_clear(&r->l1);
-    assert_counts(r); /* all nought */
+    tt_item_assert_counts(r); /* all nought */
 }
 
 /* A value that was stored is there whole until it is evicted, whatever is written in the cells beside it. */
@@ -327,32 +184,32 @@ static void no_neighbour_is_touched(void **state)
     uint64_t n = fill(r);
     for (int round = 0; round < SOME / 15; round++) {
         for (uint64_t end = n + 97; n < end; n++) {
-            struct item i = item(n);
-            assert_true(set(r, &i, NULL));
+            struct tt_item i = item(n);
+            assert_true(tt_item_set(r, &i, NULL));
         }
-        for (uint64_t k = n - stripe(r)->index.count; k < n; k++) {
-            struct item i = item(k);
-            unsigned char buf[BIG];
-            struct tc_entry *e = entry(r, cell_of(r, &i));
+        for (uint64_t k = n - tt_item_stripe(r)->index.count; k < n; k++) {
+            struct tt_item i = item(k);
+            unsigned char buf[TT_ITEM_LEN_MOST];
+            struct tc_entry *e = tt_item_entry(r, tt_item_cell_of(r, &i));
             struct tc_entry_taken t;
             assert_true(tc_entry_take(e, atomic_load(&e->refs), buf, sizeof buf, tt_l1_now(r), &t));
-            assert_true(is_that(buf, t.len, &i));
+            assert_true(tt_item_is_that(buf, t.len, &i));
         }
     }
 }
 
 static uint8_t wheel_code_of(struct tt_l1 *r, uint32_t cell)
 {
-    for (size_t i = 0; i < tc_index_lanes(&stripe(r)->index); i++)
-        if (tc_index_cell(&stripe(r)->index, i) == cell)
-            return tc_index_code(&stripe(r)->index, i);
+    for (size_t i = 0; i < tc_index_lanes(&tt_item_stripe(r)->index); i++)
+        if (tc_index_cell(&tt_item_stripe(r)->index, i) == cell)
+            return tc_index_code(&tt_item_stripe(r)->index, i);
     return 0;
 }
 
 /* All with one tag: only the cell tells the victim's lane from the newcomer's where both are near each other. */
-static struct item alike(uint64_t number)
+static struct tt_item alike(uint64_t number)
 {
-    struct item i = item(number);
+    struct tt_item i = item(number);
     i.hash = UINT64_C(7) << 56 | UINT64_C(1) << 40 | (number * UINT32_C(2654435761) & UINT32_MAX);
     return i;
 }
@@ -362,18 +219,19 @@ static void keys_that_look_alike_are_kept_apart(void **state)
     struct tt_l1 *r = *state;
     uint64_t n = fill_with(r, alike);
     for (uint64_t end = n + 4 * SOME; n < end; n++) {
-        struct item i = alike(n);
-        uint64_t home = number_in(r, victim(r)); /* its neighbour */
+        struct tt_item i = alike(n);
+        uint64_t home = tt_item_number_in(r, tt_item_victim(r)); /* its neighbour */
         i.hash = alike(home).hash + (UINT64_C(1) << 20) * (n % 32);
         i.life_ms = n % 3 ? LIFE_MS : 500; /* so that the lane's code tells too */
-        if (!set(r, &i, NULL))
+        if (!tt_item_set(r, &i, NULL))
             continue;
-        assert_found(r, &i, true);
-        assert_int_equal(wheel_code_of(r, cell_of(r, &i)), tc_wheel_code(tt_l1_now(r) + i.life_ms, tt_l1_now(r)));
+        tt_item_assert_found(r, &i, true);
+        uint8_t code = tc_wheel_code(tt_l1_now(r) + i.life_ms, tt_l1_now(r));
+        assert_int_equal(wheel_code_of(r, tt_item_cell_of(r, &i)), code);
         if (n % (16 * COUNTED) == 0)
-            assert_counts(r);
+            tt_item_assert_counts(r);
     }
-    assert_counts(r);
+    tt_item_assert_counts(r);
 }
 
 /* ---- time ---- */
@@ -381,10 +239,10 @@ static void keys_that_look_alike_are_kept_apart(void **state)
 static void turn_the_wheel(struct tt_l1 *r)
 {
     struct tc_dropped dropped = { .first = NULL };
-    tc_lock_acquire(&stripe(r)->lock);
-    for (size_t n = 0; n <= stripe(r)->index.n; n++)
-        tc_stripe_expire(stripe(r), tt_l1_now(r), &dropped);
-    tc_l1_leave(&r->l1, stripe(r), &dropped);
+    tc_lock_acquire(&tt_item_stripe(r)->lock);
+    for (size_t n = 0; n <= tt_item_stripe(r)->index.n; n++)
+        tc_stripe_expire(tt_item_stripe(r), tt_l1_now(r), &dropped);
+    tc_l1_leave(&r->l1, tt_item_stripe(r), &dropped);
 }
 
 static void the_newcomer_expires_when_its_time_has_come(void **state)
@@ -392,32 +250,32 @@ static void the_newcomer_expires_when_its_time_has_come(void **state)
     enum { SHORT_MS = 500, LONG_MS = 40000, STALE_MS = 3000 };
     struct tt_l1 *r = *state;
     uint64_t first = fill(r), expired;
-    struct item items[20];
+    struct tt_item items[20];
     atomic_store(&r->types[1]->max_stale_ms, STALE_MS); /* the newcomers' type, not the victims' */
     for (size_t n = 0; n < TC_ARRAY_LEN(items); n++) {
         items[n] = item(first + n);
         items[n].type = n % 2;
         items[n].life_ms = n / 2 % 2 ? LONG_MS : SHORT_MS;
         int64_t until_ms = tt_l1_now(r) + items[n].life_ms + (items[n].type == 1 ? STALE_MS : 0);
-        uint32_t cell = victim(r);
+        uint32_t cell = tt_item_victim(r);
         set_over_victim(r, &items[n], NULL);
         assert_int_equal(wheel_code_of(r, cell), tc_wheel_code(until_ms, tt_l1_now(r)));
     }
     tt_clock_advance(&r->time, SHORT_MS + STALE_MS / 2);
     turn_the_wheel(r);
     for (size_t n = 0; n < TC_ARRAY_LEN(items); n++) /* those of the other type may be stale */
-        assert_int_equal(cell_of(r, &items[n]) != 0, items[n].life_ms == LONG_MS || items[n].type == 1);
+        assert_int_equal(tt_item_cell_of(r, &items[n]) != 0, items[n].life_ms == LONG_MS || items[n].type == 1);
     tt_clock_advance(&r->time, STALE_MS);
     turn_the_wheel(r);
     for (size_t n = 0; n < TC_ARRAY_LEN(items); n++)
-        assert_found(r, &items[n], items[n].life_ms == LONG_MS);
+        tt_item_assert_found(r, &items[n], items[n].life_ms == LONG_MS);
     expired = tt_l1_count(r, TC_COUNT_l1_expired);
     assert_int_equal(expired, TC_ARRAY_LEN(items) / 2);
     tt_clock_advance(&r->time, 2 * LONG_MS);
     turn_the_wheel(r);
     for (size_t n = 0; n < TC_ARRAY_LEN(items); n++)
-        assert_int_equal(cell_of(r, &items[n]), 0);
-    assert_counts(r);
+        assert_int_equal(tt_item_cell_of(r, &items[n]), 0);
+    tt_item_assert_counts(r);
 }
 
 /* ---- tickets ---- */
@@ -427,44 +285,44 @@ static void an_answer_to_a_miss_comes_in_only_while_its_ticket_stands(void **sta
     struct tt_l1 *r = *state;
     uint64_t first = fill(r);
     for (uint64_t n = first; n < first + SOME; n++) {
-        struct item i = item(n);
-        uint64_t hash = ref_of(&i).hash, ticket = tc_l1_generation(&r->l1, hash), old = ticket - 1;
-        uint32_t cell = victim(r), refs = atomic_load(&entry(r, cell)->refs);
-        assert_false(set(r, &i, &old));
-        assert_int_equal(atomic_load(&entry(r, cell)->refs), refs);
-        assert_int_equal(victim(r), cell);
-        assert_true(set(r, &i, &ticket));
-        assert_int_equal(cell_of(r, &i), cell);
+        struct tt_item i = item(n);
+        uint64_t hash = tt_item_ref_of(&i).hash, ticket = tc_l1_generation(&r->l1, hash), old = ticket - 1;
+        uint32_t cell = tt_item_victim(r), refs = atomic_load(&tt_item_entry(r, cell)->refs);
+        assert_false(tt_item_set(r, &i, &old));
+        assert_int_equal(atomic_load(&tt_item_entry(r, cell)->refs), refs);
+        assert_int_equal(tt_item_victim(r), cell);
+        assert_true(tt_item_set(r, &i, &ticket));
+        assert_int_equal(tt_item_cell_of(r, &i), cell);
         assert_int_equal(tc_l1_generation(&r->l1, hash), ticket); /* it is no write */
-        assert_found(r, &i, true);
+        tt_item_assert_found(r, &i, true);
     }
-    assert_counts(r);
+    tt_item_assert_counts(r);
 }
 
 /* ---- where it is not done ---- */
 
 /* Writes over that cell, as if it were the victim. False: nothing has changed. */
-static bool overwrite_cell(struct tt_l1 *r, uint32_t cell, const struct item *i)
+static bool overwrite_cell(struct tt_l1 *r, uint32_t cell, const struct tt_item *i)
 {
-    unsigned char value[BIG];
-    struct tc_entry_parts p = parts_of(r, i, value);
+    unsigned char value[TT_ITEM_LEN_MOST];
+    struct tc_entry_parts p = tt_item_parts_of(r, i, value);
     struct tc_index_gap gap;
     struct tc_dropped dropped = { .first = NULL };
     size_t bytes = tc_entry_bytes_for(r->l1.node_bytes, 0, p.key.len, p.value.len);
-    tc_lock_acquire(&stripe(r)->lock);
-    uint32_t refs = atomic_load(&entry(r, cell)->refs);
-    uint64_t hash = tc_entry_hash(entry(r, cell), &r->l1.hasher), count = stripe(r)->index.count;
-    assert_true(tc_index_find_gap(&stripe(r)->index, p.hash, true, &gap));
+    tc_lock_acquire(&tt_item_stripe(r)->lock);
+    uint32_t refs = atomic_load(&tt_item_entry(r, cell)->refs);
+    uint64_t hash = tc_entry_hash(tt_item_entry(r, cell), &r->l1.hasher), count = tt_item_stripe(r)->index.count;
+    assert_true(tc_index_find_gap(&tt_item_stripe(r)->index, p.hash, true, &gap));
     struct tc_victim v = { cell, hash };
-    bool done = tc_stripe_overwrite_victim(stripe(r), &v, &gap, &p, bytes, &dropped);
-    assert_int_equal(stripe(r)->index.count, count);
+    bool done = tc_stripe_overwrite_victim(tt_item_stripe(r), &v, &gap, &p, bytes, &dropped);
+    assert_int_equal(tt_item_stripe(r)->index.count, count);
     if (!done) {
-        assert_int_equal(atomic_load(&entry(r, cell)->refs), refs);
-        assert_int_equal(tc_entry_hash(entry(r, cell), &r->l1.hasher), hash);
+        assert_int_equal(atomic_load(&tt_item_entry(r, cell)->refs), refs);
+        assert_int_equal(tc_entry_hash(tt_item_entry(r, cell), &r->l1.hasher), hash);
         assert_null(dropped.type);
     }
-    tc_l1_leave(&r->l1, stripe(r), &dropped);
-    assert_int_equal(cell_of(r, i) == cell, done);
+    tc_l1_leave(&r->l1, tt_item_stripe(r), &dropped);
+    assert_int_equal(tt_item_cell_of(r, i) == cell, done);
     return done;
 }
 
@@ -472,118 +330,160 @@ static bool overwrite_cell(struct tt_l1 *r, uint32_t cell, const struct item *i)
 static void after_the_last_version_a_cell_is_not_written_over(void **state)
 {
     struct tt_l1 *r = *state;
-    struct item i = item(0);
-    store(r, &i);
-    uint32_t cell = cell_of(r, &i);
+    struct tt_item i = item(0);
+    tt_item_store(r, &i);
+    uint32_t cell = tt_item_cell_of(r, &i);
     for (uint64_t n = 1; n <= OVERWRITES; n++) {
-        struct item next = item(n);
-        assert_int_equal(atomic_load(&entry(r, cell)->refs) & TC_ENTRY_VERSIONS, 2 * (n - 1) * TC_ENTRY_VERSION_ONE);
+        struct tt_item next = item(n);
+        uint32_t refs = atomic_load(&tt_item_entry(r, cell)->refs);
+        assert_int_equal(refs & TC_ENTRY_VERSIONS, 2 * (n - 1) * TC_ENTRY_VERSION_ONE);
         assert_true(overwrite_cell(r, cell, &next));
-        assert_found(r, &i, false);
-        assert_found(r, &next, true);
+        tt_item_assert_found(r, &i, false);
+        tt_item_assert_found(r, &next, true);
         assert_true(n % COUNTED != 0 || tc_l1_check(&r->l1));
         i = next;
     }
-    struct item late = item(OVERWRITES + 1);
+    struct tt_item late = item(OVERWRITES + 1);
     assert_false(overwrite_cell(r, cell, &late));
-    assert_found(r, &i, true);
-    assert_found(r, &late, false);
+    tt_item_assert_found(r, &i, true);
+    tt_item_assert_found(r, &late, false);
 }
 
 static void what_is_pinned_is_not_written_over(void **state)
 {
     struct tt_l1 *r = *state;
     uint64_t first = fill(r);
-    struct item i = item(first), old = item(number_in(r, victim(r)));
+    struct tt_item i = item(first), old = item(tt_item_number_in(r, tt_item_victim(r)));
     struct tc_l1_found f;
-    uint32_t cell = victim(r);
-    tc_l1_get(&r->l1, ref_of(&old), tt_l1_now(r), &f);
+    uint32_t cell = tt_item_victim(r);
+    tc_l1_get(&r->l1, tt_item_ref_of(&old), tt_l1_now(r), &f);
     assert_non_null(f.entry);
     assert_false(overwrite_cell(r, cell, &i));
-    assert_true(is_that(tc_entry_data(f.entry), tc_entry_len(f.entry), &old));
+    assert_true(tt_item_is_that(tc_entry_data(f.entry), tc_entry_len(f.entry), &old));
     tc_l1_release(&r->l1, f.entry);
     assert_true(overwrite_cell(r, cell, &i));
-    assert_found(r, &old, false);
+    tt_item_assert_found(r, &old, false);
 }
 
 static void only_what_is_plain_and_as_large_is_written_over(void **state)
 {
     struct tt_l1 *r = *state;
-    struct item over = item(1000);
+    struct tt_item over = item(1000);
     for (uint64_t n = 0; n < 200; n++) { /* the table has room */
-        struct item i = item(n);
-        store(r, &i);
+        struct tt_item i = item(n);
+        tt_item_store(r, &i);
     }
     for (uint64_t n = 0; n < 200; n++) { /* for ever, absent, apart: all as large as what would lie there */
-        struct item i = item(n);
+        struct tt_item i = item(n);
         i.life_ms = n % 4 == 0 ? -1 : LIFE_MS;
         r->l1.paged = n % 4 != 2;
-        assert_int_equal(put(r, &i, n % 4 == 1 ? TC_ENTRY_ABSENT : 0), CACHE_OK);
+        assert_int_equal(tt_item_put(r, &i, n % 4 == 1 ? TC_ENTRY_ABSENT : 0), CACHE_OK);
         r->l1.paged = true;
         bool plain = n % 4 == 3;
         if (!plain)
-            assert_false(overwrite_cell(r, cell_of(r, &i), &over));
+            assert_false(overwrite_cell(r, tt_item_cell_of(r, &i), &over));
     }
     for (size_t len = 0; len < ROOM; len++) { /* with more, some of them as large */
         struct tt_l1_key k = tt_l1_key(r, 5000);
         struct tt_l1_put wide = { .len = len, .version = 1, .ttl_ms = LIFE_MS, .advance = true };
         assert_int_equal(tt_l1_put_with(r, k, &wide), CACHE_OK);
-        struct item i = { .number = 5000, .key_len = sizeof k.number, .hash = k.hash };
+        struct tt_item i = { .number = 5000, .key_len = sizeof k.number, .hash = k.hash };
         memcpy(i.key, &k.number, sizeof k.number);
-        assert_false(overwrite_cell(r, cell_of(r, &i), &over));
+        assert_false(overwrite_cell(r, tt_item_cell_of(r, &i), &over));
     }
-    assert_counts(r);
+    tt_item_assert_counts(r);
 }
 
-static size_t cell_bytes(struct tt_l1 *r, const struct item *i)
+static size_t own_bytes(struct tt_l1 *r, const struct tt_item *i)
 {
-    return tc_slab_round(tc_entry_bytes_for(r->l1.node_bytes, 0, i->key_len, i->len));
+    return tc_entry_bytes_for(r->l1.node_bytes, 0, i->key_len, i->len);
 }
 
-static void both_must_be_short_and_of_one_size(void **state)
+static bool has_room(struct tt_l1 *r, size_t cell_bytes, const struct tt_item *i)
+{
+    size_t own = own_bytes(r, i);
+    return own <= cell_bytes && cell_bytes <= tc_slab_round(own + own / 8);
+}
+
+static void both_must_be_short_and_the_cell_hardly_larger(void **state)
 {
     struct tt_l1 *r = *state;
-    unsigned yes = 0, other = 0, longer = 0;
+    unsigned same = 0, smaller = 0, other = 0, longer = 0;
     for (uint64_t n = 0; n < 200; n++) {
-        struct item i = item(n);
-        store(r, &i);
+        struct tt_item i = item(n);
+        tt_item_store(r, &i);
     }
     for (size_t from = 200; from < 320; from += 3)
-        for (size_t to = 200; to < 320; to += 5) {
-            struct item old = item(1000 + from), new = item(2000 + to);
+        for (size_t to = 160; to < 320; to += 5) {
+            struct tt_item old = item(1000 + from), new = item(2000 + to);
             old.len = from;
             new.len = to;
-            assert_int_equal(put(r, &old, 0), CACHE_OK);
-            bool same = cell_bytes(r, &old) == cell_bytes(r, &new);
+            assert_int_equal(tt_item_put(r, &old, 0), CACHE_OK);
+            size_t cell_bytes = tc_slab_round(own_bytes(r, &old));
+            bool room = has_room(r, cell_bytes, &new), like = cell_bytes == tc_slab_round(own_bytes(r, &new));
             bool is_short = from <= TC_ENTRY_OVERWRITTEN_MOST && to <= TC_ENTRY_OVERWRITTEN_MOST;
-            assert_int_equal(overwrite_cell(r, cell_of(r, &old), &new), same && is_short);
-            yes += same && is_short;
-            other += !same && is_short;
-            longer += same && !is_short;
-            tc_l1_invalidate(&r->l1, ref_of(&new));
+            assert_int_equal(overwrite_cell(r, tt_item_cell_of(r, &old), &new), room && is_short);
+            same += like && is_short;
+            smaller += room && !like && is_short;
+            other += !room && is_short;
+            longer += room && !is_short;
+            tc_l1_invalidate(&r->l1, tt_item_ref_of(&new));
         }
-    assert_true(yes > 20 && other > 20 && longer > 20);
-    struct item i = item(0), forever = item(4000);
+    assert_true(same > 20 && smaller > 20 && other > 20 && longer > 20);
+    struct tt_item i = item(0), forever = item(4000);
     forever.len = i.len + tc_words_round(i.key_len) - tc_words_round(forever.key_len);
     forever.life_ms = -1;
-    assert_false(overwrite_cell(r, cell_of(r, &i), &forever));
-    assert_counts(r);
+    assert_false(overwrite_cell(r, tt_item_cell_of(r, &i), &forever));
+    tt_item_assert_counts(r);
+}
+
+/* What lies in a larger cell counts as what it is, and the cell stays what it was: smaller and smaller ones do not make
+ * it theirs, and one that fits again may have it. */
+static void a_cell_stays_as_large_as_it_was(void **state)
+{
+    struct tt_l1 *r = *state;
+    for (uint64_t n = 0; n < 200; n++) {
+        struct tt_item i = item(n);
+        tt_item_store(r, &i);
+    }
+    struct tt_item last = item(1000);
+    last.len = 250;
+    assert_int_equal(tt_item_put(r, &last, 0), CACHE_OK);
+    uint32_t cell = tt_item_cell_of(r, &last);
+    size_t cell_bytes = tc_slab_cell_bytes(&tt_item_stripe(r)->slab, cell), least = SIZE_MAX;
+    for (size_t len = 250, n = 1; len > 100; len -= 6, n++) {
+        struct tt_item next = item(1000 + n);
+        next.len = len;
+        bool done = overwrite_cell(r, cell, &next);
+        assert_int_equal(done, has_room(r, cell_bytes, &next));
+        last = done ? next : last;
+        least = done && len < least ? len : least;
+        assert_int_equal(tc_slab_cell_bytes(&tt_item_stripe(r)->slab, cell), cell_bytes);
+        tt_item_assert_found(r, &last, true);
+        tt_item_assert_counts(r);
+    }
+    assert_true(least > 180 && least < 240);
+    struct tt_item full = item(2000);
+    full.len = cell_bytes - own_bytes(r, &full) + full.len;
+    assert_true(overwrite_cell(r, cell, &full));
+    tt_item_assert_found(r, &full, true);
+    tt_item_assert_counts(r);
 }
 
 static void where_a_type_has_an_order_of_its_own_the_general_way_decides(void **state)
 {
     struct tt_l1 *r = *state;
     uint64_t first = fill(r);
-    struct item i = item(first), own = item(first + 1);
+    struct tt_item i = item(first), own = item(first + 1);
     own.type = 1;
     r->policies[1].l1_quota_entries = 10;
-    assert_int_equal(put(r, &own, 0), CACHE_OK);
-    assert_non_null(stripe(r)->shared.next);
-    uint32_t cell = victim(r), refs = atomic_load(&entry(r, cell)->refs);
-    assert_false(set(r, &i, NULL));
-    assert_int_equal(atomic_load(&entry(r, cell)->refs), refs);
-    assert_int_equal(cell_of(r, &i), 0);
-    assert_counts(r);
+    assert_int_equal(tt_item_put(r, &own, 0), CACHE_OK);
+    assert_non_null(tt_item_stripe(r)->shared.next);
+    uint32_t cell = tt_item_victim(r), refs = atomic_load(&tt_item_entry(r, cell)->refs);
+    assert_false(tt_item_set(r, &i, NULL));
+    assert_int_equal(atomic_load(&tt_item_entry(r, cell)->refs), refs);
+    assert_int_equal(tt_item_cell_of(r, &i), 0);
+    tt_item_assert_counts(r);
 }
 
 /* Free cells first: what waits or is free beyond the slack is used before anybody is evicted. */
@@ -592,23 +492,23 @@ static void nobody_leaves_where_enough_is_free(void **state)
     struct tt_l1 *r = *state;
     uint64_t n = fill(r), taken = 0;
     for (int i = 0; i < 500; i++) {
-        struct item old = item(number_in(r, victim(r)));
-        tc_l1_invalidate(&r->l1, ref_of(&old));
+        struct tt_item old = item(tt_item_number_in(r, tt_item_victim(r)));
+        tc_l1_invalidate(&r->l1, tt_item_ref_of(&old));
     }
     tc_limbo_clear(&r->l1);
-    assert_true(to_be_had(stripe(r)) > 2 * tc_stripe_slack(stripe(r)));
-    while (to_be_had(stripe(r)) > tc_stripe_slack(stripe(r))) {
-        struct item i = item(n++);
-        uint32_t oldest = victim(r);
-        uint64_t was_evicted = evicted(r), count = stripe(r)->index.count;
-        store(r, &i);
+    assert_true(to_be_had(tt_item_stripe(r)) > 2 * tc_stripe_slack(tt_item_stripe(r)));
+    while (to_be_had(tt_item_stripe(r)) > tc_stripe_slack(tt_item_stripe(r))) {
+        struct tt_item i = item(n++);
+        uint32_t oldest = tt_item_victim(r);
+        uint64_t was_evicted = evicted(r), count = tt_item_stripe(r)->index.count;
+        tt_item_store(r, &i);
         assert_int_equal(evicted(r), was_evicted);
-        assert_int_equal(stripe(r)->index.count, count + 1);
-        assert_int_equal(victim(r), oldest);
+        assert_int_equal(tt_item_stripe(r)->index.count, count + 1);
+        assert_int_equal(tt_item_victim(r), oldest);
         taken++;
     }
     assert_true(taken > 100);
-    struct item i = item(n++);
+    struct tt_item i = item(n++);
     set_over_victim(r, &i, NULL);
 }
 
@@ -617,16 +517,16 @@ static void with_one_size_nothing_waits(void **state)
 {
     struct tt_l1 *r = *state;
     uint64_t n = fill(r);
-    uint64_t had = to_be_had(stripe(r)), over = 0, all = 20 * SOME;
+    uint64_t had = to_be_had(tt_item_stripe(r)), over = 0, all = 20 * SOME;
     for (uint64_t end = n + all; n < end; n++) {
-        struct item i = item(n);
-        uint32_t cell = victim(r);
-        store(r, &i);
-        over += cell_of(r, &i) == cell;
+        struct tt_item i = item(n);
+        uint32_t cell = tt_item_victim(r);
+        tt_item_store(r, &i);
+        over += tt_item_cell_of(r, &i) == cell;
     }
     assert_true(over > all * 9 / 10);
-    assert_in_range(to_be_had(stripe(r)), 0, had + TC_PAGE_BYTES);
-    assert_counts(r);
+    assert_in_range(to_be_had(tt_item_stripe(r)), 0, had + TC_PAGE_BYTES);
+    tt_item_assert_counts(r);
 }
 
 static void a_stripe_far_below_its_share_asks_the_others(void **state)
@@ -639,24 +539,24 @@ static void a_stripe_far_below_its_share_asks_the_others(void **state)
     tt_l1_have_company(r);
     uint64_t n = 0, poor = 0;
     while (evicted(r) < SOME) {
-        struct item i = item(n++);
-        if (tt_l1_stripe_of(r, ref_of(&i).hash) != POOR || ++poor <= 500)
-            store(r, &i);
+        struct tt_item i = item(n++);
+        if (tt_l1_stripe_of(r, tt_item_ref_of(&i).hash) != POOR || ++poor <= 500)
+            tt_item_store(r, &i);
     }
     struct tc_stripe *s = &r->l1.stripes[POOR];
     assert_true(tc_l1_is_full(&r->l1));
     size_t grew = 0;
     while (tc_l1_asks_others(&r->l1, s)) {
-        struct item i = item(n++);
-        if (tt_l1_stripe_of(r, ref_of(&i).hash) != POOR)
+        struct tt_item i = item(n++);
+        if (tt_l1_stripe_of(r, tt_item_ref_of(&i).hash) != POOR)
             continue;
         size_t count = s->index.count;
-        store(r, &i);
+        tt_item_store(r, &i);
         assert_true(s->index.count == count + 1);
         grew++;
     }
     assert_true(grew > 1000);
-    assert_counts(r);
+    tt_item_assert_counts(r);
     assert_true(tt_l1_free(r));
 }
 
@@ -674,7 +574,8 @@ int main(void)
         WITH(after_the_last_version_a_cell_is_not_written_over),
         WITH(what_is_pinned_is_not_written_over),
         WITH(only_what_is_plain_and_as_large_is_written_over),
-        WITH(both_must_be_short_and_of_one_size),
+        WITH(both_must_be_short_and_the_cell_hardly_larger),
+        WITH(a_cell_stays_as_large_as_it_was),
         WITH(where_a_type_has_an_order_of_its_own_the_general_way_decides),
         WITH(nobody_leaves_where_enough_is_free),
         WITH(with_one_size_nothing_waits),

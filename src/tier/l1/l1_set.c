@@ -12,11 +12,13 @@ static uint32_t find_old(struct tc_stripe *s, const struct tc_entry_parts *p, st
 }
 
 /* Whose cell a new entry gets, if the stripe is full and has no more in reserve than it should. */
-static struct tc_victim choose_victim(struct tc_l1 *l1, struct tc_stripe *s, size_t bytes)
+static struct tc_victim choose_victim(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p,
+                                      size_t bytes)
 {
-    if (!tc_l1_is_full(l1) || s->shared.next != NULL || tc_l1_asks_others(l1, s) || tc_stripe_has_slack(s, bytes))
+    if (!tc_l1_is_full(l1) || s->shared.next != NULL || tc_l1_asks_others(l1, s) ||
+        tc_stripe_has(s, bytes, tc_stripe_slack(s)))
         return (struct tc_victim){ 0, 0 };
-    return tc_stripe_choose_victim(s);
+    return tc_stripe_choose_victim(s, p, bytes);
 }
 
 /* What does not take the place of the value before. */
@@ -52,7 +54,7 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     struct tc_gate *gate = tc_stripe_gate(s, p->hash);
     struct tc_index_at at;
     tc_stripe_expire(s, p->now_ms, dropped);
-    struct tc_victim victim = choose_victim(l1, s, bytes); /* before the table is read, which takes a while, too */
+    struct tc_victim victim = choose_victim(l1, s, p, bytes); /* before the table is read, which takes a while, too */
     struct tc_lane lane = { find_old(s, p, &at), &at, NULL, TC_NOT_COUNTED };
     /* Now that what is due has left: until then somebody without the lock may have written over it. */
     if (expected != NULL && tc_gate_generation(gate) != *expected)

@@ -118,7 +118,7 @@ static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, size_t bytes, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    for (int n = 0; n < 2 && !tc_l1_asks_others(l1, s) && !tc_stripe_has_slack(s, bytes) &&
+    for (int n = 0; n < 2 && !tc_l1_asks_others(l1, s) && !tc_stripe_has(s, bytes, tc_stripe_slack(s) / 4 * 3) &&
                     !tc_readers_alone(&l1->readers); n++) {
         uint32_t victim = tc_stripe_victim(s, NULL, keep);
         if (victim == 0)

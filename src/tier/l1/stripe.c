@@ -100,10 +100,11 @@ static void tally(struct tc_dropped *dropped, struct cache_type *t, int64_t entr
     dropped->bytes_more += bytes;
 }
 
-void tc_stripe_count_moved(struct cache_type *from, struct cache_type *to, int64_t bytes, struct tc_dropped *dropped)
+void tc_stripe_count_moved(struct cache_type *from, uint64_t counted, struct cache_type *to, uint64_t counts,
+                           struct tc_dropped *dropped)
 {
-    tally(dropped, from, -1, -bytes);
-    tally(dropped, to, 1, bytes);
+    tally(dropped, from, -1, -(int64_t)counted);
+    tally(dropped, to, 1, (int64_t)counts);
 }
 
 /* ---- coming and going ---- */

@@ -134,7 +134,8 @@ static inline uint64_t tc_stripe_housing(const struct tc_stripe *s)
 }
 
 /* In a full stripe that houses its entries so many bytes should wait or be free: else each store would wait for
- * readers. */
+ * readers. With more, what is free is taken before anything is evicted; with less than three quarters of it, more is
+ * evicted than is needed. In between, who comes takes the place of who leaves, as far as sizes are alike. */
 #define TC_SLACK_SHARE 32
 static inline uint64_t tc_stripe_slack(const struct tc_stripe *s)
 {
@@ -216,9 +217,8 @@ struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t
 uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry *e, bool anywhere);
 /* The same of one of so many bytes that will be housed. */
 uint64_t tc_stripe_housing_growth(const struct tc_stripe *s, size_t bytes, bool anywhere);
-/* Memory for one of so many bytes is to be had without evicting, now or when readers are through, and as much as should
- * be. */
-bool tc_stripe_has_slack(struct tc_stripe *s, size_t bytes);
+/* More than so much memory for ones of so many bytes is to be had without evicting, now or when readers are through. */
+bool tc_stripe_has(struct tc_stripe *s, size_t bytes, uint64_t slack);
 /* After the table grew: numbers for what will lie apart, without pages as many as there are lanes, if there is memory
  * for them. Then none has to be found when there is not. */
 void tc_stripe_reserve(struct tc_stripe *s, struct tc_dropped *dropped);
@@ -259,11 +259,13 @@ struct tc_victim {
     uint32_t cell; /* 0: there is none */
     uint64_t hash; /* of its key */
 };
-struct tc_victim tc_stripe_choose_victim(struct tc_stripe *s); /* asks for where it is listed, too */
+/* Chooses one that would do, and asks for where it is listed: the next to be evicted, or one of those soon after it. */
+struct tc_victim tc_stripe_choose_victim(struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes);
 bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *victim, const struct tc_index_gap *gap,
                                 const struct tc_entry_parts *p, size_t bytes, struct tc_dropped *dropped);
-/* An entry of one type became one of another, of the same size. */
-void tc_stripe_count_moved(struct cache_type *from, struct cache_type *to, int64_t bytes, struct tc_dropped *dropped);
+/* An entry of one type became one of another, or of another size. */
+void tc_stripe_count_moved(struct cache_type *from, uint64_t counted, struct cache_type *to, uint64_t counts,
+                           struct tc_dropped *dropped);
 
 /* The entry to evict next: of o, or with o NULL the least recently used of all orders' victims, as priorities weight
  * that; never keep. 0 if there is none. */

@@ -42,13 +42,13 @@ uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry
 }
 
 /* What is free in chunks is of use where it lies in one piece. */
-bool tc_stripe_has_slack(struct tc_stripe *s, size_t bytes)
+bool tc_stripe_has(struct tc_stripe *s, size_t bytes, uint64_t slack)
 {
     tc_lock_assert_held(&s->lock);
-    uint64_t coming = tc_stripe_idle(s) + s->left.housed, slack = tc_stripe_slack(s);
+    uint64_t coming = tc_stripe_idle(s) + s->left.housed;
     if (goes_to_page(s, bytes, false))
-        return coming + s->slab.free_bytes >= slack;
-    return coming >= slack || tc_extents_growth(&s->extents, bytes) == 0;
+        return coming + s->slab.free_bytes > slack;
+    return coming > slack || tc_extents_growth(&s->extents, bytes) == 0;
 }
 
 void tc_stripe_reserve(struct tc_stripe *s, struct tc_dropped *dropped)

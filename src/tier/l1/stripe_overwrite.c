@@ -20,19 +20,30 @@
 
 #define LAST_VERSION (TC_ENTRY_VERSIONS - TC_ENTRY_VERSION_ONE)
 
-/* refs: its. bytes: of an entry of what is to be stored. */
-static bool fits(const struct tc_l1 *l1, const struct tc_entry *e, uint32_t refs, const struct tc_entry_parts *p,
-                 size_t bytes)
+/* Whether it may be written over at all; refs: its. */
+static bool is_plain(const struct tc_l1 *l1, const struct tc_entry *e, uint32_t refs, const struct tc_entry_parts *p)
 {
     const uint32_t look_at = TC_ENTRY_REFS | TC_ENTRY_WRITING | TC_ENTRY_FLAGS | TC_ENTRY_HOUSED | TC_ENTRY_IN_L1;
     if (!l1->stamped_hits || p->life_ms < 0 || (refs & look_at) != (1 | TC_ENTRY_HOUSED | TC_ENTRY_IN_L1) ||
         (refs & TC_ENTRY_VERSIONS) >= LAST_VERSION)
         return false;
+    return p->value.len <= TC_ENTRY_OVERWRITTEN_MOST && tc_sizes_len(tc_entry_sizes(e)) <= TC_ENTRY_OVERWRITTEN_MOST;
+}
+
+/* By bytes of its own: it counts for the same, also among those that lie apart. */
+static bool is_as_large(uint32_t refs, size_t bytes, size_t as)
+{
+    return tc_slab_round(bytes) == tc_slab_round(as) &&
+           ((refs & TC_ENTRY_IN_EXTENT) != TC_ENTRY_IN_EXTENT || tc_extents_round(bytes) == tc_extents_round(as));
+}
+
+/* bytes: of an entry of what is to be stored, of the same key. */
+static bool fits(const struct tc_l1 *l1, const struct tc_entry *e, uint32_t refs, const struct tc_entry_parts *p,
+                 size_t bytes)
+{
     uint32_t sizes = tc_entry_sizes(e);
-    size_t len = tc_sizes_len(sizes), is = tc_entry_bytes_for(l1->node_bytes, 0, tc_sizes_key_len(sizes), len);
-    return p->value.len <= TC_ENTRY_OVERWRITTEN_MOST && len <= TC_ENTRY_OVERWRITTEN_MOST &&
-           tc_slab_round(bytes) == tc_slab_round(is) && /* those that lie apart are counted by that, too */
-           ((refs & TC_ENTRY_IN_EXTENT) != TC_ENTRY_IN_EXTENT || tc_extents_round(bytes) == tc_extents_round(is));
+    return is_plain(l1, e, refs, p) &&
+           is_as_large(refs, bytes, tc_entry_bytes_for(l1->node_bytes, 0, tc_sizes_key_len(sizes), tc_sizes_len(sizes)));
 }
 
 /* Acquire: who had it pinned before has read what he wanted. */
@@ -92,15 +103,44 @@ bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_ind
     return true;
 }
 
-struct tc_victim tc_stripe_choose_victim(struct tc_stripe *s)
+/* The cell has room for so many bytes, and for little more. */
+static bool has_room(struct tc_stripe *s, uint32_t cell, size_t bytes)
+{
+    void *p = tc_cell(&s->index.view->cells, cell);
+    size_t room = tc_cell_is_extent(cell) ? tc_extents_room(p) : tc_slab_cell_bytes(&s->slab, cell);
+    return bytes <= room && room <= tc_slab_round(bytes + bytes / 8);
+}
+
+/* The same of another key: it need not be as large as what was there. */
+static bool fits_victim(struct tc_stripe *s, uint32_t cell, uint32_t refs, const struct tc_entry_parts *p, size_t bytes)
+{
+    const struct tc_entry *e = tc_stripe_entry(s, cell);
+    return is_plain(s->l1, e, refs, p) &&
+           (is_as_large(refs, bytes, tc_entry_own_bytes(e, s->l1->node_bytes)) || has_room(s, cell, bytes));
+}
+
+#define CANDIDATES 8 /* of some thousand in a stripe: who leaves is still one of those that were not used for longest */
+
+static uint32_t next_candidate(struct tc_stripe *s, uint32_t cell)
+{
+    const struct cache_evict_ops *evict = &s->l1->evict;
+    return evict->later != NULL ? evict->later(s->shared.state, cell) : 0;
+}
+
+struct tc_victim tc_stripe_choose_victim(struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes)
 {
     tc_lock_assert_held(&s->lock);
-    struct tc_victim v = { tc_stripe_victim(s, NULL, 0), 0 };
-    if (v.cell != 0) {
-        v.hash = tc_entry_hash(tc_stripe_entry(s, v.cell), &s->l1->hasher);
+    tc_assert(s->shared.next == NULL);
+    uint32_t cell = tc_stripe_victim(s, NULL, 0);
+    for (unsigned n = 0; cell != 0 && n < CANDIDATES; n++, cell = next_candidate(s, cell)) {
+        const struct tc_entry *e = tc_stripe_entry(s, cell);
+        if (!fits_victim(s, cell, atomic_load_explicit(&e->refs, memory_order_relaxed), p, bytes))
+            continue;
+        struct tc_victim v = { cell, tc_entry_hash(e, &s->l1->hasher) };
         tc_index_prefetch(s->index.view, v.hash);
+        return v;
     }
-    return v;
+    return (struct tc_victim){ 0, 0 };
 }
 
 bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *victim, const struct tc_index_gap *gap,
@@ -112,22 +152,26 @@ bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *vic
     struct tc_l1 *l1 = s->l1;
     tc_assert(s->shared.next == NULL);
     uint32_t refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
-    if (!fits(l1, e, refs, p, bytes) || !begin(e, refs))
+    if (!fits_victim(s, cell, refs, p, bytes) || !begin(e, refs))
         return false;
     struct cache_type *from = tc_l1_type_of(l1, e);
-    size_t counts = tc_entry_housed_bytes(refs, bytes);
+    size_t counted = tc_l1_entry_bytes(l1, e), counts = tc_entry_housed_bytes(refs, bytes);
+    if (cell & TC_CELL_APART)
+        tc_stripe_count_apart(s, s->apart_of, e, -1);
     write(e, p);
     tc_words_store(tc_entry_plain_key(e), p->key.data, p->key.len);
+    if (cell & TC_CELL_APART)
+        tc_stripe_count_apart(s, s->apart_of, e, 1);
     struct cache_type *to = tc_l1_type_of(l1, e);
     uint8_t code = tc_wheel_code(tc_entry_keep_until_ms(e, to), p->now_ms);
-    tc_stripe_leave_order(s, &s->shared, cell, counts);
+    tc_stripe_leave_order(s, &s->shared, cell, counted);
     tc_stripe_enter_order(s, &s->shared, cell, p->hash, counts);
     tc_index_remove_of(&s->index, cell, victim->hash);
     end(e);
     tc_index_fill(&s->index, gap, cell, p->hash, code);
     tc_stats_add(&from->stats, TC_COUNT_l1_evicted_bytes, 1);
-    if (from != to)
-        tc_stripe_count_moved(from, to, (int64_t)counts, dropped);
+    if (from != to || counted != counts)
+        tc_stripe_count_moved(from, counted, to, counts, dropped);
     tc_stripe_stored(s);
     return true;
 }
