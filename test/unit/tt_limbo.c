@@ -119,7 +119,7 @@ static uint64_t apart_bytes(struct tt_limbo *f, struct tc_stripe *s)
             assert_int_equal(tc_pair_first(tc_entry_left(e)), cell);
             assert_int_equal(next == 0, cell == b->last);
             all += tc_l1_entry_bytes(&f->r->l1, e);
-            pages += cell & TC_CELL_APART ? 0 : tc_l1_entry_bytes(&f->r->l1, e);
+            pages += tc_cell_is_alone(cell) ? 0 : tc_l1_entry_bytes(&f->r->l1, e);
         }
     }
     assert_int_equal(all, atomic_load(&s->left.bytes));
