@@ -58,6 +58,7 @@ struct worker {
     uint64_t random;
     int failures;
     int64_t began_ms;  /* the verb under way */
+    bool fetches;      /* it is cache_fetch() */
     bool orders;       /* from half-way on: short stores end where a type has an order of its own */
     unsigned fetching; /* the key that this thread loads */
     struct cache_value pins[PINS];
@@ -127,13 +128,14 @@ static uint64_t check_value(struct worker *w, unsigned k, const void *data, size
     return version;
 }
 
-/* Lives of policies and calls are LIFE_MS at most, and what is not said to be stale is fresh: at some moment of the
- * call, by the clock that the cache goes by, which may be behind. */
+/* Lives of policies and calls are LIFE_MS at most, and what is found and not said to be stale is fresh: at some moment of
+ * the call, by the clock that the cache goes by, which may be behind. What a load brought may be over when those who
+ * waited for it get it. */
 static void check_meta(struct worker *w, const struct cache_meta *m)
 {
     int64_t took_ms = tc_mono_coarse_ms() - w->began_ms;
     TT_CHECK(w->failures, m->ttl_ms <= LIFE_MS + took_ms && m->ttl_ms != CACHE_TTL_FOREVER);
-    TT_CHECK(w->failures, m->ttl_ms >= -took_ms || m->flags & CACHE_META_STALE);
+    TT_CHECK(w->failures, w->fetches || m->ttl_ms >= -took_ms || m->flags & CACHE_META_STALE);
 }
 
 /* ---- looking up ---- */
@@ -274,10 +276,12 @@ static void fetch(struct worker *w)
     o.load = load;
     o.user = w;
     w->fetching = k;
+    w->fetches = true;
     int status = cache_fetch(w->s->b.c, make_key(w->s, k, &key), &o, &v);
     TT_CHECK(w->failures, status == CACHE_OK || status == CACHE_ABSENT || status == CACHE_E_USER_FIRST ||
                               status == CACHE_E_TIMEOUT);
     take(w, k, status, &v, oldest);
+    w->fetches = false;
 }
 
 /* ---- writing ---- */
