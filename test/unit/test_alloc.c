@@ -188,10 +188,91 @@ static void a_string_is_copied_with_its_end(void **state)
     }
 }
 
+/* ---- values and pages ---- */
+
+static const size_t value_sizes[] = { 0, 1, 100, 4096, TC_VALUE_LARGE - 1, TC_VALUE_LARGE, TC_VALUE_LARGE + 1, 100000,
+                                      3 << 20 };
+
+static void without_regions_values_and_pages_are_memory_like_any_other(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < TC_ARRAY_LEN(value_sizes); i++) {
+        size_t n = value_sizes[i];
+        unsigned char *value = tc_alloc_value(&table, n), *pages = tc_alloc_pages(&table, n);
+        assert_true(value != NULL && pages != NULL);
+        assert_int_equal(tt_alloc_counts(&counting).live_bytes, 2 * (n > 0 ? n : 1));
+        memset(value, 0x5A, n);
+        memset(pages, 0x5A, n);
+        assert_int_equal(tc_value_heap_bytes(&table, n), tc_heap_bytes(n));
+        assert_int_equal(tc_pages_heap_bytes(&table, n), tc_heap_bytes(n));
+        tc_free_value(&table, value, n);
+        tc_free_pages(&table, pages, n);
+        assert_int_equal(tt_alloc_counts(&counting).live_blocks, 0);
+    }
+}
+
+/* What is large comes from them, whole pages of the system each time; the rest as before. */
+static void large_values_come_from_regions_where_there_are_some(void **state)
+{
+    (void)state;
+    struct tc_alloc with = table;
+    with.regions = tc_regions_open(false);
+    assert_non_null(with.regions);
+    for (int again = 0; again < 200; again++) /* which would leave too much if it were given to another */
+        for (size_t i = 0; i < TC_ARRAY_LEN(value_sizes); i++) {
+            size_t n = value_sizes[i], whole = (n + TC_SYSTEM_PAGE - 1) / TC_SYSTEM_PAGE * TC_SYSTEM_PAGE;
+            bool large = n >= TC_VALUE_LARGE;
+            unsigned char *value = tc_alloc_value(&with, n);
+            assert_non_null(value);
+            assert_int_equal(tt_alloc_counts(&counting).live_blocks, !large);
+            assert_true(!large || (uintptr_t)value % TC_SYSTEM_PAGE == 0);
+            assert_int_equal(tc_value_heap_bytes(&with, n), large ? whole : tc_heap_bytes(n));
+            assert_int_equal(tc_pages_heap_bytes(&with, n), whole);
+            memset(value, 0x5A, n);
+            assert_true(!large || tc_regions_bytes(with.regions) >= whole);
+            tc_free_value(&with, value, n);
+            assert_int_equal(tt_alloc_counts(&counting).live_blocks, 0);
+        }
+    assert_in_range(tc_regions_bytes(with.regions), 0, 2 << 20); /* one is kept */
+    tc_regions_close(with.regions);
+}
+
+static void what_is_too_much_to_count_does_not_come_out_small(void **state)
+{
+    (void)state;
+    struct tc_alloc with = table;
+    with.regions = tc_regions_open(false);
+    assert_non_null(with.regions);
+    for (size_t less = 0; less < 3 * (size_t)TC_SYSTEM_PAGE; less++) {
+        assert_true(tc_pages_heap_bytes(&with, SIZE_MAX - less) >= SIZE_MAX - less);
+        assert_true(tc_value_heap_bytes(&with, SIZE_MAX - less) >= SIZE_MAX - less);
+        assert_true(tc_value_heap_bytes(&table, SIZE_MAX - less) >= SIZE_MAX - less);
+    }
+    tc_regions_close(with.regions);
+}
+
+static void no_value_is_freed_by_doing_nothing(void **state)
+{
+    (void)state;
+    struct tc_alloc with = table;
+    with.regions = tc_regions_open(false);
+    assert_non_null(with.regions);
+    for (size_t i = 0; i < TC_ARRAY_LEN(value_sizes); i++) {
+        tc_free_value(&table, NULL, value_sizes[i]);
+        tc_free_value(&with, NULL, value_sizes[i]);
+    }
+    assert_int_equal(tt_alloc_counts(&counting).calls, 0);
+    tc_regions_close(with.regions);
+}
+
 static void out_of_memory_is_null(void **state)
 {
     (void)state;
     tt_alloc_fail(&counting, 1, true);
+    for (size_t i = 0; i < TC_ARRAY_LEN(value_sizes); i++) {
+        assert_null(tc_alloc_value(&table, value_sizes[i]));
+        assert_null(tc_alloc_pages(&table, value_sizes[i]));
+    }
     assert_null(tc_alloc(&table, 1));
     assert_null(tc_alloc_zeroed(&table, 1));
     assert_null(tc_alloc_lines(&table, 1));
@@ -228,6 +309,10 @@ int main(void)
         cmocka_unit_test(heap_bytes_are_those_of_malloc),
 #endif
         cmocka_unit_test_setup_teardown(a_string_is_copied_with_its_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(without_regions_values_and_pages_are_memory_like_any_other, setup, teardown),
+        cmocka_unit_test_setup_teardown(large_values_come_from_regions_where_there_are_some, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_too_much_to_count_does_not_come_out_small, setup, teardown),
+        cmocka_unit_test_setup_teardown(no_value_is_freed_by_doing_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(out_of_memory_is_null, setup, teardown),
         cmocka_unit_test(the_default_table_is_malloc_and_free),
     };

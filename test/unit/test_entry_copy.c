@@ -97,6 +97,7 @@ static void assert_same(const struct tc_entry *copy, const struct tc_entry *e, c
 static void assert_copied(struct tt_entry *f, struct tc_entry *e, size_t node, uint32_t refs_flags)
 {
     size_t n = tc_entry_own_bytes(e, node);
+    assert_int_equal(tc_entry_copied_bytes(e, node), n);
     unsigned char *memory = tt_xmalloc(n);
     memset(memory, 0xEE, n);
     memset(tc_entry_node(e, node), 'n', node);
@@ -145,6 +146,135 @@ static void a_copy_of_a_lent_entry_is_not_lent(void **state)
     assert_copied(f, e, 16, 0);
     assert_true(tc_entry_is_lent(e)); /* as before */
     free(memory);
+}
+
+/* ---- frames ---- */
+
+enum { FRAME = 3000, AT = 40 }; /* the value lies somewhere in it */
+
+static struct tc_entry *open_framed(struct tt_entry *f, size_t node, size_t key_len, size_t len)
+{
+    unsigned char *frame = tc_alloc(&f->alloc, FRAME);
+    memset(frame, 'f', FRAME);
+    memset(frame + AT, 'v', len);
+    struct tc_entry *e = tc_entry_adopt(&f->alloc, node, f->type, 5, tt_slice("key", key_len), frame, FRAME,
+                                        tt_slice(frame + AT, len));
+    assert_non_null(e);
+    tc_entry_set_life(e, 1000, 500, TT_STALE_MS);
+    tc_entry_add_flags(e, TC_ENTRY_COUNTS);
+    tc_entry_more(e)->hits = 77;
+    tc_entry_more(e)->taken_ms = 1300;
+    return e;
+}
+
+/* As if it had been made where it is; the frame stays with the one that has it. */
+static void assert_copied_out(struct tt_entry *f, const struct tc_entry *copy, const struct tc_entry *e, size_t node)
+{
+    assert_int_equal(tc_entry_flags(copy), tc_entry_flags(e) & ~(uint32_t)TC_ENTRY_FRAMED);
+    assert_int_equal(tc_entry_own_bytes(copy, node), tc_entry_copied_bytes(e, node));
+    assert_int_equal(tc_entry_copied_bytes(copy, node), tc_entry_copied_bytes(e, node));
+    assert_true(tc_entry_key(copy).len == tc_entry_key(e).len && tc_entry_len(copy) == tc_entry_len(e));
+    assert_memory_equal(tc_entry_key(copy).data, "key", tc_entry_key(e).len);
+    for (size_t i = 0; i < tc_entry_len(copy); i++)
+        assert_int_equal(tc_entry_data(copy)[i], 'v');
+    assert_ptr_equal(tc_entry_data(copy),
+                     (const char *)tc_entry_key(copy).data + tc_words_round(tc_entry_key(e).len));
+    const struct tc_entry_more *to = tc_entry_more(copy), *from = tc_entry_more(e);
+    assert_true(to->frame == NULL && to->frame_len == 0);
+    assert_true(from->frame != NULL && from->frame_len == FRAME && tc_entry_flags(e) & TC_ENTRY_FRAMED);
+    assert_true(to->hash == from->hash && to->type == f->type && to->hits == 77);
+    assert_true(to->made_ms == 1000 && to->taken_ms == 1300 && to->fresh_until_ms == 1500);
+    assert_int_equal(to->keep_until_ms, from->keep_until_ms);
+}
+
+static void a_copy_of_a_framed_entry_has_its_value_behind_its_key(void **state)
+{
+    struct tt_entry *f = *state;
+    for (size_t node = TC_ENTRY_NODE_LEAST; node <= 40; node += 16)
+        for (size_t key_len = 0; key_len < 4; key_len++)
+            for (size_t len = 0; len < 2500; len += len < 40 ? 3 : 611) {
+                struct tc_entry *e = open_framed(f, node, key_len, len);
+                size_t n = tc_entry_copied_bytes(e, node);
+                assert_int_equal(n, tc_entry_own_bytes(e, node) + len);
+                assert_int_equal(n, tc_entry_bytes_for(node, TC_ENTRY_MORE, key_len, len));
+                unsigned char *memory = tt_xmalloc(n);
+                memset(memory, 0xEE, n);
+                struct tc_entry *copy = tc_entry_copy(memory, TC_ENTRY_IN_EXTENT | TC_ENTRY_IN_L1, e, node);
+                memset((unsigned char *)tc_entry_more(e)->frame, '?', FRAME);
+                assert_ptr_equal(tc_entry_node(copy, node), memory);
+                assert_int_equal(tt_refs(copy), 1 | TC_ENTRY_IN_EXTENT | TC_ENTRY_IN_L1);
+                assert_copied_out(f, copy, e, node);
+                tc_entry_free(&f->alloc, node, e);
+                free(memory);
+            }
+}
+
+static void a_copy_in_memory_of_its_own_needs_no_more_than_that(void **state)
+{
+    struct tt_entry *f = *state;
+    struct tc_entry *e = open_framed(f, 16, 3, 1000);
+    size_t before = tt_entry_live(f);
+    tt_alloc_fail(&f->counting, 1, false);
+    assert_null(tc_entry_copy_alone(&f->alloc, 16, e));
+    assert_int_equal(tt_entry_live(f), before);
+    struct tc_entry *copy = tc_entry_copy_alone(&f->alloc, 16, e);
+    assert_int_equal(tt_entry_live(f) - before, tc_entry_copied_bytes(e, 16));
+    assert_int_equal(tt_refs(copy), 1);
+    assert_copied_out(f, copy, e, 16);
+    assert_int_equal(tc_entry_bytes(&f->alloc, copy, 16), tc_heap_bytes(tc_entry_copied_bytes(e, 16)));
+    tc_entry_free(&f->alloc, 16, e);
+    tc_entry_free(&f->alloc, 16, copy);
+}
+
+/* ---- places ---- */
+
+/* A cell of a page, an extent, a caller's memory, its own: two bits say which. */
+static void where_it_lies_is_known_from_its_references(void **state)
+{
+    struct tt_entry *f = *state;
+    static const struct {
+        uint32_t flags;
+        bool lent, housed;
+    } rows[] = { { 0, false, false },
+                 { TC_ENTRY_LENT, true, false },
+                 { TC_ENTRY_HOUSED, false, true },
+                 { TC_ENTRY_IN_EXTENT, false, true } };
+    for (size_t len = 0; len < 30000; len += 1 + len / 3)
+        for (size_t i = 0; i < TC_ARRAY_LEN(rows); i++) {
+            if (rows[i].flags == TC_ENTRY_HOUSED && tc_entry_bytes_for(16, 0, 3, len) > TC_SLAB_MOST)
+                continue;
+            struct tc_entry *e = tc_entry_open_small(&f->alloc, 16, f->type, 5, tt_slice("key", 3), len);
+            size_t own = tc_entry_own_bytes(e, 16), counts = tc_heap_bytes(own);
+            atomic_fetch_or(&e->refs, rows[i].flags);
+            assert_int_equal(tc_entry_is_lent(e), rows[i].lent);
+            assert_int_equal(tc_entry_refs_are_lent(rows[i].flags | TC_ENTRY_IN_L1 | 7), rows[i].lent);
+            if (rows[i].flags == TC_ENTRY_IN_EXTENT)
+                counts = tc_extents_round(own);
+            else if (rows[i].housed)
+                counts = tc_slab_round(own);
+            assert_int_equal(tc_entry_bytes(&f->alloc, e, 16), counts);
+            if (rows[i].housed)
+                assert_int_equal(tc_entry_housed_bytes(rows[i].flags | TC_ENTRY_FOREVER, own), counts);
+            assert_int_equal(tc_entry_own_bytes(e, 16), own);
+            atomic_fetch_and(&e->refs, ~(uint32_t)TC_ENTRY_IN_EXTENT);
+            tc_entry_free(&f->alloc, 16, e);
+        }
+}
+
+/* Of an entry that is copied, its place is not. */
+static void a_copy_lies_where_it_is_told(void **state)
+{
+    struct tt_entry *f = *state;
+    static const uint32_t places[] = { 0, TC_ENTRY_HOUSED, TC_ENTRY_IN_EXTENT };
+    void *memory;
+    for (size_t from = 0; from < TC_ARRAY_LEN(places); from++)
+        for (size_t to = 0; to < TC_ARRAY_LEN(places); to++) {
+            struct tc_entry *e = lend(f, &memory, 200, 16, 30, 50);
+            memset(tc_entry_room(e), 'v', 50);
+            atomic_store(&e->refs, places[from] | TC_ENTRY_FOREVER | TC_ENTRY_IN_L1 | 3);
+            assert_copied(f, e, 16, places[to]);
+            free(memory);
+        }
 }
 
 /* ---- account ---- */
@@ -203,6 +333,10 @@ int main(void)
         FRESH(memory_that_cannot_be_enough_is_refused_whatever_the_sizes),
         FRESH(a_copy_is_the_same_in_other_memory_with_references_of_its_own),
         FRESH(a_copy_of_a_lent_entry_is_not_lent),
+        FRESH(a_copy_of_a_framed_entry_has_its_value_behind_its_key),
+        FRESH(a_copy_in_memory_of_its_own_needs_no_more_than_that),
+        FRESH(where_it_lies_is_known_from_its_references),
+        FRESH(a_copy_lies_where_it_is_told),
         FRESH(in_a_page_an_entry_counts_for_its_cell),
         FRESH(a_frame_is_not_of_an_entrys_own_bytes),
         FRESH(what_a_left_entry_is_known_by_lies_right_before_it),

@@ -12,81 +12,16 @@
 #include "base/slab.h"
 #include "policy/evict.h"
 #include "tt_util.h"
-#include "unit/tt_entry.h"
-#include "unit/tt_stripe.h"
+#include "unit/tt_vacate.h"
 
-enum { ENTRIES = 2000, SIZES = 4 };
+enum { ENTRIES = TT_VACATE_ENTRIES_MOST, SIZES = 4 };
 
-static const char *const policies[] = { "lru", "lru-exact", "sieve", "s3-fifo", "lfu", "w-tinylfu" };
-
-static void open_policy(struct tt_stripe *f, const char *policy)
-{
-    const struct cache_evict_ops *ops = cache_evict_policy(policy);
-    assert_non_null(ops);
-    assert_non_null(ops->move);
-    tt_stripe_open(f, ops, true);
-}
-
-static void put(struct tt_stripe *f, uint64_t number, size_t type, size_t len, int64_t ttl_ms)
-{
-    struct tt_l1_put p = { .type = type, .len = len, .version = number + 5, .ttl_ms = ttl_ms };
-    tt_stripe_link_with(f, number, &p, false);
-}
-
-static bool check(struct tt_stripe *f)
-{
-    tc_dropped_tell(&f->dropped);
-    tc_lock_release(&f->s->lock);
-    bool good = tc_l1_check(&f->r->l1);
-    tc_lock_acquire(&f->s->lock);
-    return good;
-}
-
-/* Vacates until nothing is to be had, reaping after each time or only in the end. Returns the number of times. */
 static size_t vacate(struct tt_stripe *f, bool reaps)
 {
-    size_t n = 0;
-    while (tc_stripe_vacate_page(f->s, &f->dropped)) {
-        assert_true(check(f));
-        if (reaps)
-            tt_stripe_reap(f);
-        assert_true(check(f));
-        assert_true(++n < 1000);
-    }
-    tt_stripe_reap(f);
-    assert_true(check(f));
-    return n;
-}
-
-static void assert_found(struct tt_stripe *f, uint64_t number, bool there, size_t len)
-{
-    uint32_t cell = tt_stripe_find(f, number);
-    assert_int_equal(cell != 0, there);
-    if (!there)
-        return;
-    const struct tc_entry *e = tt_stripe_entry(f, cell);
-    uint64_t version;
-    assert_int_equal(tt_stripe_number(f, cell), number);
-    assert_int_equal(tc_entry_len(e), len);
-    assert_true(tt_l1_is_value(tc_entry_data(e), tc_entry_len(e), number, &version));
-    assert_int_equal(version, number + 5);
-    assert_int_equal(tt_refs(e), 1 | TC_ENTRY_IN_L1 | TC_ENTRY_HOUSED);
+    return tt_vacate(f, tc_stripe_vacate_page, reaps);
 }
 
 /* ---- what is there ---- */
-
-static bool stays(uint64_t number, uint64_t one_of)
-{
-    return number * 2654435761u % 1000003 % one_of == 0;
-}
-
-static void thin_out(struct tt_stripe *f, uint64_t entries, uint64_t one_of)
-{
-    for (uint64_t n = 0; n < entries; n++)
-        if (!stays(n, one_of))
-            tt_stripe_remove(f, tt_stripe_find(f, n));
-    tt_stripe_reap(f);
-}
 
 /* Pages are had back but for one that holds no more than others have room for. */
 static void every_entry_is_found_and_the_pages_are_had_back(void **state)
@@ -95,14 +30,14 @@ static void every_entry_is_found_and_the_pages_are_had_back(void **state)
     for (uint64_t one_of = 2; one_of <= 50; one_of += 8)
         for (int reaps = 0; reaps < 2; reaps++) {
             struct tt_stripe f = { .r = NULL };
-            open_policy(&f, "lru");
+            tt_vacate_open(&f, "lru");
             for (uint64_t n = 0; n < ENTRIES; n++)
-                put(&f, n, n % 3, 100, n % 2 ? 5000 : 0);
+                tt_vacate_put(&f, n, n % 3, 100, n % 2 ? 5000 : 0);
             uint64_t full = f.s->slab.bytes, entries = 0, bytes = 0, types[3] = { 0 };
-            thin_out(&f, ENTRIES, one_of);
+            tt_vacate_thin_out(&f, ENTRIES, one_of);
             uint64_t thin = f.s->slab.bytes, before = f.s->slab.free_bytes;
             for (uint64_t n = 0; n < ENTRIES; n++)
-                if (stays(n, one_of)) {
+                if (tt_vacate_stays(n, one_of)) {
                     entries++;
                     types[n % 3]++;
                     bytes += tc_l1_entry_bytes(&f.r->l1, tt_stripe_entry(&f, tt_stripe_find(&f, n)));
@@ -112,7 +47,7 @@ static void every_entry_is_found_and_the_pages_are_had_back(void **state)
             assert_true(f.s->slab.free_bytes < TC_PAGE_BYTES);
             assert_true(f.s->slab.bytes <= bytes + 3 * TC_PAGE_BYTES); /* with the map, and heads of pages */
             for (uint64_t n = 0; n < ENTRIES; n++)
-                assert_found(&f, n, stays(n, one_of), 100);
+                tt_vacate_assert_found(&f, n, tt_vacate_stays(n, one_of), 100);
             assert_int_equal(f.s->index.count, entries);
             for (size_t t = 0; t < 3; t++)
                 assert_int_equal(tt_stripe_entries(&f, t), types[t]);
@@ -127,21 +62,21 @@ static void pages_of_one_size_make_room_for_another(void **state)
     (void)state;
     struct tt_stripe f = { .r = NULL };
     static const size_t lens[SIZES] = { 40, 200, 700, 1500 };
-    open_policy(&f, "lru");
+    tt_vacate_open(&f, "lru");
     uint64_t next = 0;
     for (int round = 0; round < 12; round++) {
         size_t len = lens[round % SIZES];
         uint64_t first = next;
         for (; f.s->granted - tc_stripe_bytes(f.s) > 40000; next++)
-            put(&f, next, 0, len, 0);
+            tt_vacate_put(&f, next, 0, len, 0);
         assert_true(next - first > 100);
         for (uint64_t n = first; n < next; n++)
-            if (!stays(n, 20))
+            if (!tt_vacate_stays(n, 20))
                 tt_stripe_remove(&f, tt_stripe_find(&f, n));
         tt_stripe_reap(&f);
         vacate(&f, round % 2);
         for (uint64_t n = first; n < next; n++)
-            assert_found(&f, n, stays(n, 20), len);
+            tt_vacate_assert_found(&f, n, tt_vacate_stays(n, 20), len);
         assert_true(f.s->slab.free_bytes < 2 * SIZES * TC_PAGE_BYTES);
     }
     assert_true(tt_stripe_close(&f));
@@ -157,117 +92,37 @@ static void wheel_codes_and_times_go_with_the_entries(void **state)
 {
     (void)state;
     struct tt_stripe f = { .r = NULL };
-    open_policy(&f, "lru-exact");
+    tt_vacate_open(&f, "lru-exact");
     for (uint64_t n = 0; n < ENTRIES; n++)
-        put(&f, n, 0, 100, n % 2 ? 1000 : 0);
-    thin_out(&f, ENTRIES, 10);
+        tt_vacate_put(&f, n, 0, 100, n % 2 ? 1000 : 0);
+    tt_vacate_thin_out(&f, ENTRIES, 10);
     uint32_t used_at[ENTRIES];
     for (uint64_t n = 0; n < ENTRIES; n++)
-        used_at[n] = stays(n, 10) ? use_of(&f, n) : 0;
+        used_at[n] = tt_vacate_stays(n, 10) ? use_of(&f, n) : 0;
     assert_true(vacate(&f, true) > 0);
     for (uint64_t n = 0; n < ENTRIES; n++)
-        if (stays(n, 10))
+        if (tt_vacate_stays(n, 10))
             assert_int_equal(use_of(&f, n), used_at[n]);
     tt_clock_advance(&f.r->time, 1000 + 2 * TC_WHEEL_TICK_MS);
     for (uint32_t i = 0; i < f.s->index.n; i++)
         tc_stripe_expire(f.s, tt_l1_now(f.r), &f.dropped);
     tt_stripe_reap(&f);
     for (uint64_t n = 0; n < ENTRIES; n++)
-        assert_found(&f, n, stays(n, 10) && n % 2 == 0, 100);
-    assert_true(check(&f));
+        tt_vacate_assert_found(&f, n, tt_vacate_stays(n, 10) && n % 2 == 0, 100);
+    assert_true(tt_vacate_check(&f));
     assert_true(tt_stripe_close(&f));
 }
 
 /* ---- the order ---- */
 
-/* What leaves, in its order. */
-struct victims {
-    size_t n;
-    uint64_t number[2 * ENTRIES];
-};
-
-/* Filling, hits, thinning out. Entries of type 1 stand in an order of their own. */
-static void begin(struct tt_stripe *f, const char *policy, uint64_t *seed)
-{
-    open_policy(f, policy);
-    tc_stripe_order(f->s, f->r->types[1], true);
-    for (uint64_t n = 0; n < ENTRIES; n++) {
-        put(f, n, n % 2, 100, 0);
-        uint32_t hit = tt_stripe_find(f, tt_random(seed) % (n + 1));
-        if (n % 3 == 0 && hit != 0)
-            tt_stripe_touch(f, hit);
-        if (n % 5 == 0) /* which changes the order, and the policy remembers whom it named */
-            tc_stripe_victim(f->s, n % 2 ? &f->s->shared : NULL, 0);
-    }
-    thin_out(f, ENTRIES, 4);
-    tc_stripe_victim(f->s, NULL, 0);
-}
-
-/* The next to leave, of all or of an order. False: there is none. */
-static bool evict(struct tt_stripe *f, struct tc_order *o, struct victims *victims)
-{
-    uint32_t cell = tc_stripe_victim(f->s, o, 0);
-    if (cell == 0)
-        return false;
-    victims->number[victims->n++] = tt_stripe_number(f, cell);
-    tt_stripe_remove(f, cell);
-    return true;
-}
-
-/* A new value of some key: it may stand where the old one stood, beside an entry that was moved meanwhile. */
-static void put_again(struct tt_stripe *f, uint64_t number, bool vacates)
-{
-    while (tt_stripe_find(f, number) == 0)
-        number = (number + 1) % ENTRIES;
-    tt_stripe_remove(f, tt_stripe_find(f, number));
-    if (vacates)
-        assert_true(vacate(f, number % 2) > 0);
-    put(f, number, number % 2, 100, 0);
-}
-
-/* With hits and newcomers; then of one order; then all. */
-static void evict_all(const char *policy, uint64_t seed, bool vacates, struct victims *victims)
-{
-    struct tt_stripe f = { .r = NULL };
-    victims->n = 0;
-    begin(&f, policy, &seed);
-    put_again(&f, tt_random(&seed) % ENTRIES, vacates);
-    for (uint64_t n = 0; n < 100; n++) {
-        assert_true(evict(&f, NULL, victims));
-        uint32_t hit = tt_stripe_find(&f, tt_random(&seed) % ENTRIES);
-        if (hit != 0)
-            tt_stripe_touch(&f, hit);
-        put(&f, ENTRIES + n, n % 2, 100, 0);
-        if (vacates && n % 10 == 0)
-            vacate(&f, true);
-    }
-    for (size_t n = 0; n < 50; n++)
-        assert_true(evict(&f, tc_stripe_order(f.s, f.r->types[1], false), victims));
-    while (evict(&f, NULL, victims))
-        if (vacates && victims->n % 40 == 0) {
-            tt_stripe_reap(&f);
-            vacate(&f, victims->n % 80 == 0);
-        }
-    assert_int_equal(f.s->index.count, 0);
-    assert_true(tt_stripe_close(&f));
-}
-
 static void victims_come_in_the_order_in_which_they_would_have_come(void **state)
 {
-    static struct victims alone, vacated;
+    const struct tt_vacate_load load = { tc_stripe_vacate_page, ENTRIES, 4, 100 };
     uint64_t seed = tt_seed();
     (void)state;
-    for (size_t i = 0; i < TC_ARRAY_LEN(policies); i++)
-        for (int again = 0; again < 5; again++) {
-            uint64_t same = tt_random(&seed);
-            evict_all(policies[i], same, false, &alone);
-            evict_all(policies[i], same, true, &vacated);
-            assert_int_equal(alone.n, vacated.n);
-            assert_true(alone.n > ENTRIES / 4);
-            for (size_t n = 0; n < alone.n; n++)
-                if (alone.number[n] != vacated.number[n])
-                    fail_msg("%s: victim %zu is not the one that it would have been", policies[i], n);
-        }
+    for (size_t i = 0; i < TC_ARRAY_LEN(tt_vacate_policies); i++)
+        for (int again = 0; again < 5; again++)
+            tt_vacate_assert_order(&load, tt_vacate_policies[i], tt_random(&seed));
 }
 
 /* ---- who holds one ---- */
@@ -281,12 +136,12 @@ static void what_was_pinned_stays_readable_and_its_page_goes_after_it(void **sta
     struct tc_entry *held[HELD];
     uint64_t number[HELD];
     size_t n_held = 0;
-    open_policy(&f, "lru");
+    tt_vacate_open(&f, "lru");
     for (uint64_t n = 0; n < ENTRIES; n++)
-        put(&f, n, 0, 100, 0);
-    thin_out(&f, ENTRIES, 5);
+        tt_vacate_put(&f, n, 0, 100, 0);
+    tt_vacate_thin_out(&f, ENTRIES, 5);
     for (uint64_t n = 0; n < ENTRIES && n_held < HELD; n++)
-        if (stays(n, 5) && n % 4 == 0) {
+        if (tt_vacate_stays(n, 5) && n % 4 == 0) {
             number[n_held] = n;
             held[n_held] = tt_stripe_entry(&f, tt_stripe_find(&f, n));
             tc_l1_pin(&f.r->l1, held[n_held++]);
@@ -306,14 +161,14 @@ static void what_was_pinned_stays_readable_and_its_page_goes_after_it(void **sta
     uint64_t before = f.s->slab.bytes;
     for (size_t i = 0; i < HELD; i++) {
         tt_stripe_release(&f, held[i]);
-        assert_true(check(&f));
+        assert_true(tt_vacate_check(&f));
     }
     assert_int_equal(tt_l1_detached_bytes(f.r), 0);
     assert_true(f.s->slab.bytes < before); /* those that held entries in closing pages let them go */
     vacate(&f, true);
     assert_true(f.s->slab.free_bytes < TC_PAGE_BYTES);
     for (uint64_t n = 0; n < ENTRIES; n++)
-        assert_found(&f, n, stays(n, 5), 100);
+        tt_vacate_assert_found(&f, n, tt_vacate_stays(n, 5), 100);
     assert_true(tt_stripe_close(&f));
 }
 
@@ -322,14 +177,14 @@ static void what_had_left_does_not_come_back(void **state)
 {
     (void)state;
     struct tt_stripe f = { .r = NULL };
-    open_policy(&f, "lru");
+    tt_vacate_open(&f, "lru");
     for (uint64_t n = 0; n < ENTRIES; n++)
-        put(&f, n, 0, 100, 0);
-    thin_out(&f, ENTRIES, 5);
+        tt_vacate_put(&f, n, 0, 100, 0);
+    tt_vacate_thin_out(&f, ENTRIES, 5);
     struct tc_entry *held[ENTRIES] = { NULL };
     size_t gone = 0, pins = 0;
     for (uint64_t n = 0; n < ENTRIES; n++)
-        if (stays(n, 5) && !stays(n, 25)) {
+        if (tt_vacate_stays(n, 5) && !tt_vacate_stays(n, 25)) {
             uint32_t cell = tt_stripe_find(&f, n);
             if (n % 7 == 0) {
                 held[n] = tt_stripe_entry(&f, cell);
@@ -342,7 +197,7 @@ static void what_had_left_does_not_come_back(void **state)
         }
     assert_true(vacate(&f, false) > 0 && pins > 0);
     for (uint64_t n = 0; n < ENTRIES; n++) {
-        assert_found(&f, n, stays(n, 25), 100);
+        tt_vacate_assert_found(&f, n, tt_vacate_stays(n, 25), 100);
         if (held[n] == NULL)
             continue;
         assert_true(tt_l1_is_value(tc_entry_data(held[n]), tc_entry_len(held[n]), n, NULL));
@@ -352,7 +207,7 @@ static void what_had_left_does_not_come_back(void **state)
     vacate(&f, true);
     assert_true(f.s->slab.free_bytes < TC_PAGE_BYTES);
     for (uint64_t n = 0; n < ENTRIES; n++)
-        assert_found(&f, n, stays(n, 25), 100);
+        tt_vacate_assert_found(&f, n, tt_vacate_stays(n, 25), 100);
     assert_true(tt_stripe_close(&f));
 }
 
@@ -362,13 +217,13 @@ static void full_pages_and_what_lies_apart_stay(void **state)
 {
     (void)state;
     struct tt_stripe f = { .r = NULL };
-    open_policy(&f, "lru");
+    tt_vacate_open(&f, "lru");
     assert_false(tc_stripe_vacate_page(f.s, &f.dropped));
     for (uint64_t n = 0; n < 20; n++)
-        put(&f, n, 0, 5000, 0);
+        tt_vacate_put(&f, n, 0, 5000, 0);
     assert_false(tc_stripe_vacate_page(f.s, &f.dropped));
     for (uint64_t n = 20; n < 1000; n++)
-        put(&f, n, 0, 100, 0);
+        tt_vacate_put(&f, n, 0, 100, 0);
     assert_false(tc_stripe_vacate_page(f.s, &f.dropped)); /* one page has room at most */
     for (uint64_t n = 0; n < 1000; n++)
         assert_int_not_equal(tt_stripe_find(&f, n), 0);
@@ -380,17 +235,17 @@ static void vacating_takes_no_memory(void **state)
 {
     (void)state;
     struct tt_stripe f = { .r = NULL };
-    open_policy(&f, "lru");
+    tt_vacate_open(&f, "lru");
     for (uint64_t n = 0; n < ENTRIES; n++)
-        put(&f, n, 0, 100, 0);
-    thin_out(&f, ENTRIES, 3);
+        tt_vacate_put(&f, n, 0, 100, 0);
+    tt_vacate_thin_out(&f, ENTRIES, 3);
     uint64_t calls = tt_alloc_counts(&f.r->counting).calls;
     tt_alloc_fail(&f.r->counting, 1, true);
     assert_true(vacate(&f, true) > 0);
     assert_int_equal(tt_alloc_counts(&f.r->counting).calls, calls);
     tt_alloc_fail(&f.r->counting, 0, false);
     for (uint64_t n = 0; n < ENTRIES; n++)
-        assert_found(&f, n, stays(n, 3), 100);
+        tt_vacate_assert_found(&f, n, tt_vacate_stays(n, 3), 100);
     assert_true(tt_stripe_close(&f));
 }
 
@@ -402,13 +257,13 @@ static void a_policy_that_cannot_rename_keeps_its_entries_where_they_are(void **
     ops.move = NULL;
     tt_stripe_open(&f, &ops, true);
     for (uint64_t n = 0; n < ENTRIES; n++)
-        put(&f, n, 0, 100, 0);
-    thin_out(&f, ENTRIES, 10);
+        tt_vacate_put(&f, n, 0, 100, 0);
+    tt_vacate_thin_out(&f, ENTRIES, 10);
     uint64_t bytes = f.s->slab.bytes;
     assert_false(tc_stripe_vacate_page(f.s, &f.dropped));
     assert_int_equal(f.s->slab.bytes, bytes);
     for (uint64_t n = 0; n < ENTRIES; n++)
-        assert_found(&f, n, stays(n, 10), 100);
+        tt_vacate_assert_found(&f, n, tt_vacate_stays(n, 10), 100);
     assert_true(tt_stripe_close(&f));
 }
 
