@@ -1,6 +1,6 @@
-/* What a chunk is, and the extents in it. Each extent, free or taken, begins with a word that says whose it is, how long
- * it and the one before it are, and where in the chunk it stands; so both neighbours and the chunk are found from it. A
- * word that belongs to nobody stands at a chunk's end. For extents.c and extents_close.c. */
+/* What a chunk is, and the extents in it. Each extent, free or taken, begins with a word that says whose it is, how
+ * long it and the one before it are, and where in the chunk it stands; so both neighbours and the chunk are found from
+ * it. A word that belongs to nobody stands at a chunk's end. For extents.c and extents_close.c. */
 #ifndef TC_BASE_CHUNK_H
 #define TC_BASE_CHUNK_H
 

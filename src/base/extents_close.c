@@ -111,9 +111,10 @@ bool tc_extents_check(const struct tc_extents *x)
     for (unsigned at = 0; at < TC_EXTENT_LISTS; at++) {
         if ((x->lists[at] != NULL) != (x->filled[at / 64] >> at % 64 & 1))
             return false;
-        for (struct tc_free_extent *f = x->lists[at]; f != NULL; f = f->next, listed++)
+        const struct tc_free_extent *previous = NULL;
+        for (struct tc_free_extent *f = x->lists[at]; f != NULL; previous = f, f = f->next, listed++)
             if (!is_free(&f->head) || list_of(units_of(&f->head)) != at || chunk_of(&f->head)->closing ||
-                (f->next != NULL && f->next->previous != f) || listed > sums.n_free)
+                f->previous != previous || listed > sums.n_free)
                 return false;
     }
     return listed == sums.n_free && sums.bytes == x->bytes && sums.free_bytes == x->free_bytes;

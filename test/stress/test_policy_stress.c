@@ -128,8 +128,8 @@ static uint64_t check_value(struct worker *w, unsigned k, const void *data, size
     return version;
 }
 
-/* Lives of policies and calls are LIFE_MS at most, and what is found and not said to be stale is fresh: at some moment of
- * the call, by the clock that the cache goes by, which may be behind. What a load brought may be over when those who
+/* Lives of policies and calls are LIFE_MS at most, and what is found and not said to be stale is fresh: at some moment
+ * of the call, by the clock that the cache goes by, which may be behind. What a load brought may be over when those who
  * waited for it get it. */
 static void check_meta(struct worker *w, const struct cache_meta *m)
 {

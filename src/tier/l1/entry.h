@@ -18,7 +18,8 @@
  * In memory: the eviction policy's node, struct tc_entry, for some struct tc_entry_more, the key, the value (unless it
  * lies in a frame). Most entries do without more: a short key, a value below 64 KiB that was made where it was stored,
  * with a TTL and its type's stale window. All that in an allocation of its own, in a cell of a page (base/slab.h), in
- * an extent (base/extents.h), or in memory of a caller's, to be copied from. Nothing in it that can be computed: its hash is that of its key. */
+ * an extent (base/extents.h), or in memory of a caller's, to be copied from. Nothing in it that can be computed: its
+ * hash is that of its key. */
 #ifndef TC_TIER_L1_ENTRY_H
 #define TC_TIER_L1_ENTRY_H
 

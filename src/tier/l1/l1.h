@@ -235,12 +235,12 @@ void tc_l1_undetach(struct tc_l1 *l1, const struct tc_entry *e); /* it is being 
  * which L1 took a copy. */
 void tc_l1_detach_unless_stored(struct tc_l1 *l1, struct tc_entry *e);
 
-/* Stores e, with a reference of its own, or a copy of it in memory of its stripe's. expected, if not NULL, must still be the
- * key's generation: else CACHE_E_TICKET and the key's entry stays (others may have been evicted for e, and it with
- * them). advance: the value is a write, not the answer to a miss: the generation moves in the same critical section. p
- * is its type's policy. TC_L1_KEPT: under expected, what is there is fresh and was asked for later than e: it stays, e
- * is not stored. Whatever the result, unless it is one of these two, the key's former entry is gone. Returns also
- * CACHE_OK: e is stored; CACHE_E_TOO_LARGE (the limit or the type's quota), CACHE_E_NOMEM. */
+/* Stores e, with a reference of its own, or a copy of it in memory of its stripe's. expected, if not NULL, must still
+ * be the key's generation: else CACHE_E_TICKET and the key's entry stays (others may have been evicted for e, and it
+ * with them). advance: the value is a write, not the answer to a miss: the generation moves in the same critical
+ * section. p is its type's policy. TC_L1_KEPT: under expected, what is there is fresh and was asked for later than e:
+ * it stays, e is not stored. Whatever the result, unless it is one of these two, the key's former entry is gone.
+ * Returns also CACHE_OK: e is stored; CACHE_E_TOO_LARGE (the limit or the type's quota), CACHE_E_NOMEM. */
 #define TC_L1_KEPT 1
 int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, const uint64_t *expected, bool advance);
 

@@ -276,6 +276,7 @@ bool tc_stripe_check(struct tc_stripe *s)
         bytes += o != &s->shared ? tc_stripe_order_bytes(s->l1) : 0;
     }
     return memcmp(apart_of, s->apart_of, sizeof apart_of) == 0 && tc_index_check(&s->index) &&
-           tc_slab_check(&s->slab) && tc_extents_check(&s->extents) && entries == s->index.count && entries == ordered &&
+           tc_slab_check(&s->slab) && tc_extents_check(&s->extents) && entries == s->index.count &&
+           entries == ordered &&
            entry_bytes == ordered_bytes && bytes == tc_stripe_bytes(s) && bytes <= s->granted;
 }

@@ -277,7 +277,8 @@ void tc_stripe_expire(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dr
 /* ---- stripe_move.c ---- */
 
 /* Moves the entries of a thinly filled page, or chunk, to others, so that it is empty when readers are through; of a
- * chunk, where much is free, some may be evicted. Returns how many bytes will come back; 0: none can be had that way. */
+ * chunk, where much is free, some may be evicted. Returns how many bytes will come back; 0: none can be had that
+ * way. */
 uint64_t tc_stripe_vacate_page(struct tc_stripe *s, struct tc_dropped *dropped);
 uint64_t tc_stripe_vacate_chunk(struct tc_stripe *s, struct tc_dropped *dropped);
 /* Evicts what is in the page that has least in it, whatever its kind, or else in such a chunk. Returns how many bytes

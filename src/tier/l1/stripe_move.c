@@ -102,8 +102,8 @@ uint64_t tc_stripe_vacate_page(struct tc_stripe *s, struct tc_dropped *dropped)
     return n > 0 ? TC_PAGE_BYTES : 0;
 }
 
-/* With sizes of all kinds not all that a chunk has fits elsewhere. Then it stays, so that who leaves is who was not used
- * for longest, unless holes are as much as when sizes have changed. */
+/* With sizes of all kinds not all that a chunk has fits elsewhere. Then it stays, so that who leaves is who was not
+ * used for longest, unless holes are as much as when sizes have changed. */
 #define VERY_SPARSE 8
 
 uint64_t tc_stripe_vacate_chunk(struct tc_stripe *s, struct tc_dropped *dropped)

@@ -42,8 +42,8 @@ static bool fits(const struct tc_l1 *l1, const struct tc_entry *e, uint32_t refs
                  size_t bytes)
 {
     uint32_t sizes = tc_entry_sizes(e);
-    return is_plain(l1, e, refs, p) &&
-           is_as_large(refs, bytes, tc_entry_bytes_for(l1->node_bytes, 0, tc_sizes_key_len(sizes), tc_sizes_len(sizes)));
+    size_t is = tc_entry_bytes_for(l1->node_bytes, 0, tc_sizes_key_len(sizes), tc_sizes_len(sizes));
+    return is_plain(l1, e, refs, p) && is_as_large(refs, bytes, is);
 }
 
 /* Acquire: who had it pinned before has read what he wanted. */
