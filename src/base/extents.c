@@ -5,7 +5,7 @@
 void tc_extents_set_number(void *p, uint32_t number)
 {
     struct extent *e = extent_of(p);
-    tc_assert(number > 0 && number <= END_NUMBER && !is_free(e));
+    tc_assert(number > 0 && number < END_NUMBER && !is_free(e));
     set_field(e, 0, NUMBER_BITS, number);
 }
 

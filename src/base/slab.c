@@ -25,7 +25,7 @@ unsigned tc_slab_cells_of_page(unsigned class)
 
 #define LINE_PLACES (TC_CACHELINE / sizeof(char *))
 #define FIRST_LINES 1
-#define APART_MOST TC_CELL_EXTENT
+#define APART_MOST TC_CELL_PLACE
 
 static char **places(const struct tc_map *m)
 {

@@ -2,9 +2,9 @@
  *
  * Small cells lie in pages of 8 KiB from the allocator, each divided into cells of one size: every multiple of 8 bytes
  * up to 256, from there on what a page divided by 30, 29, ... 4 gives, so that a page's rest is less than 8 bytes a
- * cell. A page of which nothing is taken goes back to the allocator. What is larger lies apart, in memory of its own,
- * and so does everything in a stripe that is too small for pages. Pages and what lies apart have their places in two
- * maps, which only grow.
+ * cell. A page of which nothing is taken goes back to the allocator. What is larger lies apart, in extents
+ * (base/extents.h) or in memory of its own, and so does what its owner has too little of for pages. Pages and what lies
+ * apart have their places in two maps, which only grow.
  *
  * Lock: every function is called with the owner's lock held. */
 #ifndef TC_BASE_SLAB_H

@@ -502,6 +502,48 @@ static void what_two_threads_hold_is_given_back_by_whoever_is_last(void **state)
     assert_true(tc_l1_check(&r->l1));
 }
 
+/* ---- little by little ---- */
+
+/* A stripe of pages, with hardly anything in chunks: what evicting frees is no page until some move together. */
+static void a_limit_is_lowered_in_small_steps(void **state)
+{
+    struct tt_l1 *r = *state;
+    enum { SMALL = 100, LARGE = 5000, STEPS = 400, STEP = 4096 };
+    for (uint64_t n = 0; n < 3 * LIMIT / 2 / SMALL; n++)
+        assert_int_equal(put_len(r, n, SMALL), CACHE_OK);
+    assert_int_equal(put_len(r, UINT64_C(1) << 40, LARGE), CACHE_OK);
+    for (uint64_t n = 1; n <= STEPS; n++)
+        assert_int_equal(tc_l1_resize(&r->l1, LIMIT - n * STEP, tt_l1_now(r) + 1000), CACHE_OK);
+    assert_true(tc_l1_check(&r->l1));
+}
+
+/* As if there were as many entries apart as have numbers. */
+static void without_a_number_nothing_is_stored_apart_and_nothing_breaks(void **state)
+{
+    struct tt_l1 *r = *state;
+    enum { LEN = 3000 };
+    assert_int_equal(put_len(r, 1, LEN), CACHE_OK); /* there is room for more in its chunk */
+    struct tc_map *m = &r->l1.stripes[0].slab.apart;
+    uint32_t n = m->n, fresh = m->fresh, free = m->free;
+    m->n = TC_CELL_PLACE + 64; /* it grew by a quarter */
+    m->fresh = TC_CELL_PLACE;
+    m->free = 0;
+    uint64_t bytes = tc_l1_bytes(&r->l1);
+    assert_false(set(r, tt_l1_key(r, 2), LEN, 1));
+    assert_int_equal(tc_l1_bytes(&r->l1), bytes);
+    m->n = n;
+    m->fresh = fresh;
+    m->free = free;
+    assert_true(tc_l1_check(&r->l1) && tt_l1_has(r, tt_l1_key(r, 1)));
+    assert_true(set(r, tt_l1_key(r, 2), LEN, 1));
+}
+
+static int setup_single_company(void **state)
+{
+    *state = open_l1(1, true);
+    return 0;
+}
+
 int main(void)
 {
 #define WITH(test, setup) { #test ", " #setup, test, setup, teardown, NULL }
@@ -518,6 +560,9 @@ int main(void)
         BOTH(clearing_gives_everything_back),
         WITH(where_pages_are_held_a_small_value_finds_a_hole, setup_single),
         WITH(what_two_threads_hold_is_given_back_by_whoever_is_last, setup_company),
+        WITH(a_limit_is_lowered_in_small_steps, setup_single),
+        WITH(a_limit_is_lowered_in_small_steps, setup_single_company),
+        WITH(without_a_number_nothing_is_stored_apart_and_nothing_breaks, setup_single),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,11 @@
 /* An entry: key, value and lifetime in one reference-counted piece of memory. The same object passes from a load to
- * those who wait for it and to callers as a pinned value. L1 holds it too or, if it is small and its stripe has pages,
+ * those who wait for it and to callers as a pinned value. L1 holds it too or, if its stripe houses what is of its size,
  * a copy of it.
  *
  *   phase      references            who may write it
  *   made       1, its maker          the maker: value bytes, lifetimes
  *   published  1 of L1 + pins        what is atomic: anyone who reads it. Key, value and lifetime: nobody while there
- *                                    is a pin, or a flag of TC_ENTRY_FLAGS; else, if it lies in a page and the value is
+ *                                    is a pin, or a flag of TC_ENTRY_FLAGS; else, if it is housed and the value is
  *                                    short, whoever takes it from an even version to an odd one: stripe_overwrite.c
  *   unlinked   1 of L1 + pins        whoever has its stripe's lock, tc_entry_left() only, until every reader who may
  *                                    have come upon it is through

@@ -27,7 +27,7 @@ struct tc_limbo {
     struct tc_lock lock;
     bool ready;
     struct tc_block *blocks, *last_block; /* (lock) former tables and maps */
-    _Atomic uint64_t bytes; /* of them, and of the entries that wait in stripes and lie apart */
+    _Atomic uint64_t bytes; /* of them, and of the entries that wait in stripes and are alone */
 };
 
 struct tc_l1 {

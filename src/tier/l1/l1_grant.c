@@ -44,11 +44,11 @@ bool tc_l1_grant(struct tc_stripe *s, uint64_t more)
  * that at once, empties the one with least in it, whatever was used lately; who needs much evicts by the order. */
 enum way { WENT, WAITS, ENDS };
 
-/* Bytes that must be free in pages before one can be had by moving. In chunks less is enough as a rule. */
+/* Bytes that must be free in pages and chunks before one can be had by moving, about. */
 static uint64_t missing_to_vacate(const struct tc_stripe *s)
 {
-    uint64_t enough = tc_stripe_slack(s) + TC_PAGE_BYTES, have = s->slab.free_bytes;
-    return s->extents.bytes > 0 || have >= enough ? 0 : enough - have;
+    uint64_t enough = tc_stripe_slack(s) + TC_PAGE_BYTES, have = s->slab.free_bytes + s->extents.free_bytes;
+    return have >= enough ? 0 : enough - have;
 }
 
 /* One step towards so many bytes fewer in the stripe. *soon: bytes that were evicted in pages, or are to be vacated,

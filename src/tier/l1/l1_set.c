@@ -39,7 +39,8 @@ static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entr
     if (tc_stripe_housing_growth(s, bytes, false) > 0)
         return false;
     uint32_t where, cell = tc_stripe_take(s, bytes, false, &where, dropped);
-    tc_assert(cell != 0);
+    if (cell == 0) /* no number is left for what lies apart */
+        return false;
     tc_entry_make(tc_cell(&s->index.view->cells, cell), l1->node_bytes, where | TC_ENTRY_IN_L1, p);
     tc_stripe_link(s, cell, p->hash, &s->shared, p->now_ms, lane, dropped);
     if (full)

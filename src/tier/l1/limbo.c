@@ -2,7 +2,7 @@
  *
  * Entries wait in the stripes that they left (stripe_left.c), former tables and maps here. Each thread counts what it
  * took out of tables; when that is its part of a quarter of the reserve it steps the epoch, which costs a system call,
- * with no lock held. What lies apart leaves its stripe's account when it begins to wait; it, tables and maps count in a
+ * with no lock held. What is alone leaves its stripe's account when it begins to wait; it, tables and maps count in a
  * reserve that was taken out of the limit at the start. Who stores the general way while more than that waits steps at
  * once, and waits for readers that were interrupted while they read. A process with one thread that uses the cache has
  * nothing to wait for: what it takes out, nobody else reads. */

@@ -28,6 +28,10 @@ static uint32_t take_like(struct tc_stripe *s, uint32_t from, size_t bytes)
         return 0;
     void *p = tc_extents_take(&s->extents, bytes);
     uint32_t cell = tc_slab_adopt(&s->slab, p, &none);
+    if (cell == 0) {
+        tc_extents_give(&s->extents, p);
+        return 0;
+    }
     tc_extents_set_number(p, cell & TC_CELL_PLACE);
     return cell | TC_CELL_EXTENT;
 }
