@@ -33,5 +33,5 @@ bound() { # bound FUNCTION WHAT MOST
 
 bound counted_get get 335
 bound counted_pin pin 425
-bound counted_set set 630
+bound counted_set set 650
 exit $bad
