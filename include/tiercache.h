@@ -218,10 +218,13 @@ struct cache_opts {
     void *clock_ctx;
     const struct cache_log_ops *log; /* NULL = silent */
     void *log_ctx;
+
+    uint64_t evict_node_bytes; /* room in each entry for the eviction policies that types bring: the most that one of
+                                  these has for node_bytes, at most 256; 0 = what the cache's own needs */
 };
 #define CACHE_OPTS_INIT \
     { (uint32_t)sizeof(struct cache_opts), 0, NULL, 0, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, \
-      NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+      NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0 }
 
 /* Fills o from the environment, over what it already holds: REDIS_URL -> l2_url, CACHE_DEFAULT_TTL (whole seconds,
  * 1 to 315360000) -> default_ttl_ms. A variable that is unset or empty changes nothing.
@@ -281,23 +284,29 @@ struct cache_type_opts {
 
     const struct cache_ttl_ops *ttl_policy; /* decides TTLs entry by entry; NULL = the fields above */
     void *ttl_policy_ctx;
+
+    const struct cache_evict_ops *evict; /* the order in which entries of the type leave L1; NULL = the cache's. Copied
+                                            at registration, and fixed: an update takes NULL or the same. Such a type
+                                            has an order of its own in each stripe; its stores go the general way */
 };
 #define CACHE_TYPE_OPTS_INIT \
-    { (uint32_t)sizeof(struct cache_type_opts), 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL }
+    { (uint32_t)sizeof(struct cache_type_opts), 0, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL }
 
-/* Checks o as cache_type_register() would. err receives a sentence that names the field; may be NULL.
+/* Checks o as cache_type_register() would, but for what depends on the cache: whether its entries have room for the
+ * policy o->evict. err receives a sentence that names the field; may be NULL.
  * Does not block. Returns CACHE_OK, CACHE_E_INVALID, CACHE_E_ABI. */
 TIERCACHE_API int cache_type_check(const struct cache_type_opts *o, char *err, size_t err_cap);
 
 /* Registers a type. At most 255 in a cache. What is wrong with o goes to the log callback; cache_type_check() tells it
- * too. Does not block. Returns CACHE_OK, CACHE_E_EXISTS, CACHE_E_NOMEM, CACHE_E_SYSTEM, CACHE_E_ABI,
- * CACHE_E_TOO_LARGE (256th type). */
+ * too, but for o->evict that needs larger nodes than this cache has room for (cache_opts.evict_node_bytes): that is
+ * CACHE_E_INVALID, and the log says how large. Does not block. Returns CACHE_OK, CACHE_E_INVALID, CACHE_E_EXISTS,
+ * CACHE_E_NOMEM, CACHE_E_SYSTEM, CACHE_E_ABI, CACHE_E_TOO_LARGE (256th type). */
 TIERCACHE_API int cache_type_register(struct cache *c, const struct cache_type_opts *o, struct cache_type **out);
 
-/* Replaces the policy of t while it is in use. o->name may be NULL or t's name. Entries already stored keep their
- * TTL; quotas hold from the next store on, a new max_stale_ms at once (for values from L2, of a TTL policy, or that
- * live for more than three days: for their successors). On failure the old policy stays and err names the field. Does
- * not block. Returns CACHE_OK, CACHE_E_ABI, CACHE_E_NOMEM. */
+/* Replaces the policy of t while it is in use, but for o->evict, which stays. o->name may be NULL or t's name. Entries
+ * already stored keep their TTL; quotas hold from the next store on, a new max_stale_ms at once (for values from L2, of
+ * a TTL policy, or that live for more than three days: for their successors). On failure the old policy stays and err
+ * names the field. Does not block. Returns CACHE_OK, CACHE_E_INVALID, CACHE_E_ABI, CACHE_E_NOMEM. */
 TIERCACHE_API int cache_type_update(struct cache_type *t, const struct cache_type_opts *o, char *err, size_t err_cap);
 
 /* Finds a registered type. Does not block. Returns CACHE_OK, CACHE_E_NOT_FOUND. */

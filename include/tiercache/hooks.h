@@ -206,16 +206,18 @@ struct cache_evict_ops {
                                                  CACHE_EVICT_STAMPED_HITS, for a short value that takes the place of the
                                                  one before in memory: that is told as a hit is */
     uint32_t (*age)(void *state);                /* optional: for how many ticks the entry that victim() names was not
-                                                 used, for comparing the victims of several orders. NULL: how long ago
-                                                 it was stored decides, or with CACHE_EVICT_LOCKED_HITS last hit */
+                                                 used, for comparing the victims of several orders. NULL: how long its
+                                                 entries stay on average decides. With CACHE_EVICT_LOCKED_HITS not
+                                                 asked: the last use of each is known */
     uint32_t (*later)(void *state, uint32_t entry); /* optional: one whose turn comes soon after that of an entry that
                                                  victim() or this one named, as far as is known; 0: none. A new value
                                                  takes its place in memory, and it leaves, where the sizes are alike and
                                                  those of the ones before are not. NULL: only the first is looked at */
 };
 
-/* A policy that the library brings, for cache_opts.evict: "lru" (the default), "lru-exact", "sieve", "s3-fifo", "lfu",
- * "w-tinylfu". Static; needs no cache. Does not block. Returns NULL if there is none of that name; name may be NULL. */
+/* A policy that the library brings, for cache_opts.evict or cache_type_opts.evict: "lru" (the default), "lru-exact",
+ * "sieve", "s3-fifo", "lfu", "w-tinylfu". Static; needs no cache. Does not block. Returns NULL if there is none of that
+ * name; name may be NULL. */
 TIERCACHE_API const struct cache_evict_ops *cache_evict_policy(const char *name);
 
 #ifdef __cplusplus

@@ -87,8 +87,8 @@ static int open_parts(struct cache *c, const struct cache_opts *o, char *err, si
         tc_fork_guard_init(&c->fork) != 0)
         return tc_options_refuse(err, err_cap, CACHE_E_SYSTEM, "the system gives no entropy or memory");
     c->id |= 1; /* 0 means none in tickets */
-    int rc = tc_l1_init(&c->l1, o->l1_bytes, o->l1_stripes, o->evict, tc_hasher_of(&c->hash), &c->alloc,
-                        &c->clock);
+    int rc = tc_l1_init(&c->l1, o->l1_bytes, o->l1_stripes, o->evict, o->evict_node_bytes,
+                        tc_hasher_of(&c->hash), &c->alloc, &c->clock);
     if (rc == CACHE_OK)
         rc = tc_flights_init(&c->flights, &c->alloc);
     if (rc != CACHE_OK)

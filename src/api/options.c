@@ -89,6 +89,8 @@ static int check_numbers(const struct cache_opts *o, char *err, size_t err_cap)
     if (o->max_value_bytes > MOST_VALUE_BYTES)
         return tc_options_refuse(err, err_cap, CACHE_E_INVALID, "max_value_bytes: at most %llu",
                                  (unsigned long long)MOST_VALUE_BYTES);
+    if (o->evict_node_bytes > TC_EVICT_NODE_MAX)
+        return tc_options_refuse(err, err_cap, CACHE_E_INVALID, "evict_node_bytes: at most %d", TC_EVICT_NODE_MAX);
     if (o->l2_url != NULL && o->backend != NULL)
         return tc_options_refuse(err, err_cap, CACHE_E_INVALID, "l2_url, backend: only one of them may be given");
     if (o->flags & CACHE_OPEN_HUGE_PAGES && o->alloc != NULL)
@@ -98,16 +100,7 @@ static int check_numbers(const struct cache_opts *o, char *err, size_t err_cap)
     return CACHE_OK;
 }
 
-#define EVICT_FLAGS ((uint32_t)(CACHE_EVICT_LOCKED_HITS | CACHE_EVICT_STAMPED_HITS))
 #define BACKEND_CAPABILITIES ((uint32_t)(CACHE_BACKEND_CAP_SHARED | CACHE_BACKEND_CAP_TTL))
-
-static bool evict_is_good(const struct cache_evict_ops *e)
-{
-    bool stamped = e->flags & CACHE_EVICT_STAMPED_HITS, locked = e->flags & CACHE_EVICT_LOCKED_HITS;
-    return e->abi == CACHE_HOOKS_ABI && (e->flags & ~EVICT_FLAGS) == 0 && !(stamped && locked) && e->name != NULL &&
-           e->insert != NULL && (e->hit != NULL || stamped) && (e->node_bytes > 0 || !stamped) && e->remove != NULL &&
-           e->victim != NULL;
-}
 
 static bool backend_is_good(const struct cache_backend_ops *b)
 {
@@ -132,8 +125,6 @@ static const char *bad_table(const struct cache_opts *o)
     if (o->key_encoder != NULL &&
         (o->key_encoder->abi != CACHE_HOOKS_ABI || o->key_encoder->begin == NULL || o->key_encoder->part == NULL))
         return "key_encoder";
-    if (o->evict != NULL && !evict_is_good(o->evict))
-        return "evict";
     if (o->backend != NULL && !backend_is_good(o->backend))
         return "backend";
     return NULL;
@@ -145,11 +136,7 @@ static int check_tables(const struct cache_opts *o, char *err, size_t err_cap)
     if (bad != NULL)
         return tc_options_refuse(err, err_cap, CACHE_E_ABI,
                                  "%s: unknown abi, unknown bits are set, or a required slot is missing", bad);
-    if (o->evict != NULL && o->evict->state_bytes > TC_EVICT_STATE_MAX)
-        return tc_options_refuse(err, err_cap, CACHE_E_ABI, "evict: state_bytes: at most %d", TC_EVICT_STATE_MAX);
-    if (o->evict != NULL && o->evict->node_bytes > TC_EVICT_NODE_MAX)
-        return tc_options_refuse(err, err_cap, CACHE_E_ABI, "evict: node_bytes: at most %d", TC_EVICT_NODE_MAX);
-    return CACHE_OK;
+    return o->evict != NULL ? tc_evict_check(o->evict, err, err_cap) : CACHE_OK;
 }
 
 static void default_to(int64_t *field, int64_t value)

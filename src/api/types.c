@@ -33,20 +33,34 @@ static struct cache_type *find_locked(struct cache *c, const char *name)
     return NULL;
 }
 
-static int register_locked(struct cache *c, const char *name, const struct tc_policy *p, struct cache_type **out)
+/* What only the cache itself can say about a type's own eviction policy. */
+static int check_evict(const struct cache *c, const struct cache_evict_ops *evict, char *err, size_t err_cap)
+{
+    if (evict == NULL || tc_l1_fits_evict(&c->l1, evict))
+        return CACHE_OK;
+    return tc_options_refuse(err, err_cap, CACHE_E_INVALID,
+                             "evict: entries of this cache have no room for %s: open it with evict_node_bytes of %zu",
+                             evict->name, evict->node_bytes);
+}
+
+static int register_locked(struct cache *c, const struct cache_type_opts *o, const struct tc_policy *p,
+                           struct cache_type **out)
 {
     tc_lock_assert_held(&c->types.lock);
     uint32_t count = atomic_load_explicit(&c->types.count, memory_order_relaxed);
-    if (find_locked(c, name) != NULL)
+    if (find_locked(c, o->name) != NULL)
         return CACHE_E_EXISTS;
     if (count == TC_TYPES_MAX)
         return CACHE_E_TOO_LARGE;
     struct cache_type *t;
-    int rc = tc_type_open(c, &c->alloc, &c->encoder, name, count, p, &t);
+    int rc = tc_type_open(c, &c->alloc, &c->encoder, o->name, count, p, &t);
     if (rc != CACHE_OK)
         return rc;
+    if (o->evict != NULL)
+        tc_l1_set_evict(&c->l1, t, o->evict);
     tc_l1_know(&c->l1, t);
-    if (t->id < TC_READER_COUNTS && !c->l1.locked_hits && c->clock.system)
+    bool locked_hits = tc_l1_evict_of(&c->l1, t)->flags & CACHE_EVICT_LOCKED_HITS;
+    if (t->id < TC_READER_COUNTS && !locked_hits && c->clock.system)
         tc_type_make_simple(t);
     t->next = c->types.first;
     c->types.first = t;
@@ -62,13 +76,15 @@ int cache_type_register(struct cache *c, const struct cache_type_opts *in, struc
     if (rc != CACHE_OK)
         return rc;
     int cancel = tc_cancel_disable(); /* a new type asks for entropy under the lock */
-    char err[160] = "out: is NULL";
+    char err[200] = "out: is NULL";
     struct cache_type_opts o;
     struct tc_policy p;
     rc = out == NULL ? CACHE_E_INVALID : check(in, &c->defaults, true, &o, &p, err, sizeof err);
+    if (rc == CACHE_OK)
+        rc = check_evict(c, o.evict, err, sizeof err);
     if (rc == CACHE_OK) {
         tc_lock_acquire(&c->types.lock);
-        rc = register_locked(c, o.name, &p, out);
+        rc = register_locked(c, &o, &p, out);
         tc_lock_release(&c->types.lock);
     } else {
         tc_notice_log(&c->notices, tc_clock_now_ms(&c->clock), 0, CACHE_LOG_ERROR, "type", "%s", err);
@@ -90,6 +106,9 @@ int cache_type_update(struct cache_type *t, const struct cache_type_opts *in, ch
     rc = check(in, &t->cache->defaults, false, &o, &p, err, err_cap);
     if (rc == CACHE_OK && o.name != NULL && strcmp(o.name, t->name) != 0)
         rc = tc_options_refuse(err, err_cap, CACHE_E_INVALID, "name: a type cannot be renamed");
+    if (rc == CACHE_OK && o.evict != NULL && !tc_type_has_evict(t, o.evict))
+        rc = tc_options_refuse(err, err_cap, CACHE_E_INVALID,
+                               "evict: a type keeps the eviction policy that it was registered with");
     if (rc == CACHE_OK)
         tc_type_set_policy(t, &p, tc_clock_now_ms(&t->cache->clock));
     tc_cache_leave(t->cache);

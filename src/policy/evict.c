@@ -1,7 +1,44 @@
-/* The eviction orders by name. */
+/* Eviction orders: by name, and whether one can be used. */
 #include "policy/evict.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "tiercache.h"
+
+#define HITS (CACHE_EVICT_LOCKED_HITS | CACHE_EVICT_STAMPED_HITS) /* the flags that say how they are told */
+#define TEXT(number) TEXT_OF(number)
+#define TEXT_OF(tokens) #tokens
+
+static int refuse(char *err, size_t err_cap, const char *why)
+{
+    if (err != NULL && err_cap > 0)
+        snprintf(err, err_cap, "evict: %s", why);
+    return CACHE_E_ABI;
+}
+
+static bool has_slots(const struct cache_evict_ops *e)
+{
+    bool stamped = e->flags & CACHE_EVICT_STAMPED_HITS;
+    return e->name != NULL && e->insert != NULL && (e->hit != NULL || stamped) && (e->node_bytes > 0 || !stamped) &&
+           e->remove != NULL && e->victim != NULL;
+}
+
+int tc_evict_check(const struct cache_evict_ops *e, char *err, size_t err_cap)
+{
+    if (e->abi != CACHE_HOOKS_ABI || (e->flags & ~(uint32_t)HITS) != 0 || (e->flags & HITS) == HITS || !has_slots(e))
+        return refuse(err, err_cap, "unknown abi, unknown bits are set, or a required slot is missing");
+    if (e->state_bytes > TC_EVICT_STATE_MAX)
+        return refuse(err, err_cap, "state_bytes: at most " TEXT(TC_EVICT_STATE_MAX));
+    if (e->node_bytes > TC_EVICT_NODE_MAX)
+        return refuse(err, err_cap, "node_bytes: at most " TEXT(TC_EVICT_NODE_MAX));
+    return CACHE_OK;
+}
+
+bool tc_evict_hits_alike(const struct cache_evict_ops *a, const struct cache_evict_ops *b)
+{
+    return (a->flags & HITS) == (b->flags & HITS) && ((a->flags & HITS) != 0 || a->hit == b->hit);
+}
 
 const struct cache_evict_ops *tc_evict_find(const char *name)
 {

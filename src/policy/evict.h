@@ -1,6 +1,9 @@
-/* Eviction orders that the library brings; one a file. The table is cache_evict_ops of tiercache/hooks.h. */
+/* Eviction orders: those that the library brings, one a file, and what it asks of others. The table is cache_evict_ops
+ * of tiercache/hooks.h. */
 #ifndef TC_POLICY_EVICT_H
 #define TC_POLICY_EVICT_H
+
+#include <stdbool.h>
 
 #include "tiercache/hooks.h"
 
@@ -13,6 +16,12 @@ extern const struct cache_evict_ops tc_evict_sieve;     /* "sieve" */
 extern const struct cache_evict_ops tc_evict_s3fifo;    /* "s3-fifo" */
 extern const struct cache_evict_ops tc_evict_lfu;       /* "lfu" */
 extern const struct cache_evict_ops tc_evict_wtinylfu;  /* "w-tinylfu" */
+
+/* Whether a table can be used. Returns CACHE_OK, or CACHE_E_ABI with a sentence in err (may be NULL). */
+int tc_evict_check(const struct cache_evict_ops *e, char *err, size_t err_cap);
+
+/* Both are told of a hit in the same way, by the same function if by one. */
+bool tc_evict_hits_alike(const struct cache_evict_ops *a, const struct cache_evict_ops *b);
 
 /* The table of that name; NULL: there is none. */
 const struct cache_evict_ops *tc_evict_find(const char *name);

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "policy/evict.h"
+
 #define TYPE_MAGIC UINT64_C(0x7463747970653031)
 
 bool tc_name_is_valid(const char *name)
@@ -67,7 +69,7 @@ static int check(const struct cache_type_opts *o, char *err, size_t err_cap)
         refuse(err, err_cap, "ttl_policy", "unknown abi or no decide slot");
         return CACHE_E_ABI;
     }
-    return CACHE_OK;
+    return o->evict != NULL ? tc_evict_check(o->evict, err, err_cap) : CACHE_OK;
 }
 
 int tc_policy_resolve(const struct cache_type_opts *o, const struct tc_policy_defaults *d, struct tc_policy *p,
@@ -146,16 +148,28 @@ bool tc_type_is_valid(const struct cache_type *t)
     return t != NULL && t->magic == TYPE_MAGIC;
 }
 
-/* What short ways of hits and stores go by. */
+/* What short ways of hits and stores go by. Stores: those of entries that stand in the order which types share. */
 static void set_plain(struct cache_type *t, const struct tc_policy *p)
 {
     bool hits = t->simple && !(p->flags & CACHE_TYPE_NO_L1);
-    bool stores = hits && !(p->flags & CACHE_TYPE_REQUIRE_TICKET) && p->jitter_percent == 0 && p->decide == NULL &&
-                  p->l1_quota_bytes == 0 && p->l1_quota_entries == 0 && p->l1_priority == 0;
+    bool stores = hits && !t->has_evict && !(p->flags & CACHE_TYPE_REQUIRE_TICKET) && p->jitter_percent == 0 &&
+                  p->decide == NULL && p->l1_quota_bytes == 0 && p->l1_quota_entries == 0 && p->l1_priority == 0;
     atomic_store_explicit(&t->plain_for, hits ? t->cache : NULL, memory_order_relaxed);
     atomic_store_explicit(&t->plain_ttl_ms, stores ? p->ttl_ms : 0, memory_order_relaxed);
     atomic_store_explicit(&t->plain_l1_ttl_ms, stores ? p->l1_ttl_ms : 0, memory_order_relaxed);
     atomic_store_explicit(&t->plain_max_bytes, stores ? p->l1_max_value_bytes : 0, memory_order_relaxed);
+}
+
+void tc_type_set_evict(struct cache_type *t, const struct cache_evict_ops *evict, bool tells_hits)
+{
+    t->evict = *evict;
+    t->has_evict = true;
+    t->tells_hits = tells_hits;
+}
+
+bool tc_type_has_evict(const struct cache_type *t, const struct cache_evict_ops *evict)
+{
+    return t->has_evict && memcmp(&t->evict, evict, sizeof *evict) == 0;
 }
 
 void tc_type_make_simple(struct cache_type *t)

@@ -60,8 +60,12 @@ struct cache_type {
     _Atomic uint64_t sequence;  /* odd while a writer is at it */
     _Atomic uint64_t words[TC_POLICY_WORDS];
 
-    bool simple; /* set before it is published: neither its number nor the cache's eviction policy asks for more than
-                    what a hit does as a rule */
+    /* Set before it is published. */
+    struct cache_evict_ops evict; /* an eviction policy of its own, if it has one */
+    bool has_evict;
+    bool tells_hits; /* that one is told of hits otherwise than the cache's, so its entries say that it wants to know */
+    bool simple;     /* neither its number nor its eviction policy asks for more than what a hit does as a rule */
+
     _Atomic(struct cache *) plain_for; /* its cache, if besides its policy uses L1; else NULL */
     /* For a store that asks for no more than these (tier/set.h): the policy's, or 0, and then it asks for more. */
     _Atomic int64_t plain_ttl_ms, plain_l1_ttl_ms;
@@ -90,7 +94,9 @@ static inline bool tc_type_is_plain_for(const struct cache_type *t, const struct
 {
     return c != NULL && atomic_load_explicit(&t->plain_for, memory_order_relaxed) == c;
 }
-/* Says so, before the type is published. */
+/* Before the type is published: gives it an eviction policy of its own, which tc_evict_check() passed. */
+void tc_type_set_evict(struct cache_type *t, const struct cache_evict_ops *evict, bool tells_hits);
+/* The same: says that it is simple. */
 void tc_type_make_simple(struct cache_type *t);
 static inline int64_t tc_type_priority(const struct cache_type *t)
 {
@@ -104,6 +110,9 @@ static inline int64_t tc_type_max_stale_ms(const struct cache_type *t)
 void tc_type_set_policy(struct cache_type *t, const struct tc_policy *p, int64_t now_ms);
 /* What lies in L2 from before that moment missed the invalidations of a time in which the type did not use it. */
 int64_t tc_type_l2_since(const struct cache_type *t);
+
+/* Whether that is the eviction policy that it was registered with. */
+bool tc_type_has_evict(const struct cache_type *t, const struct cache_evict_ops *evict);
 
 /* A name of a type or a cache: [A-Za-z0-9_.-], 1 to 64 characters. */
 bool tc_name_is_valid(const char *name);

@@ -15,7 +15,7 @@ static __attribute__((noinline)) bool tc_hit_copy_odd(struct tc_l1 *l1, size_t s
                                                       int64_t now_ms, struct tc_l1_copied *copied)
 {
     uint32_t flags = refs & TC_ENTRY_FLAGS;
-    if (flags == 0 || flags & (TC_ENTRY_COUNTS | TC_ENTRY_ABSENT)) /* 0: it was being overwritten */
+    if (flags == 0 || flags & TC_ENTRY_ABSENT) /* 0: it was being overwritten */
         return false;
     return tc_l1_copy_out(l1, stripe, me, e, buf, cap, now_ms, copied);
 }

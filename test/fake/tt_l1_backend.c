@@ -54,7 +54,7 @@ int tt_l1_backend_open(uint64_t max_bytes, const struct tc_alloc *alloc, void **
     if (rc == CACHE_OK)
         rc = tc_type_open(NULL, &m->alloc, NULL, "memory", 0, &m->policy, &m->type);
     if (rc == CACHE_OK)
-        rc = tc_l1_init(&m->l1, max_bytes, 0, NULL, tc_hasher_of(&m->hash), &m->alloc, &m->clock);
+        rc = tc_l1_init(&m->l1, max_bytes, 0, NULL, 0, tc_hasher_of(&m->hash), &m->alloc, &m->clock);
     if (rc != CACHE_OK)
         memory_close(m);
     else

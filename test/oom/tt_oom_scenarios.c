@@ -80,6 +80,7 @@ static void run_type_register(void)
     struct cache_type *t = NULL, *found = NULL;
     o.name = "another";
     o.l1_quota_entries = 3;
+    o.evict = cache_evict_policy("lru");
     int rc = cache_type_register(tt_oom.b.c, &o, &t);
     tt_must(rc == CACHE_OK || rc == CACHE_E_NOMEM, rc);
     tt_must((rc == CACHE_OK) == (t != NULL), rc);
@@ -167,6 +168,29 @@ static void run_set_absent(void)
 static void run_set_of_nothing_to_cache(void)
 {
     take_write(tt_cache_set_with(&tt_oom.b, &tt_oom.k, "new", CACHE_TTL_NONE, NULL), 0);
+}
+
+/* A type with an order of its own, made in each stripe with the first entry there: without it none is stored. */
+static struct cache_type *ordered;
+
+static void before_own_order(void)
+{
+    struct cache_type_opts o = CACHE_TYPE_OPTS_INIT;
+    o.name = "ordered";
+    o.evict = cache_evict_policy("lru");
+    assert_int_equal(cache_type_register(tt_oom.b.c, &o, &ordered), CACHE_OK);
+}
+
+static void run_own_order(void)
+{
+    for (uint64_t i = 0; i < 8; i++) {
+        struct cache_key k;
+        cache_key_u64(cache_key_init(&k, ordered), i);
+        int rc = tt_cache_set(&tt_oom.b, &k, "new");
+        tt_must(rc == CACHE_OK || rc == CACHE_E_NOMEM || may_be_queued(rc), rc);
+        struct tt_answer a = tt_cache_get(&tt_oom.b, &k);
+        tt_oom_must_answer(&a, rc == CACHE_E_NOMEM && tt_oom.setting == TT_L1_ALONE ? 0 : TT_MAY_NEW, true);
+    }
 }
 
 /* ---- scenarios: fetch ---- */
@@ -365,6 +389,7 @@ const struct tt_oom_scenario tt_oom_scenarios[] = {
     { "cache_set with a ticket", forget_k, run_set_with_ticket, false },
     { "cache_set_absent", NULL, run_set_absent, false },
     { "cache_set that is not to be cached", NULL, run_set_of_nothing_to_cache, false },
+    { "cache_set of a type with an order of its own", before_own_order, run_own_order, false },
     { "cache_fetch, in L1", NULL, run_fetch, false },
     { "cache_fetch, not in L1", forget_l1, run_fetch, false },
     { "cache_fetch that loads", forget_k, run_fetch, false },

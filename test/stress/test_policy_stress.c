@@ -1,8 +1,8 @@
 /* All verbs at once from several threads, which also change what the others go by: TTLs, quotas, priorities and TTL
- * policies of the types, and the limit of L1; under every eviction policy, in both kinds of memory, and with L2. Each
- * key is written by one thread, which says so in a table before, as an application commits to its database, and after:
- * nothing that is found may be older than what was written or invalidated before one looked. Run it under
- * ThreadSanitizer. */
+ * policies of the types, and the limit of L1; under every eviction policy, and where a type has one of its own, in both
+ * kinds of memory, and with L2. Each key is written by one thread, which says so in a table before, as an application
+ * commits to its database, and after: nothing that is found may be older than what was written or invalidated before
+ * one looked. Run it under ThreadSanitizer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -32,6 +32,7 @@ struct kind {
     uint64_t l1_bytes;
     uint32_t stripes;
     bool paged, with_l2;
+    const char *own; /* policy of the second type; NULL: the cache's */
 };
 
 struct stress {
@@ -459,6 +460,8 @@ static void open_stress(struct stress *s, const struct kind *kind, uint64_t seed
     s->b.opts.l1_stripes = kind->stripes;
     s->b.opts.timeout_ms = TT_SOON_MS;
     assert_non_null(s->b.opts.evict);
+    o.evict = cache_evict_policy(kind->own);
+    s->b.opts.evict_node_bytes = o.evict != NULL ? o.evict->node_bytes : 0;
     s->b.type_opts.ttl_ms = LIFE_MS;
     tt_cache_open(&s->b);
     assert_int_equal(s->b.c->l1.paged, kind->paged);
@@ -500,7 +503,8 @@ static uint64_t storm(const struct kind *kind, uint64_t seed)
     assert_int_equal(tt_crew_join(tt_crew_start(WORKERS, work, &s)), 0);
     struct cache_stats st = tt_cache_stats(&s.b);
 #define SAY(name, n) print_message(" %s %llu", name, (unsigned long long)(n))
-    print_message("%s, %s:", kind->policy, kind->with_l2 ? "with L2" : kind->paged ? "pages" : "apart");
+    print_message("%s%s%s, %s:", kind->policy, kind->own != NULL ? " and " : "", kind->own != NULL ? kind->own : "",
+                  kind->with_l2 ? "with L2" : kind->paged ? "pages" : "apart");
     SAY("found", s.found);
     SAY("copied", s.copied);
     SAY("loaded", s.loaded);
@@ -533,7 +537,7 @@ static void nothing_is_older_than_it_may_be_whatever_the_policy_in_pages(void **
     uint64_t seed = tt_seed(), evicted = 0;
     (void)state;
     for (size_t i = 0; i < TC_ARRAY_LEN(policies); i++)
-        evicted += storm(&(struct kind){ policies[i], L1_PAGED, 2, true, false }, tt_random(&seed));
+        evicted += storm(&(struct kind){ policies[i], L1_PAGED, 2, true, false, NULL }, tt_random(&seed));
     assert_true(evicted > 0);
 }
 
@@ -542,7 +546,7 @@ static void nothing_is_older_than_it_may_be_whatever_the_policy_apart(void **sta
     uint64_t seed = tt_seed(), evicted = 0;
     (void)state;
     for (size_t i = 0; i < TC_ARRAY_LEN(policies); i++)
-        evicted += storm(&(struct kind){ policies[i], L1_APART, 4, false, false }, tt_random(&seed));
+        evicted += storm(&(struct kind){ policies[i], L1_APART, 4, false, false, NULL }, tt_random(&seed));
     assert_true(evicted > 0);
 }
 
@@ -550,7 +554,20 @@ static void nothing_is_older_than_it_may_be_with_l2(void **state)
 {
     uint64_t seed = tt_seed();
     (void)state;
-    storm(&(struct kind){ "lru", L1_PAGED, 2, true, true }, tt_random(&seed));
+    storm(&(struct kind){ "lru", L1_PAGED, 2, true, true, NULL }, tt_random(&seed));
+}
+
+static void nothing_is_older_than_it_may_be_where_types_have_policies_of_their_own(void **state)
+{
+    static const struct kind kinds[] = {
+        { "lru", L1_PAGED, 2, true, false, "s3-fifo" },       { "lru", L1_PAGED, 2, true, false, "lru" },
+        { "lru-exact", L1_PAGED, 2, true, false, "sieve" },   { "lfu", L1_APART, 4, false, false, "lru-exact" },
+        { "w-tinylfu", L1_APART, 4, false, false, "lru" },    { "lru", L1_PAGED, 2, true, true, "w-tinylfu" },
+    };
+    uint64_t seed = tt_seed();
+    (void)state;
+    for (size_t i = 0; i < TC_ARRAY_LEN(kinds); i++)
+        storm(&kinds[i], tt_random(&seed));
 }
 
 int main(void)
@@ -559,6 +576,7 @@ int main(void)
         cmocka_unit_test(nothing_is_older_than_it_may_be_whatever_the_policy_in_pages),
         cmocka_unit_test(nothing_is_older_than_it_may_be_whatever_the_policy_apart),
         cmocka_unit_test(nothing_is_older_than_it_may_be_with_l2),
+        cmocka_unit_test(nothing_is_older_than_it_may_be_where_types_have_policies_of_their_own),
     };
     return cmocka_run_group_tests_name("policies that change", tests, NULL, NULL);
 }

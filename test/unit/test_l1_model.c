@@ -1,6 +1,7 @@
-/* L1 against a naive map, under each eviction policy, in pages and apart: what is found is the latest value of its key
- * and not past its stale window; what was invalidated or replaced is never found; a ticket is refused exactly if its
- * generation moved; what a caller holds does not change; memory stays in the limit and all of it comes back. */
+/* L1 against a naive map, under each eviction policy and under several at once, in pages and apart: what is found is
+ * the latest value of its key and not past its stale window; what was invalidated or replaced is never found; a ticket is
+ * refused exactly if its generation moved; what a caller holds does not change; memory stays in the limit and all of it
+ * comes back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,13 +21,13 @@ enum { STEPS = 24000 };
 
 struct kind {
     const char *policy;
-    bool paged;
+    bool paged, mixed;
 };
 
 static struct tt_l1_map *open_map(void **state)
 {
     const struct kind *kind = *state;
-    return tt_l1_map_new(kind->policy, kind->paged);
+    return tt_l1_map_new(kind->policy, kind->paged, kind->mixed);
 }
 
 /* Of all kinds together: what a single one meets is a matter of chance. */
@@ -148,9 +149,10 @@ static void beside_a_reader_nobody_finds_what_was_replaced(void **state)
     tt_l1_map_free(m);
 }
 
-#define KIND(policy) { policy, true }, { policy, false }
+#define KIND(policy) { policy, true, false }, { policy, false, false }
 static struct kind kinds[] = { KIND("lru"),     KIND("lru-exact"), KIND("sieve"),
-                               KIND("s3-fifo"), KIND("lfu"),       KIND("w-tinylfu") };
+                               KIND("s3-fifo"), KIND("lfu"),       KIND("w-tinylfu"),
+                               { "lru", true, true }, { "lru-exact", false, true }, { "s3-fifo", true, true } };
 
 int main(void)
 {
@@ -159,7 +161,9 @@ int main(void)
     WITH(test, 0, "lru in pages"), WITH(test, 1, "lru apart"), WITH(test, 2, "lru-exact in pages"),       \
     WITH(test, 3, "lru-exact apart"), WITH(test, 4, "sieve in pages"), WITH(test, 5, "sieve apart"),      \
     WITH(test, 6, "s3-fifo in pages"), WITH(test, 7, "s3-fifo apart"), WITH(test, 8, "lfu in pages"),     \
-    WITH(test, 9, "lfu apart"), WITH(test, 10, "w-tinylfu in pages"), WITH(test, 11, "w-tinylfu apart")
+    WITH(test, 9, "lfu apart"), WITH(test, 10, "w-tinylfu in pages"), WITH(test, 11, "w-tinylfu apart"),  \
+    WITH(test, 12, "lru and others in pages"), WITH(test, 13, "lru-exact and others apart"),              \
+    WITH(test, 14, "s3-fifo and others in pages")
     const struct CMUnitTest tests[] = {
         EACH(any_mixture_is_answered_as_a_map_would),
         cmocka_unit_test(everything_was_met),

@@ -77,7 +77,7 @@ static void every_allocation_of_opening_may_fail(void **state)
         tt_alloc_init(&counting);
         struct tc_alloc alloc = tt_alloc_table(&counting);
         tt_alloc_fail(&counting, nth, nth % 2 == 0);
-        int rc = tc_l1_init(l1, LIMIT, STRIPES, NULL, tt_hasher(), &alloc, &tc_clock_system);
+        int rc = tc_l1_init(l1, LIMIT, STRIPES, NULL, 0, tt_hasher(), &alloc, &tc_clock_system);
         tc_l1_fini(l1);
         tc_l1_fini(l1);
         bool clean = tt_alloc_is_clean(&counting);

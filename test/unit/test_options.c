@@ -80,6 +80,8 @@ static const struct field bad_numbers[] = {
     FIELD(connect_timeout_ms, -1),
     FIELD(max_value_bytes, (511u << 20) + 1),
     FIELD(max_value_bytes, UINT64_MAX),
+    FIELD(evict_node_bytes, 257),
+    FIELD(evict_node_bytes, UINT64_MAX),
 };
 
 /* FAULTS 53 */
@@ -115,6 +117,8 @@ static const struct field good_numbers[] = {
     FIELD(max_value_bytes, 1),
     FIELD(recovery_max_keys, 1),
     FIELD(recovery_max_keys, UINT64_MAX),
+    FIELD(evict_node_bytes, 1),
+    FIELD(evict_node_bytes, 256),
 };
 
 static void the_borders_of_every_number_are_good(void **state)

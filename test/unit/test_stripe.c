@@ -341,11 +341,11 @@ static void a_type_gets_one_order_of_its_own_and_it_counts(void **state)
     assert_ptr_equal(tc_stripe_order(f->s, f->r->types[1], false), shared);
     struct tc_order *own = tc_stripe_order(f->s, f->r->types[1], true);
     assert_ptr_not_equal(own, shared);
-    assert_int_equal(tc_stripe_bytes(f->s), before + tc_stripe_order_bytes(&f->r->l1));
+    assert_int_equal(tc_stripe_bytes(f->s), before + tc_stripe_order_bytes(&f->r->l1, f->r->types[1]));
     assert_ptr_equal(tc_stripe_order(f->s, f->r->types[1], true), own);
     assert_ptr_equal(tc_stripe_order(f->s, f->r->types[1], false), own); /* once made, it is the type's */
     assert_ptr_equal(tc_stripe_order(f->s, f->r->types[2], false), shared);
-    assert_int_equal(tc_stripe_bytes(f->s), before + tc_stripe_order_bytes(&f->r->l1));
+    assert_int_equal(tc_stripe_bytes(f->s), before + tc_stripe_order_bytes(&f->r->l1, f->r->types[1]));
     assert_true(tc_stripe_check(f->s));
 }
 

@@ -12,6 +12,12 @@
 
 struct tt_l1 *tt_l1_new(uint64_t limit, size_t stripes, const struct cache_evict_ops *evict)
 {
+    return tt_l1_new_with_room(limit, stripes, evict, 0);
+}
+
+struct tt_l1 *tt_l1_new_with_room(uint64_t limit, size_t stripes, const struct cache_evict_ops *evict,
+                                  size_t node_bytes)
+{
     /* tc_l1 wants whole cache lines, and sanitizers see that it gets them. */
     struct tt_l1 *r = tc_alloc_lines(&tc_alloc_default, sizeof *r);
     if (r == NULL)
@@ -21,7 +27,7 @@ struct tt_l1 *tt_l1_new(uint64_t limit, size_t stripes, const struct cache_evict
     tt_clock_init(&r->time);
     r->clock = (struct tc_clock){ tt_clock_ops, &r->time, false };
     r->secret = UINT64_C(0x5eed);
-    int rc = tc_l1_init(&r->l1, limit, stripes, evict, tt_hasher(), &r->alloc, &r->clock);
+    int rc = tc_l1_init(&r->l1, limit, stripes, evict, node_bytes, tt_hasher(), &r->alloc, &r->clock);
     if (rc != CACHE_OK) {
         tc_l1_fini(&r->l1);
         tt_alloc_fini(&r->counting);
@@ -34,6 +40,14 @@ struct tt_l1 *tt_l1_new(uint64_t limit, size_t stripes, const struct cache_evict
             tt_die("no type");
     }
     return r;
+}
+
+void tt_l1_bring(struct tt_l1 *r, size_t type, const struct cache_evict_ops *evict)
+{
+    if (!tc_l1_fits_evict(&r->l1, evict))
+        tt_die("no room for nodes of %s", evict->name);
+    tc_l1_set_evict(&r->l1, r->types[type], evict);
+    tc_l1_know(&r->l1, r->types[type]);
 }
 
 static bool say(bool good, const char *what)

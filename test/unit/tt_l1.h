@@ -28,6 +28,11 @@ struct tt_l1 {
 
 /* NULL if tc_l1_init refused; every other failure ends the program. */
 struct tt_l1 *tt_l1_new(uint64_t limit, size_t stripes, const struct cache_evict_ops *evict);
+/* The same with room for nodes of so many bytes, of the policies that types bring. */
+struct tt_l1 *tt_l1_new_with_room(uint64_t limit, size_t stripes, const struct cache_evict_ops *evict,
+                                  size_t node_bytes);
+/* Gives a type that has no entries yet a policy of its own, for which there must be room. */
+void tt_l1_bring(struct tt_l1 *r, size_t type, const struct cache_evict_ops *evict);
 /* Checks first: accounts right, nothing pinned, nothing detached, and after tc_l1_fini no memory left. Says what is
  * wrong. */
 bool tt_l1_free(struct tt_l1 *r);

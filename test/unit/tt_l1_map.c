@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -160,7 +161,8 @@ static int put(struct tt_l1 *r, const struct tt_l1_map_key *k, const struct wish
 {
     _Alignas(8) unsigned char room[TT_L1_MAP_LEN_MOST + 256];
     const struct tc_policy *p = &r->policies[type_of(k->number)];
-    bool plain = p->l1_quota_bytes == 0 && p->l1_quota_entries == 0 && p->l1_max_value_bytes == UINT64_MAX;
+    bool plain = p->l1_quota_bytes == 0 && p->l1_quota_entries == 0 && p->l1_max_value_bytes == UINT64_MAX &&
+                 !r->types[type_of(k->number)]->has_evict;
     if (w->way == SHORT && plain && !w->absent && w->advance == (w->expected == NULL) && set(r, k, w))
         return CACHE_OK;
     struct tc_entry *e = make(r, k, w, room, sizeof room);
@@ -457,12 +459,24 @@ void tt_l1_map_step(struct tt_l1_map *m, int n)
     }
 }
 
-struct tt_l1_map *tt_l1_map_new(const char *policy, bool paged)
+static void bring_others(struct tt_l1 *r, const char *policy)
+{
+    static const char *const all[] = { "lru", "s3-fifo", "lru-exact", "w-tinylfu", "lfu", "sieve" };
+    size_t own = 0;
+    while (strcmp(all[own], policy) != 0)
+        own++;
+    for (size_t i = 1; i < TT_L1_TYPES; i++)
+        tt_l1_bring(r, i, cache_evict_policy(all[(own + i) % TC_ARRAY_LEN(all)]));
+}
+
+struct tt_l1_map *tt_l1_map_new(const char *policy, bool paged, bool mixed)
 {
     struct tt_l1_map *m = tt_xcalloc(sizeof *m);
-    m->r = tt_l1_new(paged ? PAGED_LIMIT : APART_LIMIT, paged ? PAGED_STRIPES : APART_STRIPES,
-                     cache_evict_policy(policy));
+    m->r = tt_l1_new_with_room(paged ? PAGED_LIMIT : APART_LIMIT, paged ? PAGED_STRIPES : APART_STRIPES,
+                               cache_evict_policy(policy), mixed ? TC_EVICT_NODE_MAX / 8 : 0);
     assert_non_null(m->r);
+    if (mixed)
+        bring_others(m->r, policy);
     assert_int_equal(m->r->l1.paged, paged);
     m->seed = tt_seed();
     m->keys = TT_L1_MAP_KEYS;

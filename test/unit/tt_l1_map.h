@@ -2,7 +2,7 @@
  * random: stores of every kind, with tickets and without, look-ups, copies, pins that are held on, invalidations,
  * quotas that come and go, another limit, time that passes. What was found is checked at each step.
  *
- *     struct tt_l1_map *m = tt_l1_map_new("sieve", true);
+ *     struct tt_l1_map *m = tt_l1_map_new("sieve", true, false);
  *     tt_l1_map_step(m, 10000);
  *     tt_l1_map_free(m);
  */
@@ -54,8 +54,8 @@ struct tt_l1_map {
     _Atomic uint64_t oldest[TT_L1_MAP_KEYS]; /* who looks from now on finds no older version */
 };
 
-/* policy by its name. */
-struct tt_l1_map *tt_l1_map_new(const char *policy, bool paged);
+/* policy by its name. mixed: all types but one bring others of their own. */
+struct tt_l1_map *tt_l1_map_new(const char *policy, bool paged, bool mixed);
 /* Until a check failed. */
 void tt_l1_map_step(struct tt_l1_map *m, int n);
 /* Fails the test if a check did, or if something is pinned, detached or leaked. */

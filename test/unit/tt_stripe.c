@@ -13,7 +13,12 @@
 
 void tt_stripe_open(struct tt_stripe *f, const struct cache_evict_ops *evict, bool paged)
 {
-    f->r = tt_l1_new(TT_STRIPE_LIMIT, 1, evict);
+    tt_stripe_open_with_room(f, evict, 0, paged);
+}
+
+void tt_stripe_open_with_room(struct tt_stripe *f, const struct cache_evict_ops *evict, size_t node_bytes, bool paged)
+{
+    f->r = tt_l1_new_with_room(TT_STRIPE_LIMIT, 1, evict, node_bytes);
     assert_non_null(f->r);
     assert_true(f->r->l1.paged);
     f->r->l1.paged = paged;
@@ -112,7 +117,7 @@ void tt_stripe_touch(struct tt_stripe *f, uint32_t cell)
     struct cache_slice key = tc_entry_key(e);
     tc_lock_release(&f->s->lock);
     tc_l1_touch(l1, f->s->index.view, 0, tc_reader_self(&l1->readers), e);
-    if (l1->locked_hits)
+    if (tc_l1_evict_of(l1, tc_l1_type_of(l1, e))->flags & CACHE_EVICT_LOCKED_HITS)
         tc_l1_tell_hit(f->s, (struct tc_l1_ref){ tt_hash_of(e), key });
     tc_lock_acquire(&f->s->lock);
 }

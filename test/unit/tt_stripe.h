@@ -16,6 +16,8 @@ struct tt_stripe {
 /* f is zeroed. evict NULL: LRU. paged: small entries lie in pages; else all lie apart, as in a stripe that is too small
  * for pages. */
 void tt_stripe_open(struct tt_stripe *f, const struct cache_evict_ops *evict, bool paged);
+/* The same with room for nodes of so many bytes: tt_l1_bring() may follow. */
+void tt_stripe_open_with_room(struct tt_stripe *f, const struct cache_evict_ops *evict, size_t node_bytes, bool paged);
 bool tt_stripe_close(struct tt_stripe *f); /* as tt_l1_free */
 
 void tt_stripe_give_up(struct tt_stripe *f); /* as every caller does it: without the lock */

@@ -31,7 +31,8 @@ static struct tc_entry *begin(void *node, size_t node_bytes, uint32_t flags, str
 {
     struct tc_entry *e = tc_entry_of_node(node, node_bytes);
     memset(node, 0, node_bytes + sizeof *e);
-    atomic_store_explicit(&e->refs, 1 | flags, memory_order_relaxed);
+    uint32_t told = t != NULL && t->tells_hits ? TC_ENTRY_COUNTS : 0;
+    atomic_store_explicit(&e->refs, 1 | flags | told, memory_order_relaxed);
     bool more = flags & TC_ENTRY_MORE;
     uint32_t id = t != NULL ? t->id & UINT8_MAX : 0;
     atomic_store_explicit(&e->sizes, more ? tc_sizes(id, 0, 0) : tc_sizes(id, key.len, room), memory_order_relaxed);

@@ -41,7 +41,8 @@
 #define TC_ENTRY_WRITING TC_ENTRY_VERSION_ONE /* the version is odd: it is being overwritten */
 enum {
     TC_ENTRY_ABSENT = 1u << 23,  /* a cached absence */
-    TC_ENTRY_COUNTS = 1u << 24,  /* its type's TTL policy wants to know the hits; only with more */
+    TC_ENTRY_COUNTS = 1u << 24,  /* its type wants to know the hits: a TTL policy of it, only with more, or an eviction
+                                    policy of its own, that is told of them in another way than the cache's */
     TC_ENTRY_MORE = 1u << 25,    /* there is a struct tc_entry_more */
     TC_ENTRY_FOREVER = 1u << 26, /* without more: no expiry */
     TC_ENTRY_FRAMED = 1u << 27,  /* the value lies in a frame; only with more */

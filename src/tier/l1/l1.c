@@ -60,16 +60,31 @@ static uint64_t fixed_bytes_of(const struct tc_l1 *l1)
 
 /* An entry that has left keeps its cell's number in the node, which hits may still mark: in a first byte, or wherever
  * the policy does. Under a policy that is told of hits with the lock held a struct tc_use is at the same place. */
+static size_t with_left(size_t node_bytes)
+{
+    _Static_assert(sizeof(struct tc_use) == TC_ENTRY_NODE_LEAST, "there is room for either");
+    return ((node_bytes + 7) & ~(size_t)7) + TC_ENTRY_NODE_LEAST;
+}
+
 static size_t node_bytes_of(const struct cache_evict_ops *evict)
 {
-    size_t bytes = (evict->node_bytes + 7) & ~(size_t)7, left = TC_ENTRY_NODE_LEAST;
-    if (evict->flags & CACHE_EVICT_LOCKED_HITS)
-        return bytes + sizeof(struct tc_use);
-    return evict->flags & CACHE_EVICT_STAMPED_HITS && bytes >= left ? bytes : bytes + left;
+    size_t bytes = with_left(evict->node_bytes);
+    return evict->flags & CACHE_EVICT_STAMPED_HITS ? bytes - TC_ENTRY_NODE_LEAST : bytes;
+}
+
+bool tc_l1_fits_evict(const struct tc_l1 *l1, const struct cache_evict_ops *evict)
+{
+    return node_bytes_of(evict) <= l1->node_bytes;
+}
+
+void tc_l1_set_evict(const struct tc_l1 *l1, struct cache_type *t, const struct cache_evict_ops *evict)
+{
+    tc_assert(tc_l1_fits_evict(l1, evict));
+    tc_type_set_evict(t, evict, !tc_evict_hits_alike(evict, &l1->evict));
 }
 
 int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct cache_evict_ops *evict,
-               struct tc_hasher hasher, const struct tc_alloc *alloc, const struct tc_clock *clock)
+               size_t node_bytes, struct tc_hasher hasher, const struct tc_alloc *alloc, const struct tc_clock *clock)
 {
     memset(l1, 0, sizeof *l1);
     l1->hasher = hasher;
@@ -79,6 +94,8 @@ int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct ca
     l1->locked_hits = l1->evict.flags & CACHE_EVICT_LOCKED_HITS;
     l1->stamped_hits = l1->evict.flags & CACHE_EVICT_STAMPED_HITS;
     l1->node_bytes = node_bytes_of(&l1->evict);
+    if (node_bytes > 0 && with_left(node_bytes) > l1->node_bytes)
+        l1->node_bytes = with_left(node_bytes);
     l1->limit = limit;
     size_t n = stripes > 0 ? stripes : choose_stripes(limit);
     if (limit / TC_L1_LEAST_SHARE < n)
@@ -209,12 +226,35 @@ void tc_l1_mark(struct tc_stripe *s, struct tc_reader *me)
     *marks = 0;
 }
 
-void tc_l1_count_hit(struct tc_entry *e)
+static void count_hit(struct tc_entry *e)
 {
     _Atomic uint16_t *at = &tc_entry_more(e)->hits;
     uint16_t hits = atomic_load_explicit(at, memory_order_relaxed);
     if (hits < UINT16_MAX)
         atomic_store_explicit(at, (uint16_t)(hits + 1), memory_order_relaxed);
+}
+
+void tc_l1_touch_counted(struct tc_l1 *l1, const struct tc_index_view *view, size_t stripe, struct tc_reader *me,
+                         struct tc_entry *e)
+{
+    const struct cache_evict_ops *evict = tc_l1_evict_of(l1, tc_l1_type_of(l1, e));
+    void *node = tc_entry_node(e, view->node_bytes);
+    if (tc_entry_flags(e) & TC_ENTRY_MORE)
+        count_hit(e);
+    if (evict->flags & CACHE_EVICT_STAMPED_HITS) {
+        if (tc_stripe_stamp(view, node))
+            tc_l1_mark(&l1->stripes[stripe], me);
+    } else if (!(evict->flags & CACHE_EVICT_LOCKED_HITS)) {
+        evict->hit(NULL, 0, node);
+    }
+}
+
+/* Whether a hit of it is told with the lock held. */
+static inline bool wants_lock(struct tc_l1 *l1, const struct tc_entry *e, uint32_t flags)
+{
+    if (!(flags & TC_ENTRY_COUNTS))
+        return l1->locked_hits;
+    return tc_l1_evict_of(l1, tc_l1_type_of(l1, e))->flags & CACHE_EVICT_LOCKED_HITS;
 }
 
 /* The rest of a hit for a policy that wants the lock. The entry may be gone meanwhile. */
@@ -321,7 +361,7 @@ void tc_l1_get_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, 
     if (f->entry == NULL)
         return;
     tc_readers_add_pins(&l1->readers, me, 1);
-    if (l1->locked_hits && f->fresh)
+    if (f->fresh && wants_lock(l1, f->entry, tc_entry_flags(f->entry)))
         tc_l1_tell_hit(s, ref);
 }
 
@@ -344,14 +384,16 @@ bool tc_l1_copy_out(struct tc_l1 *l1, size_t stripe, struct tc_reader *me, struc
     return true;
 }
 
+/* *locks: it was a hit that is told with the lock held. */
 static inline bool copy(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, int64_t now_ms, void *buf,
-                        size_t cap, struct tc_l1_copied *copied)
+                        size_t cap, struct tc_l1_copied *copied, bool *locks)
 {
     size_t stripe = tc_l1_stripe_number(l1, ref.hash);
     uint32_t refs;
     struct tc_entry *e = tc_index_find(&l1->views[stripe], ref.hash, ref.key, &refs);
     if (e == NULL)
         return false;
+    *locks = wants_lock(l1, e, refs);
     if (refs & TC_ENTRY_FLAGS)
         return tc_l1_copy_out(l1, stripe, me, e, buf, cap, now_ms, copied);
     return !(refs & TC_ENTRY_WRITING) && tc_l1_copy_plain(l1, stripe, me, e, refs, buf, cap, now_ms, copied);
@@ -360,15 +402,15 @@ static inline bool copy(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref
 bool tc_l1_get_copy_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, int64_t now_ms, void *buf,
                        size_t cap, struct tc_l1_copied *copied, struct tc_l1_found *f)
 {
-    bool done = false;
+    bool done = false, locks = false;
     if (__builtin_expect(me != NULL, 1)) {
         tc_reader_enter(&l1->readers, me);
-        done = copy(l1, me, ref, now_ms, buf, cap, copied);
+        done = copy(l1, me, ref, now_ms, buf, cap, copied, &locks);
         tc_reader_leave(me);
     }
     if (!done)
         tc_l1_get_as(l1, me, ref, now_ms, f);
-    else if (l1->locked_hits)
+    else if (locks)
         tc_l1_tell_hit(tc_l1_stripe(l1, ref.hash), ref);
     return done;
 }
@@ -390,7 +432,8 @@ void tc_l1_history(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, int64
     tc_lock_acquire(&s->lock);
     struct tc_entry *e = tc_stripe_find(s, ref.hash, ref.key, NULL);
     *age_ms = e != NULL ? now_ms - tc_entry_made_ms(e) : -1;
-    bool counts = e != NULL && tc_entry_flags(e) & TC_ENTRY_COUNTS;
+    const uint32_t both = TC_ENTRY_COUNTS | TC_ENTRY_MORE;
+    bool counts = e != NULL && (tc_entry_flags(e) & both) == both;
     *hits = counts ? atomic_load_explicit(&tc_entry_more(e)->hits, memory_order_relaxed) : 0;
     tc_lock_release(&s->lock);
 }

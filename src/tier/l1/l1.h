@@ -35,7 +35,7 @@ struct tc_l1 {
     const struct tc_clock *clock;
     struct tc_hasher hasher; /* of keys: whoever looks up gives the same */
     struct cache_evict_ops evict;
-    size_t node_bytes; /* evict.node_bytes with what an entry needs there when it has left */
+    size_t node_bytes; /* of evict, or what types' policies need, with what L1 itself keeps there */
     bool paged;        /* stripes are large enough to house entries, */
     bool thin;         /* but not for pages of many sizes */
     size_t n_stripes;  /* a power of two */
@@ -55,10 +55,11 @@ struct tc_l1 {
     _Atomic uint32_t late; /* fills that a writer gave up waiting for, not settled yet. Grows under a stripe's lock */
 };
 
-/* evict may be NULL (LRU). stripes 0: chosen. Returns CACHE_OK, CACHE_E_INVALID (the limit is too small for the
- * stripes), CACHE_E_NOMEM, CACHE_E_SYSTEM. l1 may be given to tc_l1_fini whatever the result. */
+/* evict may be NULL (LRU). node_bytes: room for nodes of that many, if evict's are smaller. stripes 0: chosen. Returns
+ * CACHE_OK, CACHE_E_INVALID (the limit is too small for the stripes), CACHE_E_NOMEM, CACHE_E_SYSTEM. l1 may be given to
+ * tc_l1_fini whatever the result. */
 int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct cache_evict_ops *evict,
-               struct tc_hasher hasher, const struct tc_alloc *alloc, const struct tc_clock *clock);
+               size_t node_bytes, struct tc_hasher hasher, const struct tc_alloc *alloc, const struct tc_clock *clock);
 void tc_l1_fini(struct tc_l1 *l1);
 
 /* Says that there will be entries of that type; tc_l1_put says it of those with more. */
@@ -70,6 +71,15 @@ static inline void tc_l1_know(struct tc_l1 *l1, struct cache_type *t)
 static inline struct cache_type *tc_l1_type_of(struct tc_l1 *l1, const struct tc_entry *e)
 {
     return atomic_load_explicit(&l1->types[tc_entry_type_id(e)], memory_order_acquire);
+}
+
+/* A policy of a type's own: whether there is room for its nodes; and before the type is known, brings it. */
+bool tc_l1_fits_evict(const struct tc_l1 *l1, const struct cache_evict_ops *evict);
+void tc_l1_set_evict(const struct tc_l1 *l1, struct cache_type *t, const struct cache_evict_ops *evict);
+/* The policy under which entries of that type stand: its own, or the cache's. */
+static inline const struct cache_evict_ops *tc_l1_evict_of(const struct tc_l1 *l1, const struct cache_type *t)
+{
+    return t->has_evict ? &t->evict : &l1->evict;
 }
 
 static inline size_t tc_l1_entry_bytes(const struct tc_l1 *l1, const struct tc_entry *e)
@@ -162,11 +172,14 @@ bool tc_l1_get_copy_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref 
 #define TC_L1_COPY_BYTES 65536
 
 void tc_l1_mark(struct tc_stripe *s, struct tc_reader *me); /* an entry's first hit in this tick */
-void tc_l1_count_hit(struct tc_entry *e); /* with TC_ENTRY_COUNTS */
+/* What a hit of an entry with TC_ENTRY_COUNTS does as far as it needs no lock. */
+void tc_l1_touch_counted(struct tc_l1 *l1, const struct tc_index_view *view, size_t stripe, struct tc_reader *me,
+                         struct tc_entry *e);
 /* For a policy that wants the lock for a hit: after it, outside tc_reader_enter(). The entry may be gone meanwhile. */
 void tc_l1_tell_hit(struct tc_stripe *s, struct tc_l1_ref ref);
 
-/* What a hit does as far as it needs no lock. */
+/* What a hit does as far as it needs no lock, if its entry stands under the cache's policy, or under one that is told
+ * of hits in the same way. */
 static inline __attribute__((always_inline)) void tc_l1_touch_plain(struct tc_l1 *l1, const struct tc_index_view *view,
                                                                     size_t stripe, struct tc_reader *me,
                                                                     struct tc_entry *e)
@@ -183,8 +196,9 @@ static inline void tc_l1_touch(struct tc_l1 *l1, const struct tc_index_view *vie
                                struct tc_entry *e)
 {
     if (tc_entry_flags(e) & TC_ENTRY_COUNTS)
-        tc_l1_count_hit(e);
-    tc_l1_touch_plain(l1, view, stripe, me, e);
+        tc_l1_touch_counted(l1, view, stripe, me, e);
+    else
+        tc_l1_touch_plain(l1, view, stripe, me, e);
 }
 
 /* A hit that is copied, of an entry whose refs, as when it was looked up, are without a flag and not

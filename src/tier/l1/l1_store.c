@@ -228,6 +228,23 @@ static bool is_better(const struct tc_entry *old, const struct tc_entry *e, int6
     return tc_entry_taken_ms(old) > tc_entry_taken_ms(e) && now_ms < tc_entry_fresh_until_ms(old);
 }
 
+/* *order becomes the type's own, if there is memory for it. In the shared one entries of a type with a policy of its
+ * own may not stand: CACHE_OK, or what is to be done first. */
+static int own_order(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct tc_order **order)
+{
+    uint64_t bytes = tc_stripe_order_bytes(l1, put->type);
+    if ((*order)->type == put->type)
+        return CACHE_OK;
+    bool granted = tc_l1_make_grant(l1, s, bytes, &put->dropped);
+    *order = tc_stripe_order(s, put->type, granted);
+    if ((*order)->type == put->type || !put->type->has_evict)
+        return CACHE_OK;
+    if (granted)
+        return CACHE_E_NOMEM;
+    put->missing = tc_stripe_bytes(s) + bytes - s->granted;
+    return s->left.housed > 0 ? NEEDS_READERS : put->force ? CACHE_E_NOMEM : NEEDS_ROOM;
+}
+
 static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 {
     tc_lock_assert_held(&s->lock);
@@ -244,12 +261,14 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     find_old(s, put);
     if (put->expected != NULL && put->old != 0 && is_better(tc_stripe_entry(s, put->old), e, now_ms))
         return TC_L1_KEPT;
-    bool wants_order = put->p->l1_quota_bytes > 0 || put->p->l1_quota_entries > 0 || put->p->l1_priority != 0;
+    bool wants_order = put->p->l1_quota_bytes > 0 || put->p->l1_quota_entries > 0 || put->p->l1_priority != 0 ||
+                       put->type->has_evict;
     /* The quota first: what it evicts, the old entry perhaps, changes what has to be paid for. */
     struct tc_order *order = tc_stripe_order(s, put->type, false);
     if (wants_order) {
-        if (order->type != put->type)
-            order = tc_stripe_order(s, put->type, tc_l1_make_grant(l1, s, tc_stripe_order_bytes(l1), &put->dropped));
+        int rc = own_order(l1, s, put, &order);
+        if (rc != CACHE_OK)
+            return rc;
         find_old(s, put);
         keep_quota(l1, s, put, order);
     }
@@ -267,14 +286,15 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     return CACHE_OK;
 }
 
-/* The type's order, made if entries of it may lie here from before it had a quota, and if that can be paid for. */
+/* The type's order, made if entries of it may stand in the shared one from before it had a quota, and if that can be
+ * paid for. */
 static struct tc_order *order_for_trimming(struct tc_l1 *l1, struct tc_stripe *s, const struct cache_type *t,
                                            struct tc_dropped *dropped)
 {
     struct tc_order *order = tc_stripe_order(s, t, false);
-    if (order->type == t || s->shared.count == 0)
+    if (order->type == t || t->has_evict || s->shared.count == 0)
         return order;
-    return tc_stripe_order(s, t, tc_l1_make_grant(l1, s, tc_stripe_order_bytes(l1), dropped));
+    return tc_stripe_order(s, t, tc_l1_make_grant(l1, s, tc_stripe_order_bytes(l1, t), dropped));
 }
 
 static void trim_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct put *put, bool to_share,

@@ -2,11 +2,6 @@
  * forget one of them; expiry; and the account of bytes that goes with it. */
 #include "tier/l1/l1.h"
 
-static size_t state_bytes(const struct tc_l1 *l1)
-{
-    return l1->evict.state_bytes;
-}
-
 /* ---- init ---- */
 
 int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1 *l1)
@@ -14,7 +9,8 @@ int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1
     s->index.view = view;
     s->index.hasher = l1->hasher;
     s->index.in_pages = l1->alloc->regions != NULL;
-    s->shared.state = tc_alloc_zeroed(l1->alloc, state_bytes(l1));
+    s->shared.evict = &l1->evict;
+    s->shared.state = tc_alloc_zeroed(l1->alloc, l1->evict.state_bytes);
     if (s->shared.state == NULL)
         return CACHE_E_NOMEM;
     if (tc_lock_init(&s->lock) != 0)
@@ -33,7 +29,7 @@ int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1
     tc_lock_release(&s->lock);
     return CACHE_OK;
 fail:
-    tc_free(l1->alloc, s->shared.state, state_bytes(l1));
+    tc_free(l1->alloc, s->shared.state, l1->evict.state_bytes);
     return CACHE_E_SYSTEM;
 }
 
@@ -53,12 +49,12 @@ void tc_stripe_fini(struct tc_stripe *s)
     while (s->shared.next != NULL) {
         struct tc_order *o = s->shared.next;
         s->shared.next = o->next;
-        tc_stripe_end_order(s, o);
-        tc_free(l1->alloc, o->state, state_bytes(l1));
+        tc_stripe_end_order(o);
+        tc_free(l1->alloc, o->state, o->evict->state_bytes);
         tc_free(l1->alloc, o, sizeof *o);
     }
-    tc_stripe_end_order(s, &s->shared);
-    tc_free(l1->alloc, s->shared.state, state_bytes(l1));
+    tc_stripe_end_order(&s->shared);
+    tc_free(l1->alloc, s->shared.state, l1->evict.state_bytes);
     tc_extents_fini(&s->extents);
     tc_slab_fini(&s->slab);
     tc_cond_fini(&s->quiet);
@@ -139,7 +135,7 @@ void tc_stripe_remove(struct tc_stripe *s, uint32_t cell, tc_reason why, struct 
     uint64_t bytes = tc_l1_entry_bytes(s->l1, e);
     tc_entry_begin_to_leave(e);
     tc_index_remove(&s->index, cell);
-    tc_stripe_leave_order(s, tc_stripe_order_of(s, e), cell, bytes);
+    tc_stripe_leave_order(tc_stripe_order_of(s, e), cell, bytes);
     let_go(s, cell, e, bytes, why, dropped);
 }
 
@@ -163,7 +159,7 @@ void tc_stripe_link(struct tc_stripe *s, uint32_t cell, uint64_t hash, struct tc
     struct cache_type *t = tc_l1_type_of(s->l1, e);
     uint64_t bytes = tc_l1_entry_bytes(s->l1, e), instead_bytes = 0;
     uint8_t code = tc_wheel_code(tc_entry_keep_until_ms(e, t), now_ms);
-    tc_stripe_note_use(s, e);
+    tc_assert(o->type != NULL ? o->type == t : !t->has_evict);
     if (lane->instead != 0) {
         instead = tc_stripe_entry(s, lane->instead);
         tc_entry_begin_to_leave(instead);
@@ -172,7 +168,7 @@ void tc_stripe_link(struct tc_stripe *s, uint32_t cell, uint64_t hash, struct tc
     /* Before it is in the table: from then on it may be hit. */
     if (lane->at == NULL || !tc_stripe_replace_in_order(s, o, lane->instead, instead_bytes, cell, hash, bytes)) {
         if (instead != NULL)
-            tc_stripe_leave_order(s, tc_stripe_order_of(s, instead), lane->instead, instead_bytes);
+            tc_stripe_leave_order(tc_stripe_order_of(s, instead), lane->instead, instead_bytes);
         tc_stripe_enter_order(s, o, cell, hash, bytes);
     }
     put_in_table(s, cell, hash, lane, code);
@@ -273,7 +269,7 @@ bool tc_stripe_check(struct tc_stripe *s)
     for (struct tc_order *o = &s->shared; o != NULL; o = o->next) {
         ordered += o->count;
         ordered_bytes += o->bytes;
-        bytes += o != &s->shared ? tc_stripe_order_bytes(s->l1) : 0;
+        bytes += o != &s->shared ? tc_stripe_order_bytes(s->l1, o->type) : 0;
     }
     return memcmp(apart_of, s->apart_of, sizeof apart_of) == 0 && tc_index_check(&s->index) &&
            tc_slab_check(&s->slab) && tc_extents_check(&s->extents) && entries == s->index.count &&

@@ -32,14 +32,19 @@ struct tc_dropped {
 void tc_dropped_tell(struct tc_dropped *dropped); /* says so */
 void tc_dropped_add(struct tc_dropped *dropped, struct tc_block *b); /* b may be NULL */
 
-/* The entries of a stripe, or those of one type with a quota or a priority in it, in the order in which they are to
- * leave. */
+/* The entries of a stripe, or those of one type with a quota, a priority or an eviction policy of its own in it, in the
+ * order in which they are to leave. */
 struct tc_order {
+    const struct cache_evict_ops *evict; /* the type's, or the cache's */
     size_t count;
     uint64_t bytes; /* of the entries */
     void *state;    /* of the eviction policy */
     struct tc_order *next;
     const struct cache_type *type; /* NULL: all types that have no order of their own */
+    /* How fast entries come, measured in rounds of some insertions. */
+    uint32_t round, to_come; /* of the one under way: its insertions, and those that are still to come */
+    uint32_t began, last;    /* when it did, and when the last one came, counted by the stripe's uses */
+    uint64_t interval;       /* of the rounds before: uses from one insertion to the next, times 65,536; 0: none */
 };
 
 /* Entries that left the table, in the order in which they did. If there are more epochs than batches, for want of
@@ -103,6 +108,8 @@ struct tc_stripe {
     int64_t round_ms, last_round_ms; /* when the hand's round began, and the one before it */
     struct tc_wheel_due due;         /* as of that tick; 0: not looked at in this round */
     int64_t due_tick;
+    uint32_t ticked;                 /* when the tick began, counted by uses, */
+    int64_t uses_of_tick;            /* and how many of these one has, times 256 */
 };
 
 /* CACHE_OK, _E_NOMEM, _E_SYSTEM. */
@@ -192,22 +199,21 @@ void tc_stripe_marked(struct tc_stripe *s, uint32_t n);
 /* ---- stripe_order.c ---- */
 void tc_stripe_init_env(struct tc_stripe *s);
 void tc_stripe_begin_order(struct tc_stripe *s, struct tc_order *o);
-void tc_stripe_end_order(struct tc_stripe *s, struct tc_order *o);
+void tc_stripe_end_order(struct tc_order *o);
 void tc_stripe_enter_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t hash, uint64_t bytes);
-void tc_stripe_leave_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t bytes);
+void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes);
 /* Puts an entry of the same key in the place of the one before, if that stands in this order and the policy can. */
 bool tc_stripe_replace_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t from, uint64_t from_bytes,
                                 uint32_t to, uint64_t hash, uint64_t bytes);
-/* It is stored, or was hit with the lock held. */
-void tc_stripe_note_use(struct tc_stripe *s, struct tc_entry *e);
 /* The order in which an entry stands. */
 struct tc_order *tc_stripe_order_of(struct tc_stripe *s, const struct tc_entry *e);
 
-/* Heap bytes of an order; they count in the stripe's. */
-size_t tc_stripe_order_bytes(const struct tc_l1 *l1);
+/* Heap bytes of an order of a type's; they count in the stripe's. */
+size_t tc_stripe_order_bytes(const struct tc_l1 *l1, const struct cache_type *t);
 
 /* The order for entries of that type: its own, if it has one here, and always that from then on. With own it gets one
- * if it has none, with the entries that it has in the shared one, by their age (the shared one without memory). */
+ * if it has none, with the entries that it has in the shared one, by their age (the shared one without memory: in that
+ * those of a type with an eviction policy of its own may not stand). */
 struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t, bool own);
 
 /* ---- stripe_house.c ---- */

@@ -4,7 +4,8 @@
  *
  * An entry that has begun to leave does not change and is reached through its lane alone, so moving it is what storing
  * it anew would be: a copy is made, the lane names the copy, and the former one waits like all that left the table.
- * Who has pinned it keeps it. One that is being overwritten at that moment is evicted instead. */
+ * Who has pinned it keeps it. One that is being overwritten at that moment is evicted instead, and so are those of a
+ * type whose own policy cannot move them. */
 #include "tier/l1/l1.h"
 
 #define CELLS_MOST TC_EXTENTS_IN_CHUNK_MOST
@@ -36,11 +37,14 @@ static uint32_t take_like(struct tc_stripe *s, uint32_t from, size_t bytes)
     return cell | TC_CELL_EXTENT;
 }
 
-/* False: there is no place for it. */
+/* False: there is no place for it, or its policy cannot have it elsewhere. */
 static bool move(struct tc_stripe *s, uint32_t from, struct tc_dropped *dropped)
 {
     struct tc_l1 *l1 = s->l1;
     struct tc_entry *e = tc_stripe_entry(s, from);
+    const struct tc_order *o = tc_stripe_order_of(s, e);
+    if (o->evict->move == NULL)
+        return false;
     uint32_t to = take_like(s, from, tc_entry_own_bytes(e, l1->node_bytes));
     if (to == 0)
         return false;
@@ -52,7 +56,7 @@ static bool move(struct tc_stripe *s, uint32_t from, struct tc_dropped *dropped)
     uint32_t where = tc_cell_is_extent(from) ? TC_ENTRY_IN_EXTENT : TC_ENTRY_HOUSED;
     tc_entry_copy(tc_cell(&s->index.view->cells, to), where | TC_ENTRY_IN_L1, e, l1->node_bytes);
     copy_node(tc_cell(&s->index.view->cells, to), tc_cell(&s->index.view->cells, from), l1->node_bytes);
-    l1->evict.move(tc_stripe_order_of(s, e)->state, from, to);
+    o->evict->move(o->state, from, to);
     tc_index_move(&s->index, from, to);
     tc_stripe_wait(s, from, e, tc_l1_entry_bytes(l1, e), dropped);
     return true;
@@ -101,8 +105,8 @@ uint64_t tc_stripe_vacate_page(struct tc_stripe *s, struct tc_dropped *dropped)
         return 0;
     size_t n = tc_slab_close_sparse(&s->slab, cells);
     for (size_t i = 0; i < n; i++)
-        if (is_there(s, cells[i]))
-            move(s, cells[i], dropped);
+        if (is_there(s, cells[i]) && !move(s, cells[i], dropped))
+            tc_stripe_remove(s, cells[i], TC_COUNT_l1_evicted_bytes, dropped);
     return n > 0 ? TC_PAGE_BYTES : 0;
 }
 

@@ -1,12 +1,8 @@
-/* The orders of a stripe: which entry stands in which, how recently they were used, and which is to leave next. */
+/* The orders of a stripe: which entry stands in which, how recently they were used, and which is to leave next. Each
+ * has a policy: the cache's, or that of its type. */
 #include <stdlib.h>
 
 #include "tier/l1/l1.h"
-
-static size_t state_bytes(const struct tc_l1 *l1)
-{
-    return l1->evict.state_bytes;
-}
 
 /* What a policy allocates counts like everything else; it gets it while the stripe has it to spare. */
 static void *env_alloc(void *ctx, size_t n)
@@ -35,37 +31,63 @@ void tc_stripe_init_env(struct tc_stripe *s)
     s->env = (struct cache_evict_env){ s, env_alloc, env_free, &s->index.view->cells };
 }
 
-void tc_stripe_begin_order(struct tc_stripe *s, struct tc_order *o)
+static uint32_t uses_of(const struct tc_stripe *s)
 {
-    if (s->l1->evict.begin != NULL)
-        s->l1->evict.begin(o->state, &s->env);
-    uint8_t stamp = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
-    if (s->l1->evict.tick != NULL && stamp > 0)
-        s->l1->evict.tick(o->state, stamp);
+    return atomic_load_explicit(&s->uses, memory_order_relaxed);
 }
 
-void tc_stripe_end_order(struct tc_stripe *s, struct tc_order *o)
+#define ROUND_LEAST 16
+#define ROUNDS 8 /* in the time in which an order changes all its entries */
+
+void tc_stripe_begin_order(struct tc_stripe *s, struct tc_order *o)
 {
-    if (s->l1->evict.end != NULL)
-        s->l1->evict.end(o->state);
+    o->round = o->to_come = ROUND_LEAST;
+    o->began = o->last = uses_of(s);
+    if (o->evict->begin != NULL)
+        o->evict->begin(o->state, &s->env);
+    uint8_t stamp = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
+    if (o->evict->tick != NULL && stamp > 0)
+        o->evict->tick(o->state, stamp);
+}
+
+void tc_stripe_end_order(struct tc_order *o)
+{
+    if (o->evict->end != NULL)
+        o->evict->end(o->state);
+}
+
+static struct tc_use *use_of(const struct tc_stripe *s, uint32_t cell)
+{
+    return (struct tc_use *)(void *)((char *)tc_stripe_entry(s, cell) - sizeof(struct tc_use));
+}
+
+/* It is stored, or was hit with the lock held. */
+static inline void note_use(struct tc_stripe *s, const struct tc_order *o, uint32_t cell)
+{
+    if (o->evict->flags & CACHE_EVICT_LOCKED_HITS)
+        use_of(s, cell)->at = uses_of(s);
+}
+
+/* So many entries came as were to come in this round. */
+static void begin_round(const struct tc_stripe *s, struct tc_order *o)
+{
+    uint32_t uses = uses_of(s);
+    uint64_t now = ((uint64_t)(uses - o->began) << 16) / o->round;
+    o->interval = o->interval > 0 ? (o->interval + now) / 2 : now;
+    o->round = o->count / ROUNDS > ROUND_LEAST ? (uint32_t)(o->count / ROUNDS) : ROUND_LEAST;
+    o->to_come = o->round;
+    o->began = uses;
 }
 
 void tc_stripe_enter_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t hash, uint64_t bytes)
 {
     o->count++;
     o->bytes += bytes;
-    s->l1->evict.insert(o->state, cell, hash, bytes);
-}
-
-static struct tc_use *use_of(struct tc_entry *e)
-{
-    return (struct tc_use *)(void *)((char *)e - sizeof(struct tc_use));
-}
-
-void tc_stripe_note_use(struct tc_stripe *s, struct tc_entry *e)
-{
-    if (s->l1->locked_hits)
-        use_of(e)->at = atomic_load_explicit(&s->uses, memory_order_relaxed);
+    o->last = uses_of(s);
+    if (--o->to_come == 0)
+        begin_round(s, o);
+    note_use(s, o, cell);
+    o->evict->insert(o->state, cell, hash, bytes);
 }
 
 /* Where entries of the type of that number stand: in its own order, if it has one. */
@@ -82,9 +104,9 @@ struct tc_order *tc_stripe_order_of(struct tc_stripe *s, const struct tc_entry *
     return order_of_type(s, tc_entry_type_id(e));
 }
 
-void tc_stripe_leave_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t bytes)
+void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes)
 {
-    s->l1->evict.remove(o->state, cell);
+    o->evict->remove(o->state, cell);
     o->count--;
     o->bytes -= bytes;
 }
@@ -92,10 +114,11 @@ void tc_stripe_leave_order(struct tc_stripe *s, struct tc_order *o, uint32_t cel
 bool tc_stripe_replace_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t from, uint64_t from_bytes,
                                 uint32_t to, uint64_t hash, uint64_t bytes)
 {
-    if (s->l1->evict.replace == NULL || tc_stripe_order_of(s, tc_stripe_entry(s, from)) != o)
+    if (o->evict->replace == NULL || tc_stripe_order_of(s, tc_stripe_entry(s, from)) != o)
         return false;
     o->bytes += bytes - from_bytes;
-    s->l1->evict.replace(o->state, from, to, hash, bytes);
+    note_use(s, o, to);
+    o->evict->replace(o->state, from, to, hash, bytes);
     return true;
 }
 
@@ -107,15 +130,26 @@ bool tc_stripe_replace_in_order(struct tc_stripe *s, struct tc_order *o, uint32_
 
 #define MARKS_KEPT 16
 
+/* How many uses a tick has: as it was with the last few, if there were any. */
+static void measure_tick(struct tc_stripe *s)
+{
+    int64_t uses = (int64_t)(uses_of(s) - s->ticked) << 8, before = s->uses_of_tick;
+    uint32_t stamp = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
+    s->uses_of_tick = stamp > 0 ? before + (uses - before) / 4 : (int64_t)(s->index.count / STORED + 1) << 8;
+    s->ticked = uses_of(s);
+}
+
 static void set_stamp(struct tc_stripe *s, uint8_t stamp)
 {
     uint32_t kept = s->index.count / 256;
+    measure_tick(s);
     s->toward_tick = 0;
     struct tc_index_view *view = s->index.view;
     atomic_store_explicit(&view->marks_kept, (uint8_t)(kept < MARKS_KEPT ? kept : MARKS_KEPT), memory_order_relaxed);
     atomic_store_explicit(&view->stamp, stamp, memory_order_relaxed);
-    for (struct tc_order *o = &s->shared; o != NULL && s->l1->evict.tick != NULL; o = o->next)
-        s->l1->evict.tick(o->state, stamp);
+    for (struct tc_order *o = &s->shared; o != NULL; o = o->next)
+        if (o->evict->tick != NULL)
+            o->evict->tick(o->state, stamp);
 }
 
 /* Nothing has to leave before a quarter of the memory has been filled with new entries: time enough for those that are
@@ -129,7 +163,7 @@ static bool is_eviction_far(const struct tc_stripe *s)
 
 static void used(struct tc_stripe *s, uint32_t n, uint32_t share)
 {
-    uint32_t uses = atomic_load_explicit(&s->uses, memory_order_relaxed);
+    uint32_t uses = uses_of(s);
     uint8_t stamp = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
     atomic_store_explicit(&s->uses, uses + n, memory_order_relaxed);
     s->toward_tick += n * share;
@@ -152,40 +186,62 @@ void tc_stripe_marked(struct tc_stripe *s, uint32_t n)
 void tc_stripe_hit(struct tc_stripe *s, uint32_t cell)
 {
     tc_lock_assert_held(&s->lock);
-    struct tc_entry *e = tc_stripe_entry(s, cell);
+    struct tc_order *o = tc_stripe_order_of(s, tc_stripe_entry(s, cell));
+    if (!(o->evict->flags & CACHE_EVICT_LOCKED_HITS)) /* what was hit had this key before */
+        return;
     used(s, 1, MARKED);
-    tc_stripe_note_use(s, e);
-    s->l1->evict.hit(tc_stripe_order_of(s, e)->state, cell, tc_cell(&s->index.view->cells, cell));
+    note_use(s, o, cell);
+    o->evict->hit(o->state, cell, tc_cell(&s->index.view->cells, cell));
 }
 
-size_t tc_stripe_order_bytes(const struct tc_l1 *l1)
+size_t tc_stripe_order_bytes(const struct tc_l1 *l1, const struct cache_type *t)
 {
-    return tc_heap_bytes(sizeof(struct tc_order)) + tc_heap_bytes(state_bytes(l1));
+    return tc_heap_bytes(sizeof(struct tc_order)) + tc_heap_bytes(tc_l1_evict_of(l1, t)->state_bytes);
 }
 
-/* ---- how long ago ---- */
+/* ---- how long ago ----
+ *
+ * How long an order's victim was not used, in units that are the same for all orders of a stripe whatever their
+ * policies: the stripe's uses, which are stores, of whichever type, and the hits that it is told of.
+ *
+ * Hits that are told with the lock held are noted one by one. A policy that sees stamps says how many ticks ago its
+ * victim was used, as far as it can tell; how many uses a tick has is known. Of all others nobody knows when their
+ * entries were hit, and when the victim was stored says little: some give up newcomers early so that others may stay,
+ * and next to an order by recency such an order would always seem to be the one in use. What can be compared with a
+ * time for which something was not used is how long entries stay, on average: as many as there are, times the uses from
+ * one insertion to the next. */
 
-#define MINOR_BITS 32 /* below the ticks: what tells apart those of one tick */
+#define MINOR_BITS 24 /* below the uses: what tells apart those of one tick */
+#define USES_MOST (INT64_C(1) << 30)
+#define AGES_END 127 /* what is longer ago lru does not tell apart */
 
-/* How long an entry was not used, in units that are the same for all entries of a cache: uses, where every hit is told;
- * else ticks, if the policy knows them, and the time since it was stored. */
-static int64_t unused_for(const struct tc_stripe *s, uint32_t cell, int64_t ticks)
+/* uses, and in one tick the time since it was stored. */
+static int64_t unused_for(const struct tc_stripe *s, uint32_t cell, int64_t uses)
 {
-    struct tc_entry *e = tc_stripe_entry(s, cell);
-    if (s->l1->locked_hits)
-        return atomic_load_explicit(&s->uses, memory_order_relaxed) - use_of(e)->at;
-    int64_t stored_ms = tc_clock_coarse_ms(s->l1->clock) - tc_entry_taken_ms(e), most = (INT64_C(1) << MINOR_BITS) - 1;
+    int64_t stored_ms = tc_clock_coarse_ms(s->l1->clock) - tc_entry_taken_ms(tc_stripe_entry(s, cell));
+    int64_t most = (INT64_C(1) << MINOR_BITS) - 1;
     stored_ms = stored_ms > 0 ? stored_ms : 0;
-    return ticks * (INT64_C(1) << MINOR_BITS) + (stored_ms < most ? stored_ms : most);
+    return (uses < USES_MOST ? uses : USES_MOST) * (most + 1) + (stored_ms < most ? stored_ms : most);
 }
 
-/* By its own stamp, if it has one: of those that were hit it is known, of the others only when they were stored. */
-static int64_t ticks_by_stamp(const struct tc_stripe *s, uint32_t cell)
+/* If the round under way is slower than those before, it is that which counts. Nothing is there for less time than
+ * nothing came. */
+static int64_t stay(const struct tc_stripe *s, const struct tc_order *o)
 {
-    const _Atomic uint8_t *at = tc_cell(&s->index.view->cells, cell);
-    unsigned stamp = s->l1->stamped_hits ? atomic_load_explicit(at, memory_order_relaxed) : 0;
-    unsigned now = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
-    return stamp != 0 ? (now + UINT8_MAX - stamp) % UINT8_MAX : UINT8_MAX;
+    uint64_t now = ((uint64_t)(uses_of(s) - o->began) << 16) / (o->round - o->to_come + 1);
+    uint64_t interval = o->interval > now ? o->interval : now, idle = uses_of(s) - o->last;
+    uint64_t uses = interval <= UINT32_MAX ? o->count * interval >> 16 : o->count * (interval >> 16);
+    return (int64_t)(uses > idle ? uses : idle);
+}
+
+static int64_t uses_since(const struct tc_stripe *s, const struct tc_order *o, uint32_t victim)
+{
+    if (o->evict->flags & CACHE_EVICT_LOCKED_HITS)
+        return uses_of(s) - use_of(s, victim)->at;
+    if (o->evict->age == NULL)
+        return stay(s, o);
+    int64_t age = o->evict->age(o->state), uses = age * s->uses_of_tick >> 8, most = stay(s, o);
+    return age < AGES_END || uses > most ? uses : most;
 }
 
 /* The type's entries in the shared order: those that were not used for longest first, or, without memory to sort them,
@@ -199,6 +255,18 @@ static int longer_ago_first(const void *a, const void *b)
 {
     int64_t x = ((const struct used_entry *)a)->ago, y = ((const struct used_entry *)b)->ago;
     return (x < y) - (x > y);
+}
+
+/* How long ago, in uses or in ticks, as far as that can be told of an entry of the shared order. Of those with a stamp
+ * it is known when they were hit, of the others only when they were stored. */
+static int64_t last_used(const struct tc_stripe *s, uint32_t cell)
+{
+    const _Atomic uint8_t *at = tc_cell(&s->index.view->cells, cell);
+    if (s->l1->locked_hits)
+        return uses_of(s) - use_of(s, cell)->at;
+    unsigned stamp = s->l1->stamped_hits ? atomic_load_explicit(at, memory_order_relaxed) : 0;
+    unsigned now = atomic_load_explicit(&s->index.view->stamp, memory_order_relaxed);
+    return stamp != 0 ? (now + UINT8_MAX - stamp) % UINT8_MAX : UINT8_MAX;
 }
 
 static uint32_t next_of_type(const struct tc_stripe *s, const struct cache_type *t, size_t *at)
@@ -220,7 +288,7 @@ static struct used_entry *sort_by_use(const struct tc_stripe *s, const struct ca
         (*n)++;
     struct used_entry *list = tc_alloc(s->l1->alloc, *n * sizeof *list);
     for (at = 0; list != NULL && (cell = next_of_type(s, t, &at)) != 0; all++)
-        list[all] = (struct used_entry){ unused_for(s, cell, ticks_by_stamp(s, cell)), cell };
+        list[all] = (struct used_entry){ unused_for(s, cell, last_used(s, cell)), cell };
     if (list != NULL)
         qsort(list, *n, sizeof *list, longer_ago_first);
     return list;
@@ -230,12 +298,17 @@ static void change_order(struct tc_stripe *s, uint32_t cell, struct tc_order *o)
 {
     const struct tc_entry *e = tc_stripe_entry(s, cell);
     uint64_t bytes = tc_l1_entry_bytes(s->l1, e);
-    tc_stripe_leave_order(s, &s->shared, cell, bytes);
+    bool noted = o->evict->flags & CACHE_EVICT_LOCKED_HITS;
+    uint32_t used_at = noted ? use_of(s, cell)->at : 0;
+    tc_stripe_leave_order(&s->shared, cell, bytes);
     tc_stripe_enter_order(s, o, cell, tc_entry_hash(e, &s->l1->hasher), bytes);
+    if (noted)
+        use_of(s, cell)->at = used_at;
 }
 
 /* Takes over the entries that the type has here from before it had a quota, as if each were stored again when it was
- * last used. Once for a type and stripe: from then on entries of the type stand in no other order. */
+ * last used. Once for a type and stripe: from then on entries of the type stand in no other order. Those of a type with
+ * a policy of its own never stood in the shared one. */
 static void adopt(struct tc_stripe *s, struct tc_order *o)
 {
     size_t n, at = 0;
@@ -258,7 +331,8 @@ struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t
     o = tc_alloc_zeroed(l1->alloc, sizeof *o);
     if (o == NULL)
         return &s->shared;
-    o->state = tc_alloc_zeroed(l1->alloc, state_bytes(l1));
+    o->evict = tc_l1_evict_of(l1, t);
+    o->state = tc_alloc_zeroed(l1->alloc, o->evict->state_bytes);
     if (o->state == NULL) {
         tc_free(l1->alloc, o, sizeof *o);
         return &s->shared;
@@ -266,21 +340,22 @@ struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t
     o->type = t;
     o->next = s->shared.next;
     s->shared.next = o;
-    tc_stripe_account(s, tc_stripe_order_bytes(l1), 0); /* before the policy asks for memory of its own */
+    tc_stripe_account(s, tc_stripe_order_bytes(l1, t), 0); /* before the policy asks for memory of its own */
     tc_stripe_begin_order(s, o);
-    adopt(s, o);
+    if (!t->has_evict)
+        adopt(s, o);
     return o;
 }
 
-static uint32_t victim_of(struct tc_stripe *s, struct tc_order *o)
+static uint32_t victim_of(const struct tc_order *o)
 {
-    return o->count > 0 ? s->l1->evict.victim(o->state) : 0;
+    return o->count > 0 ? o->evict->victim(o->state) : 0;
 }
 
 /* For how long an order's victim counts as unused. */
 static int64_t weighted_age(const struct tc_stripe *s, const struct tc_order *o, uint32_t cell)
 {
-    int64_t ago = unused_for(s, cell, s->l1->evict.age != NULL ? s->l1->evict.age(o->state) : 0);
+    int64_t ago = unused_for(s, cell, uses_since(s, o, cell));
     int64_t priority = o->type != NULL ? tc_type_priority(o->type) : 0;
     return priority >= 0 ? ago >> priority : ago * (INT64_C(1) << -priority);
 }
@@ -289,13 +364,13 @@ uint32_t tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, uint32_t keep
 {
     tc_lock_assert_held(&s->lock);
     if (o != NULL) {
-        uint32_t cell = victim_of(s, o);
+        uint32_t cell = victim_of(o);
         return cell != keep ? cell : 0;
     }
     uint32_t oldest = 0;
     int64_t longest = 0;
     for (o = &s->shared; o != NULL; o = o->next) {
-        uint32_t cell = victim_of(s, o);
+        uint32_t cell = victim_of(o);
         if (cell == 0 || cell == keep)
             continue;
         int64_t ago = s->shared.next != NULL ? weighted_age(s, o, cell) : 0;

@@ -123,8 +123,8 @@ static bool fits_victim(struct tc_stripe *s, uint32_t cell, uint32_t refs, const
 
 static uint32_t next_candidate(struct tc_stripe *s, uint32_t cell)
 {
-    const struct cache_evict_ops *evict = &s->l1->evict;
-    return evict->later != NULL ? evict->later(s->shared.state, cell) : 0;
+    const struct tc_order *o = &s->shared;
+    return o->evict->later != NULL ? o->evict->later(o->state, cell) : 0;
 }
 
 struct tc_victim tc_stripe_choose_victim(struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes)
@@ -164,7 +164,7 @@ bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *vic
         tc_stripe_count_apart(s, s->apart_of, e, 1);
     struct cache_type *to = tc_l1_type_of(l1, e);
     uint8_t code = tc_wheel_code(tc_entry_keep_until_ms(e, to), p->now_ms);
-    tc_stripe_leave_order(s, &s->shared, cell, counted);
+    tc_stripe_leave_order(&s->shared, cell, counted);
     tc_stripe_enter_order(s, &s->shared, cell, p->hash, counts);
     tc_index_remove_of(&s->index, cell, victim->hash);
     end(e);
