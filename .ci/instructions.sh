@@ -31,7 +31,7 @@ bound() { # bound FUNCTION WHAT MOST
     [ "$each" -gt 50 ] && [ "$each" -le "$3" ] || bad=1
 }
 
-bound counted_get get 335
-bound counted_pin pin 425
-bound counted_set set 650
+bound counted_get get 290
+bound counted_pin pin 388
+bound counted_set set 610
 exit $bad

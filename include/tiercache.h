@@ -219,8 +219,9 @@ struct cache_opts {
     const struct cache_log_ops *log; /* NULL = silent */
     void *log_ctx;
 
-    uint64_t evict_node_bytes; /* room in each entry for the eviction policies that types bring: the most that one of
-                                  these has for node_bytes, at most 256; 0 = what the cache's own needs */
+    uint64_t evict_node_bytes; /* the largest cache_evict_ops.node_bytes among the policies that types will bring
+                                  (cache_type_opts.evict), at most 256. Each entry has that room, rounded up to 8, and
+                                  8 bytes. 0 = what evict needs: types whose policy needs more are refused */
 };
 #define CACHE_OPTS_INIT \
     { (uint32_t)sizeof(struct cache_opts), 0, NULL, 0, 0, 0, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, NULL, NULL, NULL, \

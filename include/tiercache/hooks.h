@@ -148,9 +148,9 @@ struct cache_ttl_ops {
 
 /* The order in which entries of one stripe leave L1. An entry is named by a number that is never 0 and holds from
  * insert() to remove(), unless move() changes it. It carries a node of node_bytes for the policy's own use,
- * cache_evict_node(); each order (a stripe's entries, or those of one type with a quota in a stripe) has state_bytes.
- * Both start as zeros and are 8-byte aligned. A node that was removed may be inserted again, into another order, as it
- * is. Orders are independent of each other.
+ * cache_evict_node(); each order (a stripe's entries, or those of one type with a quota, a priority or a policy of its
+ * own in a stripe) has state_bytes. Both start as zeros and are 8-byte aligned. A node that was removed may be inserted
+ * again, into another order, as it is. Orders are independent of each other.
  * Locking: every slot is called with the stripe's lock held (when the cache is closed, with nobody else there), except
  * hit() where the flags say otherwise: it must not block or call the cache, and allocate only through env. Unknown
  * flags are refused. */
@@ -194,7 +194,7 @@ struct cache_evict_ops {
                                                  called again without the entry having been removed */
     void (*tick)(void *state, uint8_t stamp); /* optional: the stamp that hits set from now on. It goes round from 255
                                                  to 1, a step after some 64th of the entries was stored or some 16th was
-                                                 hit. Not called in a stripe without quotas while more than a quarter of
+                                                 hit. Not called in a stripe with one order while more than a quarter of
                                                  l1_bytes was never used: until then hits are not told */
     void (*move)(void *state, uint32_t from, uint32_t to); /* optional: an entry has another number from now on. Its
                                                  node was copied to the new place and can be read at both. NULL: entries

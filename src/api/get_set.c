@@ -111,11 +111,13 @@ __attribute__((flatten)) int cache_get_copy(struct cache *c, const struct cache_
                                             struct cache_meta *m)
 {
     struct tc_reader *held;
-    if (buf == NULL && cap > 0)
+    if (__builtin_expect(buf == NULL && cap > 0, 0))
         return CACHE_E_INVALID;
     if (m != NULL)
         return get_copy_with_meta(c, k, buf, cap, m);
-    return tc_hit_copy(c, k, buf, cap, NULL, &held) ? CACHE_OK : get_copy(c, k, buf, cap, NULL, held);
+    if (__builtin_expect(tc_hit_copy(c, k, buf, cap, NULL, &held), 1))
+        return CACHE_OK;
+    return get_copy(c, k, buf, cap, NULL, held);
 }
 
 /* ---- set ---- */

@@ -13,6 +13,8 @@ struct tc_hash {
     unsigned char secret[TC_HASH_SECRET_BYTES];
 };
 
+#define TC_HASH_HERE_MOST 128 /* bytes: see base/hash_here.h */
+
 /* Draws the secret. 0 or an errno. */
 int tc_hash_init(struct tc_hash *h);
 uint64_t tc_hash_bytes(const struct tc_hash *h, const void *p, size_t n); /* see also base/hash_here.h */

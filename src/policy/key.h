@@ -2,6 +2,7 @@
 #ifndef TC_POLICY_KEY_H
 #define TC_POLICY_KEY_H
 
+#include "base/hash.h"
 #include "policy/type.h"
 
 struct tc_key {
@@ -34,6 +35,9 @@ static inline bool tc_key_is_valid(const struct tc_key *k)
 {
     return k != NULL && k->magic == TC_KEY_MAGIC;
 }
+
+/* Where the bytes of a short key are (TC_HASH_HERE_MOST). */
+_Static_assert(sizeof ((struct tc_key *)0)->inline_bytes >= TC_HASH_HERE_MOST + TC_KEY_ZEROS, "they are inline");
 
 static inline const unsigned char *tc_key_data(const struct tc_key *k)
 {

@@ -154,7 +154,8 @@ static void set_plain(struct cache_type *t, const struct tc_policy *p)
     bool hits = t->simple && !(p->flags & CACHE_TYPE_NO_L1);
     bool stores = hits && !t->has_evict && !(p->flags & CACHE_TYPE_REQUIRE_TICKET) && p->jitter_percent == 0 &&
                   p->decide == NULL && p->l1_quota_bytes == 0 && p->l1_quota_entries == 0 && p->l1_priority == 0;
-    atomic_store_explicit(&t->plain_for, hits ? t->cache : NULL, memory_order_relaxed);
+    const void *none = t;
+    atomic_store_explicit(&t->plain_for, hits ? t->cache : none, memory_order_relaxed);
     atomic_store_explicit(&t->plain_ttl_ms, stores ? p->ttl_ms : 0, memory_order_relaxed);
     atomic_store_explicit(&t->plain_l1_ttl_ms, stores ? p->l1_ttl_ms : 0, memory_order_relaxed);
     atomic_store_explicit(&t->plain_max_bytes, stores ? p->l1_max_value_bytes : 0, memory_order_relaxed);

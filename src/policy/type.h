@@ -66,7 +66,8 @@ struct cache_type {
     bool tells_hits; /* that one is told of hits otherwise than the cache's, so its entries say that it wants to know */
     bool simple;     /* neither its number nor its eviction policy asks for more than what a hit does as a rule */
 
-    _Atomic(struct cache *) plain_for; /* its cache, if besides its policy uses L1; else NULL */
+    /* Its cache, if besides its policy uses L1; else the type itself, which is nobody's cache, as NULL is not. */
+    _Atomic(const void *) plain_for;
     /* For a store that asks for no more than these (tier/set.h): the policy's, or 0, and then it asks for more. */
     _Atomic int64_t plain_ttl_ms, plain_l1_ttl_ms;
     _Atomic uint64_t plain_max_bytes;
@@ -92,7 +93,7 @@ static inline uint64_t tc_type_flags(const struct cache_type *t)
 /* Whether a hit in c of an entry of that type is the plain case (tier/hit.h). c may be NULL: false. */
 static inline bool tc_type_is_plain_for(const struct cache_type *t, const struct cache *c)
 {
-    return c != NULL && atomic_load_explicit(&t->plain_for, memory_order_relaxed) == c;
+    return atomic_load_explicit(&t->plain_for, memory_order_relaxed) == c;
 }
 /* Before the type is published: gives it an eviction policy of its own, which tc_evict_check() passed. */
 void tc_type_set_evict(struct cache_type *t, const struct cache_evict_ops *evict, bool tells_hits);

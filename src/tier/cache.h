@@ -72,12 +72,14 @@ int tc_cache_enter_key(struct cache *c, const struct cache_key *k, struct tc_tar
 int tc_cache_enter_key_as(struct cache *c, const struct cache_key *k, struct tc_target *t, struct tc_reader **me);
 int tc_cache_target(struct cache *c, const struct cache_key *k, struct tc_target *t); /* inside a call */
 
-/* The same, inline, for a call that the short ways serve (tier/hit.h, tier/set.h): a good key of an open cache by the
- * system's clock, of a type that asks for nothing special. A type is plain for its own cache alone: so c is one. */
+/* The same, inline, for a call that the short ways serve (tier/hit.h, tier/set.h): a good key, which is short, of a
+ * cache by the system's clock, of a type that asks for nothing special. A type is plain for its own cache alone: so c
+ * is one. Whether it is this process's is asked apart. */
 static inline __attribute__((always_inline)) bool tc_cache_is_plain_call(const struct cache *c, const struct tc_key *k)
 {
-    return tc_key_is_valid(k) && k->status == CACHE_OK && k->len > 0 && tc_type_is_plain_for(k->type, c) &&
-           !tc_fork_guard_is_child(&c->fork);
+    /* A status other than CACHE_OK is negative, so it makes any length too large. */
+    return tc_key_is_valid(k) && ((k->len - 1) | (uint32_t)k->status) < TC_HASH_HERE_MOST &&
+           tc_type_is_plain_for(k->type, c);
 }
 
 /* Absolute deadline of a call with that timeout_ms (0 = the cache's default; negative is refused by the api layer). */

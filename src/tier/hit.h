@@ -20,16 +20,6 @@ static __attribute__((noinline)) bool tc_hit_copy_odd(struct tc_l1 *l1, size_t s
     return tc_l1_copy_out(l1, stripe, me, e, buf, cap, now_ms, copied);
 }
 
-static inline __attribute__((always_inline)) bool tc_hit_copy_entry(struct tc_l1 *l1, size_t stripe,
-                                                                    struct tc_reader *me, struct tc_entry *e,
-                                                                    uint32_t refs, void *buf, size_t cap,
-                                                                    int64_t now_ms, struct tc_l1_copied *copied)
-{
-    if (__builtin_expect((refs & (TC_ENTRY_FLAGS | TC_ENTRY_WRITING)) != 0, 0))
-        return tc_hit_copy_odd(l1, stripe, me, e, refs, buf, cap, now_ms, copied);
-    return tc_l1_copy_plain(l1, stripe, me, e, refs, buf, cap, now_ms, copied);
-}
-
 /* A look-up that is under way, inside tc_reader_enter(). */
 struct tc_hit {
     struct tc_reader *me;
@@ -37,8 +27,9 @@ struct tc_hit {
     uint64_t hits; /* with this one */
     size_t stripe;
     int64_t now_ms;
-    struct tc_entry *e; /* what lies under the key, or NULL */
-    uint32_t refs;      /* its, before the key was read */
+    size_t key_len;
+    bool found; /* something lies under the key: */
+    struct tc_entry_seen seen;
 };
 
 /* Begins one, if the case is plain: true. */
@@ -46,23 +37,26 @@ static inline __attribute__((always_inline)) bool tc_hit_begin(struct cache *c, 
                                                                struct tc_hit *h)
 {
     const struct tc_key *k = (const struct tc_key *)key;
-    if (!tc_cache_is_plain_call(c, k))
+    if (__builtin_expect(!tc_cache_is_plain_call(c, k), 0))
+        return false;
+    struct cache_slice bytes = { k->inline_bytes, k->len };
+    h->key_len = bytes.len;
+    uint64_t hash = tc_hash_here(&c->hash, bytes.data, bytes.len);
+    h->stripe = tc_l1_stripe_number(&c->l1, hash);
+    tc_index_prefetch(&c->l1.views[h->stripe], hash);
+    if (__builtin_expect(tc_fork_guard_is_child(&c->fork), 0))
         return false;
     h->now_ms = tc_mono_coarse_ms();
     h->me = tc_reader_self(&c->l1.readers);
-    if (h->me == NULL)
+    if (__builtin_expect(h->me == NULL, 0))
         return false;
     h->count = &h->me->counts[k->type->id % TC_READER_COUNTS];
     h->hits = atomic_load_explicit(h->count, memory_order_relaxed) + 1;
-    if (h->hits % TC_SAMPLE_EVERY == 0)
+    if (__builtin_expect(h->hits % TC_SAMPLE_EVERY == 0, 0))
         return false; /* to be timed */
-    struct cache_slice bytes = { tc_key_data(k), k->len };
-    uint64_t hash = tc_hash_here(&c->hash, bytes.data, bytes.len);
-    h->stripe = tc_l1_stripe_number(&c->l1, hash);
-    h->e = NULL;
     tc_reader_enter(&c->l1.readers, h->me);
-    if (!atomic_load_explicit(&c->closing, memory_order_relaxed))
-        h->e = tc_index_find_here(&c->l1.views[h->stripe], hash, bytes, &h->refs);
+    h->found = __builtin_expect(!atomic_load_explicit(&c->closing, memory_order_relaxed), 1) &&
+               tc_index_find_here(&c->l1.views[h->stripe], hash, bytes, &h->seen);
     return true;
 }
 
@@ -81,6 +75,15 @@ static inline struct tc_reader *tc_hit_give_up(const struct tc_hit *h)
     return h->me;
 }
 
+static inline __attribute__((always_inline)) bool tc_hit_copy_found(struct cache *c, const struct tc_hit *h,
+                                                                    void *buf, size_t cap,
+                                                                    struct tc_l1_copied *copied)
+{
+    if (__builtin_expect((h->seen.refs & (TC_ENTRY_FLAGS | TC_ENTRY_WRITING)) != 0, 0))
+        return tc_hit_copy_odd(&c->l1, h->stripe, h->me, h->seen.e, h->seen.refs, buf, cap, h->now_ms, copied);
+    return tc_l1_copy_plain(&c->l1, h->stripe, h->me, &h->seen, h->key_len, buf, cap, h->now_ms, copied);
+}
+
 /* Copies a value that L1 holds, if that is all there is to do: true. buf may be NULL if cap is 0; copied may be NULL.
  * False: the general way knows why; *held is NULL or what tc_hit_give_up() returned. */
 static inline __attribute__((always_inline)) bool tc_hit_copy(struct cache *c, const struct cache_key *key, void *buf,
@@ -89,11 +92,9 @@ static inline __attribute__((always_inline)) bool tc_hit_copy(struct cache *c, c
 {
     struct tc_hit h;
     *held = NULL;
-    if (!tc_hit_begin(c, key, &h))
+    if (__builtin_expect(!tc_hit_begin(c, key, &h), 0))
         return false;
-    bool done = h.e != NULL && tc_hit_copy_entry(&c->l1, h.stripe, h.me, h.e, h.refs, buf, cap, h.now_ms,
-                                                   copied);
-    if (__builtin_expect(!done, 0)) {
+    if (__builtin_expect(!h.found || !tc_hit_copy_found(c, &h, buf, cap, copied), 0)) {
         *held = tc_hit_give_up(&h);
         return false;
     }
@@ -109,22 +110,23 @@ static inline __attribute__((always_inline)) struct tc_entry *tc_hit_pin(struct 
 {
     struct tc_hit h;
     *held = NULL;
-    if (!tc_hit_begin(c, key, &h))
+    if (__builtin_expect(!tc_hit_begin(c, key, &h), 0))
         return NULL;
-    if (h.e == NULL || (h.refs & TC_ENTRY_FLAGS) != 0 || !tc_l1_try_hold(h.e, h.refs)) {
+    struct tc_entry *e = h.seen.e;
+    if (__builtin_expect(!h.found || (h.seen.refs & TC_ENTRY_FLAGS) != 0 || !tc_l1_try_hold(e, h.seen.refs), 0)) {
         *held = tc_hit_give_up(&h);
         return NULL;
     }
-    if (h.now_ms >= tc_entry_plain_until_ms(h.e)) {
-        tc_l1_unhold(h.e);
+    if (__builtin_expect(h.now_ms >= tc_entry_plain_until_ms(e), 0)) {
+        tc_l1_unhold(e);
         *held = tc_hit_give_up(&h);
         return NULL;
     }
-    tc_l1_touch_plain(&c->l1, &c->l1.views[h.stripe], h.stripe, h.me, h.e);
+    tc_l1_touch_plain(&c->l1, &c->l1.views[h.stripe], h.stripe, h.me, e);
     tc_reader_add(&h.me->pins, 1); /* while it is inside: who waits for both sees one of them */
     *now_ms = h.now_ms;
     tc_hit_end(&h);
-    return h.e;
+    return e;
 }
 
 #endif

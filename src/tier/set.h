@@ -71,13 +71,13 @@ static inline __attribute__((always_inline)) bool tc_set_over(struct cache *c, s
                                                               const struct tc_entry_parts *p)
 {
     uint64_t generation;
-    uint32_t refs;
+    struct tc_entry_seen seen;
     if (atomic_load_explicit(&c->closing, memory_order_relaxed))
         return false;
     size_t stripe = tc_l1_stripe_number(&c->l1, p->hash);
-    struct tc_entry *e = tc_index_find_first(&c->l1.views[stripe], p->hash, p->key, &refs);
-    if (e == NULL || (tc_ticket_any() && tc_ticket_peek(c->id, p->hash, p->now_ms, &generation)) ||
-        !tc_l1_overwrite(&c->l1, me, e, refs, p))
+    if (!tc_index_find_first(&c->l1.views[stripe], p->hash, p->key, &seen) ||
+        (tc_ticket_any() && tc_ticket_peek(c->id, p->hash, p->now_ms, &generation)) ||
+        !tc_l1_overwrite(&c->l1, me, seen.e, seen.refs, p))
         return false;
     tc_set_end(c, me, p, true);
     return true;
@@ -89,12 +89,12 @@ static inline __attribute__((always_inline)) bool tc_set_here(struct cache *c, c
 {
     const struct tc_key *k = (const struct tc_key *)key;
     struct tc_entry_parts parts;
-    if (!tc_cache_is_plain_call(c, k))
+    if (__builtin_expect(!tc_cache_is_plain_call(c, k) || tc_fork_guard_is_child(&c->fork), 0))
         return false;
     struct tc_reader *me = tc_reader_self(&c->l1.readers);
     if (me == NULL)
         return false;
-    struct tc_target t = { (struct cache_type *)k->type, { 0, { tc_key_data(k), k->len } } };
+    struct tc_target t = { (struct cache_type *)k->type, { 0, { k->inline_bytes, k->len } } };
     t.ref.hash = tc_hash_here(&c->hash, t.ref.key.data, t.ref.key.len);
     tc_l1_prefetch_to_set(&c->l1, t.ref.hash);
     if (!tc_set_parts(c, &t, data, 0, &parts))

@@ -17,7 +17,7 @@
 #include "tier/cache.h"
 #include "unit/tt_l1.h"
 
-enum { WORKERS = 3, TYPES = 48, KEYS = 1000, LEN = 60, LATE = 200, L1_BYTES = 1 << 20 };
+enum { WORKERS = 3, TYPES = 48, KEYS = 1000, LEN = 60, LATE = 200, STRIPES = 2, L1_BYTES = 1 << 20 };
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { OPS = 15000 };
 #else
@@ -127,7 +127,9 @@ static void storm(const char *policy, uint64_t seed)
     s.b.opts.evict = cache_evict_policy(policy);
     s.b.opts.evict_node_bytes = tc_evict_s3fifo.node_bytes;
     s.b.opts.l1_bytes = L1_BYTES;
+    s.b.opts.l1_stripes = STRIPES;
     tt_cache_open(&s.b);
+    assert_true(s.b.c->l1.paged); /* entries are housed, moved and written over */
     atomic_store(&s.types[0], s.b.type);
     atomic_store(&s.n_types, 1);
     struct tt_crew *crew = tt_crew_start(WORKERS, work, &s);

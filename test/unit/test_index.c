@@ -413,11 +413,11 @@ static int write_or_read(void *arg, unsigned index)
         for (uint32_t i = 0; i < 2 * RACE_KEYS && failures == 0; i += i < STAY ? 1 : 7) {
             uint64_t hash = tt_index_hash(i, r->kind);
             tc_index_prefetch_entry(&r->f->view, hash);
-            uint32_t refs;
             uint32_t with_zeros[3] = { i };
             struct cache_slice key = { with_zeros, sizeof i };
-            struct tc_entry *e = tc_index_find_here(&r->f->view, hash, key, &refs);
-            TT_CHECK(failures, e != NULL ? tt_index_number(e) == i && i < RACE_KEYS : i >= STAY);
+            struct tc_entry_seen seen;
+            bool found = tc_index_find_here(&r->f->view, hash, key, &seen);
+            TT_CHECK(failures, found ? tt_index_number(seen.e) == i && i < RACE_KEYS : i >= STAY);
         }
         atomic_fetch_add(&r->passes, 1);
     }

@@ -197,6 +197,43 @@ static void each_policy_is_told_of_its_own_hits_in_its_way(void **state)
     }
 }
 
+static void a_value_past_its_time_is_no_hit(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct cache_evict_ops own = fifo(i % 2 ? CACHE_EVICT_LOCKED_HITS : 0, hit_own, hit_own_locked);
+        struct tt_l1 *r = open_pair(i / 2 ? &tc_evict_lru_exact : NULL, &own);
+        struct tt_l1_put p = { .type = OWN, .len = LEN, .advance = true, .ttl_ms = 10, .stale_ms = 1000 };
+        memset(&told, 0, sizeof told);
+        assert_int_equal(tt_l1_put_with(r, tt_l1_key(r, 1), &p), CACHE_OK);
+        assert_true(has(r, 1));
+        assert_int_equal(told.own, 1);
+        tt_clock_advance(&r->time, 100);
+        struct tc_l1_found f = tt_l1_get(r, tt_l1_key(r, 1));
+        assert_true(f.entry != NULL && !f.fresh);
+        tc_l1_release(&r->l1, f.entry);
+        assert_int_equal(told.own, 1);
+        assert_true(tt_l1_free(r));
+    }
+}
+
+/* Hits of a type whose policy is told of them in the cache's way cost what those of other types do. */
+static void only_those_are_told_apart_whose_policy_is_told_otherwise(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < POLICIES * POLICIES; i++) {
+        const struct cache_evict_ops *all = cache_evict_policy(names[i / POLICIES]);
+        const struct cache_evict_ops *own = cache_evict_policy(names[i % POLICIES]);
+        struct tt_l1 *r = open_pair(all, own);
+        put_plain(r, 1, OWN);
+        struct tc_l1_found f = tt_l1_get(r, tt_l1_key(r, 1));
+        bool otherwise = all->flags != own->flags || (all->flags == 0 && all->hit != own->hit);
+        assert_int_equal((tc_entry_flags(f.entry) & TC_ENTRY_COUNTS) != 0, otherwise);
+        tc_l1_release(&r->l1, f.entry);
+        assert_true(tt_l1_free(r));
+    }
+}
+
 static uint64_t counted(struct tt_l1 *r, uint64_t number)
 {
     struct tt_l1_key k = tt_l1_key(r, number);
@@ -415,6 +452,129 @@ static void an_order_waits_for_readers(void **state)
     assert_true(tt_l1_free(r));
 }
 
+/* One that is in the way, and goes on a little after it is told to. */
+struct reader {
+    struct tt_l1 *r;
+    _Atomic int stage;
+};
+
+static int read_for_a_while(void *arg, unsigned index)
+{
+    struct reader *reader = arg;
+    struct tc_readers *all = &reader->r->l1.readers;
+    struct tc_reader *me = tc_reader_self(all);
+    (void)index;
+    if (me == NULL)
+        return 1;
+    tc_reader_enter(all, me);
+    atomic_store(&reader->stage, 1);
+    while (atomic_load(&reader->stage) == 1 && tt_pause(INT64_MAX))
+        ;
+    for (int64_t end_ms = tt_mono_ms() + 30; tt_pause(end_ms);)
+        ;
+    tc_reader_leave(me);
+    return 0;
+}
+
+static void a_store_without_memory_for_its_order_waits_for_a_reader_who_goes_on(void **state)
+{
+    (void)state;
+    struct tt_l1 *r = tt_l1_new_with_room(LIMIT, 1, NULL, ROOM);
+    struct cache_evict_ops own = tc_evict_s3fifo;
+    own.state_bytes = TC_EVICT_STATE_MAX;
+    struct tc_stripe *s = &r->l1.stripes[0];
+    struct reader reader = { .r = r };
+    uint64_t n = 0;
+    tt_l1_bring(r, OWN, &own);
+    while (!tc_l1_is_full(&r->l1))
+        assert_int_equal(put(r, 2 * n++, 0), CACHE_OK);
+    struct tt_crew *crew = tt_crew_start(1, read_for_a_while, &reader);
+    while (atomic_load(&reader.stage) == 0 && tt_pause(INT64_MAX))
+        ;
+    while (put(r, 2 * n++, 0) == CACHE_OK)
+        assert_true(n < 100000);
+    uint64_t idle = tc_stripe_idle(s);
+    atomic_fetch_sub(&s->granted, idle);
+    atomic_store(&reader.stage, 2);
+    assert_int_equal(put(r, 1, OWN), CACHE_OK);
+    assert_true(has(r, 1));
+    atomic_fetch_add(&s->granted, idle);
+    assert_int_equal(tt_crew_join(crew), 0);
+    assert_true(tt_l1_free(r));
+}
+
+static int put_in(struct tt_l1 *r, uint64_t number, size_t type, size_t stripe)
+{
+    struct tt_l1_put p = { .type = type, .len = LEN, .advance = true };
+    return tt_l1_put_with(r, tt_l1_key_in(r, number, stripe), &p);
+}
+
+/* Its stripe has nothing, another one has all. */
+static void memory_for_an_order_comes_from_other_stripes(void **state)
+{
+    (void)state;
+    struct tt_l1 *r = tt_l1_new_with_room(LIMIT, 2, NULL, ROOM);
+    struct cache_evict_ops own = tc_evict_s3fifo;
+    own.state_bytes = TC_EVICT_STATE_MAX;
+    tt_l1_bring(r, OWN, &own);
+    for (uint64_t n = 0; !tc_l1_is_full(&r->l1); n++)
+        assert_int_equal(put_in(r, 2 * n, 0, 1), CACHE_OK);
+    assert_int_equal(r->l1.stripes[0].granted, 0);
+    assert_int_equal(put_in(r, 1, OWN, 0), CACHE_OK);
+    assert_int_equal(tt_l1_type_entries(r, OWN), 1);
+    assert_true(tc_l1_check(&r->l1));
+    assert_true(tt_l1_free(r));
+}
+
+/* A quota is enforced everywhere: where the type has nothing it gets no order for that. */
+static void trimming_makes_no_orders_of_their_own(void **state)
+{
+    enum { WHERE = 4, QUOTA = 20 };
+    (void)state;
+    struct tt_l1 *r = tt_l1_new_with_room(LIMIT, WHERE, NULL, ROOM);
+    tt_l1_bring(r, OWN, &tc_evict_s3fifo);
+    for (size_t stripe = 0; stripe < WHERE; stripe++)
+        assert_int_equal(put_in(r, 2 * stripe, 0, stripe), CACHE_OK);
+    for (size_t round = 0; round < WHERE; round++) { /* each time another stripe is asked first */
+        r->policies[OWN].l1_quota_entries = 0;
+        for (uint64_t n = 0; n < 100; n++)
+            assert_int_equal(put_in(r, 2 * n + 1, OWN, n % 2), CACHE_OK);
+        r->policies[OWN].l1_quota_entries = QUOTA;
+        assert_int_equal(put_in(r, 1, OWN, 0), CACHE_OK);
+        assert_in_range(tt_l1_type_entries(r, OWN), 1, QUOTA);
+    }
+    for (size_t stripe = 0; stripe < WHERE; stripe++)
+        assert_int_equal(r->l1.stripes[stripe].shared.next != NULL, stripe < 2);
+    assert_true(tt_l1_free(r));
+}
+
+/* ---- a slot that no policy of the library with locked hits has ---- */
+
+static void exact_replace(void *state, uint32_t from, uint32_t to, uint64_t hash, size_t bytes)
+{
+    tc_evict_lru_exact.remove(state, from);
+    tc_evict_lru_exact.insert(state, to, hash, bytes);
+}
+
+static void a_value_that_replaces_one_is_a_use(void **state)
+{
+    struct cache_evict_ops own = tc_evict_lru_exact;
+    (void)state;
+    own.replace = exact_replace;
+    struct tt_l1 *r = tt_l1_new_with_room(LIMIT, 1, &tc_evict_lru_exact, ROOM);
+    struct tc_stripe *s = &r->l1.stripes[0];
+    tt_l1_bring(r, OWN, &own);
+    assert_int_equal(put(r, 1, OWN), CACHE_OK);
+    for (uint64_t n = 1; n < 50; n++)
+        assert_int_equal(put(r, 2 * n, 0), CACHE_OK);
+    assert_int_equal(put(r, 1, OWN), CACHE_OK);
+    tc_lock_acquire(&s->lock);
+    uint32_t victim = tc_stripe_victim(s, NULL, 0);
+    assert_int_equal(tc_entry_type_id(tc_stripe_entry(s, victim)), r->types[0]->id);
+    tc_lock_release(&s->lock);
+    assert_true(tt_l1_free(r));
+}
+
 /* ---- everything together ---- */
 
 static void types_never_stand_in_each_others_orders(void **state)
@@ -457,6 +617,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_policy_is_told_of_its_own_hits_in_its_way),
+        cmocka_unit_test(a_value_past_its_time_is_no_hit),
+        cmocka_unit_test(only_those_are_told_apart_whose_policy_is_told_otherwise),
         cmocka_unit_test(hits_are_counted_for_ttl_policies_too),
         cmocka_unit_test(a_quota_goes_by_the_types_own_order),
         cmocka_unit_test(quotas_hold_under_every_policy_and_when_they_change),
@@ -466,6 +628,10 @@ int main(void)
         cmocka_unit_test(without_memory_for_its_order_nothing_is_stored),
         cmocka_unit_test(where_nothing_can_be_evicted_the_store_is_refused_and_a_later_one_not),
         cmocka_unit_test(an_order_waits_for_readers),
+        cmocka_unit_test(a_store_without_memory_for_its_order_waits_for_a_reader_who_goes_on),
+        cmocka_unit_test(memory_for_an_order_comes_from_other_stripes),
+        cmocka_unit_test(trimming_makes_no_orders_of_their_own),
+        cmocka_unit_test(a_value_that_replaces_one_is_a_use),
         cmocka_unit_test(types_never_stand_in_each_others_orders),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

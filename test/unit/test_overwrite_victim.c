@@ -192,7 +192,7 @@ static void no_neighbour_is_touched(void **state)
             unsigned char buf[TT_ITEM_LEN_MOST];
             struct tc_entry *e = tt_item_entry(r, tt_item_cell_of(r, &i));
             struct tc_entry_taken t;
-            assert_true(tc_entry_take(e, atomic_load(&e->refs), buf, sizeof buf, tt_l1_now(r), &t));
+            assert_true(tt_l1_take(e, atomic_load(&e->refs), buf, sizeof buf, tt_l1_now(r), &t));
             assert_true(tt_item_is_that(buf, t.len, &i));
         }
     }
@@ -470,7 +470,7 @@ static void a_cell_stays_as_large_as_it_was(void **state)
     tt_item_assert_counts(r);
 }
 
-static void where_a_type_has_an_order_of_its_own_the_general_way_decides(void **state)
+static void where_a_type_has_an_order_of_its_own_whose_turn_it_is_is_asked_of_all(void **state)
 {
     struct tt_l1 *r = *state;
     uint64_t first = fill(r);
@@ -483,6 +483,27 @@ static void where_a_type_has_an_order_of_its_own_the_general_way_decides(void **
     assert_false(tt_item_set(r, &i, NULL));
     assert_int_equal(atomic_load(&tt_item_entry(r, cell)->refs), refs);
     assert_int_equal(tt_item_cell_of(r, &i), 0);
+    tt_item_assert_counts(r);
+}
+
+/* A new key of a type without one goes into a cell that is free all the same. */
+static void an_order_of_another_type_is_nobody_elses_business(void **state)
+{
+    struct tt_l1 *r = *state;
+    uint64_t first = fill(r);
+    struct tt_item i = item(first), own = item(first + 1), next = item(first + 2);
+    own.type = next.type = 1;
+    r->policies[1].l1_quota_entries = 10;
+    assert_int_equal(tt_item_put(r, &own, 0), CACHE_OK);
+    r->policies[1].l1_quota_entries = 0; /* its order stays */
+    struct tt_item old = item(tt_item_number_in(r, tt_item_victim(r)));
+    tc_l1_invalidate(&r->l1, tt_item_ref_of(&old));
+    tc_limbo_clear(&r->l1);
+    assert_false(tt_item_set(r, &next, NULL));
+    assert_int_equal(tt_item_cell_of(r, &next), 0);
+    assert_true(tt_item_set(r, &i, NULL));
+    assert_true(tt_item_cell_of(r, &i) != 0);
+    assert_int_equal(tt_item_stripe(r)->shared.next->count, 1);
     tt_item_assert_counts(r);
 }
 
@@ -576,7 +597,8 @@ int main(void)
         WITH(only_what_is_plain_and_as_large_is_written_over),
         WITH(both_must_be_short_and_the_cell_hardly_larger),
         WITH(a_cell_stays_as_large_as_it_was),
-        WITH(where_a_type_has_an_order_of_its_own_the_general_way_decides),
+        WITH(where_a_type_has_an_order_of_its_own_whose_turn_it_is_is_asked_of_all),
+        WITH(an_order_of_another_type_is_nobody_elses_business),
         WITH(nobody_leaves_where_enough_is_free),
         WITH(with_one_size_nothing_waits),
         cmocka_unit_test(a_stripe_far_below_its_share_asks_the_others),

@@ -221,6 +221,72 @@ static void uses_that_are_told_are_compared_one_by_one(void **state)
     assert_true(tt_stripe_close(&f));
 }
 
+/* It does not matter to the others that a type got an order of its own meanwhile. */
+static void what_is_known_of_uses_is_kept_when_a_type_gets_an_order(void **state)
+{
+    struct tt_stripe f;
+    (void)state;
+    open_pair(&f, &tc_evict_lru_exact, NULL, true);
+    for (uint64_t n = 0; n < 60; n++)
+        tt_stripe_link(&f, n, n % 2, false, 0);
+    for (uint64_t n = 0; n < 60; n += 3)
+        tt_stripe_touch(&f, tt_stripe_find(&f, n));
+    assert_ptr_equal(tc_stripe_order(f.s, f.r->types[OWN], true)->type, f.r->types[OWN]);
+    for (uint64_t i = 0; i < 60; i++) {
+        uint32_t cell = tc_stripe_victim(f.s, NULL, 0);
+        assert_int_equal(tt_stripe_number(&f, cell), i < 40 ? i + i / 2 + 1 : (i - 40) * 3);
+        tt_stripe_remove(&f, cell);
+    }
+    assert_true(tt_stripe_close(&f));
+}
+
+/* However long ago it was stored. */
+static void a_type_that_gets_an_order_brings_its_entries_by_age(void **state)
+{
+    static const int64_t steps_ms[] = { 1, 60000, 3600000 };
+    struct tt_stripe f;
+    (void)state;
+    for (size_t i = 0; i < TC_ARRAY_LEN(steps_ms); i++) {
+        open_pair(&f, &tc_evict_sieve, NULL, true);
+        for (uint64_t n = 0; n < 100; n++) {
+            tt_stripe_link(&f, n, OWN, false, 0);
+            tt_clock_advance(&f.r->time, steps_ms[i]);
+        }
+        struct tc_order *o = tc_stripe_order(f.s, f.r->types[OWN], true);
+        assert_int_equal(o->count, 100);
+        for (uint64_t n = 0; n < 100; n++) {
+            uint32_t cell = tc_stripe_victim(f.s, o, 0);
+            assert_int_equal(tt_stripe_number(&f, cell), n);
+            tt_stripe_remove(&f, cell);
+        }
+        assert_true(tt_stripe_close(&f));
+    }
+}
+
+static unsigned ticks_since(const struct tt_stripe *f, uint8_t stamp)
+{
+    return (f->s->index.view->stamp + UINT8_MAX - stamp) % UINT8_MAX;
+}
+
+/* A tick is a part of all entries: one that is hit all the time, with the lock held, does not drive it, or hits of all
+ * other types would mark theirs anew each time. */
+static void one_entry_alone_makes_no_ticks_however_often_it_is_hit(void **state)
+{
+    struct tt_stripe f;
+    (void)state;
+    open_pair(&f, &tc_evict_lru, &tc_evict_lru_exact, true);
+    for (uint64_t n = 0; n < ENTRIES; n++)
+        link(&f, n, n % 2);
+    uint8_t stamp = f.s->index.view->stamp;
+    for (unsigned n = 0; n < 100 * ENTRIES; n++)
+        tt_stripe_touch(&f, tt_stripe_find(&f, OWN));
+    assert_in_range(ticks_since(&f, stamp), 0, 1);
+    for (unsigned n = 0; n < 10 * ENTRIES; n++) /* all of them do */
+        tt_stripe_touch(&f, tt_stripe_find(&f, n % ENTRIES));
+    assert_in_range(ticks_since(&f, stamp), 100, 170);
+    assert_true(tt_stripe_close(&f));
+}
+
 static void come_and_go(struct tt_stripe *f, uint64_t first, uint64_t n)
 {
     for (uint64_t i = first; i < first + n; i++)
@@ -240,6 +306,121 @@ static void where_ages_end_what_lies_longer_leaves_all_the_same(void **state)
     come_and_go(&f, 2000, 300); /* each is a tick */
     assert_int_equal(tc_evict_lru.age(order_of(&f, OWN)->state), 127);
     assert_int_equal(tt_stripe_number(&f, tc_stripe_victim(f.s, NULL, 0)), OWN);
+    assert_true(tt_stripe_close(&f));
+}
+
+/* An order of 64 under a policy that tells nothing, whose entries come slowly and fast by turns, beside one that was
+ * last used some 1,200 uses ago. */
+static void one_fast_round_does_not_make_an_order_young(void **state)
+{
+    struct tt_stripe f;
+    (void)state;
+    open_pair(&f, &tc_evict_lru_exact, &tc_evict_sieve, true);
+    for (uint64_t n = 0; n < 64; n++) {
+        if (n == 36)
+            link(&f, 0, 0);
+        link(&f, 2 * n + 1, OWN);
+        if (n / 16 % 2 == 0)
+            come_and_go(&f, 1000 + 100 * n, 100);
+    }
+    assert_int_equal(tt_stripe_number(&f, tc_stripe_victim(f.s, NULL, 0)) % 2, OWN);
+    assert_true(tt_stripe_close(&f));
+}
+
+/* What comes fast and then slowly is judged by the latter at once, not when a round is full. */
+static void an_order_that_slows_down_is_not_young_any_more(void **state)
+{
+    struct tt_stripe f;
+    (void)state;
+    open_pair(&f, &tc_evict_lru_exact, &tc_evict_sieve, true);
+    link(&f, 0, 0);
+    come_and_go(&f, 1000, 5000);
+    for (uint64_t n = 0; n < 64 + 5; n++) {
+        link(&f, 2 * n + 1, OWN);
+        if (n >= 64)
+            come_and_go(&f, 10000 + 200 * n, 200);
+        if (n == 63)
+            assert_int_equal(tt_stripe_number(&f, tc_stripe_victim(f.s, NULL, 0)), 0);
+    }
+    assert_int_equal(tt_stripe_number(&f, tc_stripe_victim(f.s, NULL, 0)) % 2, OWN);
+    assert_true(tt_stripe_close(&f));
+}
+
+static void a_few_fast_ones_do_not_make_a_large_order_young(void **state)
+{
+    enum { MANY = 640, FEW = 48 };
+    struct tt_stripe f;
+    (void)state;
+    open_pair(&f, &tc_evict_lru_exact, &tc_evict_sieve, true);
+    for (uint64_t n = 0; n < MANY + FEW; n++) {
+        if (n == 240)
+            link(&f, 0, 0); /* 4,000 uses before the end */
+        link(&f, 2 * n + 1, OWN);
+        if (n < MANY)
+            come_and_go(&f, 10000 + 10 * n, 9);
+    }
+    assert_int_equal(tt_stripe_number(&f, tc_stripe_victim(f.s, NULL, 0)) % 2, OWN);
+    assert_true(tt_stripe_close(&f));
+}
+
+/* What went on before it began is not its own. */
+static void an_order_that_begins_late_is_as_young_as_its_entries(void **state)
+{
+    struct tt_stripe f;
+    (void)state;
+    open_pair(&f, &tc_evict_lru_exact, &tc_evict_sieve, true);
+    come_and_go(&f, 1000, 5000);
+    link(&f, 0, 0);
+    come_and_go(&f, 6000, 100);
+    for (uint64_t n = 0; n < 10; n++)
+        link(&f, 2 * n + 1, OWN);
+    assert_int_equal(tt_stripe_number(&f, tc_stripe_victim(f.s, NULL, 0)), 0);
+    assert_true(tt_stripe_close(&f));
+}
+
+/* Of those whose ages do not differ, the one that was stored first. */
+static void in_one_tick_what_was_stored_first_leaves_first(void **state)
+{
+    (void)state;
+    for (size_t first = 0; first < 2; first++) {
+        struct tt_stripe f;
+        uint64_t n = 0;
+        open_pair(&f, &tc_evict_lru, &tc_evict_lru, true);
+        tc_stripe_order(f.s, f.r->types[OWN], true);
+        do
+            tt_stripe_link(&f, 1000 + n, 2, false, 0);
+        while (n++ < ENTRIES || f.s->toward_tick != 0);
+        link(&f, first, first);
+        link(&f, 1 - first, 1 - first);
+        for (uint64_t i = 0; i < n; i++)
+            tt_stripe_remove(&f, tt_stripe_find(&f, 1000 + i));
+        assert_int_equal(tc_evict_lru.age(order_of(&f, 0)->state), tc_evict_lru.age(order_of(&f, OWN)->state));
+        assert_int_equal(tt_stripe_number(&f, tc_stripe_victim(f.s, NULL, 0)), first);
+        assert_true(tt_stripe_close(&f));
+    }
+}
+
+/* 256 is one use. */
+static void how_many_uses_a_tick_has_is_known_from_the_first_and_followed_slowly(void **state)
+{
+    enum { STORED = 640 / 64 + 1, HIT = 640 / 16 + 1 };
+    struct tt_stripe f;
+    (void)state;
+    open_pair(&f, &tc_evict_lru, &tc_evict_lru, true);
+    tt_stripe_link(&f, 0, 0, false, 0);
+    assert_int_equal(f.s->uses_of_tick, 256);
+    for (uint64_t n = 1; n < 640; n++)
+        tt_stripe_link(&f, n, 0, false, 0);
+    for (uint64_t n = 0; n < 400 || f.s->toward_tick != 0; n++)
+        come_and_go(&f, 1000 + n, 1);
+    assert_in_range(f.s->uses_of_tick, (STORED - 1) * 256, STORED * 256);
+    uint8_t stamp = f.s->index.view->stamp;
+    while (f.s->index.view->stamp == stamp)
+        tc_stripe_marked(f.s, 1);
+    assert_in_range(f.s->uses_of_tick, STORED * 256 + 1, (STORED + HIT) / 2 * 256);
+    for (unsigned n = 0; n < 40 * HIT; n++)
+        tc_stripe_marked(f.s, 1);
+    assert_in_range(f.s->uses_of_tick, (HIT - 2) * 256, HIT * 256);
     assert_true(tt_stripe_close(&f));
 }
 
@@ -415,6 +596,15 @@ int main(void)
         cmocka_unit_test(what_was_stored_longest_ago_leaves_first_whatever_the_policies),
         cmocka_unit_test(what_is_used_stays_where_hits_are_told),
         cmocka_unit_test(uses_that_are_told_are_compared_one_by_one),
+        cmocka_unit_test(what_is_known_of_uses_is_kept_when_a_type_gets_an_order),
+        cmocka_unit_test(a_type_that_gets_an_order_brings_its_entries_by_age),
+        cmocka_unit_test(one_entry_alone_makes_no_ticks_however_often_it_is_hit),
+        cmocka_unit_test(one_fast_round_does_not_make_an_order_young),
+        cmocka_unit_test(an_order_that_slows_down_is_not_young_any_more),
+        cmocka_unit_test(a_few_fast_ones_do_not_make_a_large_order_young),
+        cmocka_unit_test(an_order_that_begins_late_is_as_young_as_its_entries),
+        cmocka_unit_test(in_one_tick_what_was_stored_first_leaves_first),
+        cmocka_unit_test(how_many_uses_a_tick_has_is_known_from_the_first_and_followed_slowly),
         cmocka_unit_test(where_ages_end_what_lies_longer_leaves_all_the_same),
         cmocka_unit_test(an_idle_order_is_emptied),
         cmocka_unit_test(any_age_may_be_said),

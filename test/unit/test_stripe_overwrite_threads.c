@@ -112,13 +112,13 @@ static void a_copy_counts_only_if_the_version_is_the_same_before_and_after(void 
     struct tc_entry *e = entry_of(r, k);
     for (uint64_t version = 1; version < 20; version++) {
         uint32_t before = atomic_load(&e->refs);
-        assert_true(tc_entry_take(e, before, buf, sizeof buf, tt_l1_now(r), &t));
+        assert_true(tt_l1_take(e, before, buf, sizeof buf, tt_l1_now(r), &t));
         assert_int_equal(t.len, len_of(version - 1));
         assert_int_equal(store(r, k, version), CACHE_OK);
         assert_ptr_equal(entry_of(r, k), e);
-        assert_false(tc_entry_take(e, before, buf, sizeof buf, tt_l1_now(r), &t));
+        assert_false(tt_l1_take(e, before, buf, sizeof buf, tt_l1_now(r), &t));
         struct tc_l1_found f = tt_l1_get(r, k); /* who else is there does not matter */
-        assert_true(tc_entry_take(e, before + 2 * TC_ENTRY_VERSION_ONE, buf, sizeof buf, tt_l1_now(r), &t));
+        assert_true(tt_l1_take(e, before + 2 * TC_ENTRY_VERSION_ONE, buf, sizeof buf, tt_l1_now(r), &t));
         tc_l1_release(&r->l1, f.entry);
     }
 }

@@ -35,18 +35,23 @@ static const struct cache_log_ops log_ops = { CACHE_HOOKS_ABI, hear_line };
 static struct tt_cache b;
 
 /* policy: the cache's. */
-static void open_cache(const char *policy, size_t node_bytes, bool systems_clock)
+static void open_sized(const char *policy, size_t node_bytes, bool systems_clock, uint64_t l1_bytes)
 {
     tt_cache_prepare(&b, false);
     b.opts.evict = cache_evict_policy(policy);
     b.opts.evict_node_bytes = node_bytes;
-    b.opts.l1_bytes = L1_BYTES;
+    b.opts.l1_bytes = l1_bytes;
     b.opts.l1_stripes = 1;
     b.opts.log = &log_ops;
     if (systems_clock)
         b.opts.clock = NULL;
     logged[0] = '\0';
     tt_cache_open(&b);
+}
+
+static void open_cache(const char *policy, size_t node_bytes, bool systems_clock)
+{
+    open_sized(policy, node_bytes, systems_clock, L1_BYTES);
 }
 
 static int add_type(const char *name, const struct cache_evict_ops *evict, struct cache_type **t)
@@ -306,6 +311,27 @@ static void under_pressure_the_types_policy_decides(void **state)
     }
 }
 
+/* Its first entry in a stripe too, where others lie and stores have gone the short way so far. */
+static void the_first_entry_of_a_type_stands_in_an_order_of_its_own(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < POLICIES; i++) {
+        struct cache_type *t;
+        open_sized(names[i], 0, true, 4 << 20); /* stripes below some size have no short way */
+        const struct tc_stripe *s = &b.c->l1.stripes[0];
+        assert_true(b.c->l1.paged);
+        assert_int_equal(add_type("own", cache_evict_policy(names[i]), &t), CACHE_OK);
+        for (uint64_t n = 0; n < 100; n++)
+            assert_int_equal(set(b.type, n), CACHE_OK);
+        assert_null(s->shared.next);
+        for (uint64_t n = 0; n < 10; n++)
+            assert_int_equal(set(t, n), CACHE_OK);
+        assert_int_equal(s->shared.count, 100);
+        assert_int_equal(s->shared.next->count, 10);
+        assert_true(tt_cache_close(&b));
+    }
+}
+
 /* The table is the caller's again. */
 static void the_table_is_copied(void **state)
 {
@@ -367,6 +393,7 @@ int main(void)
         cmocka_unit_test(an_update_takes_no_other_policy),
         cmocka_unit_test(the_policy_is_told_of_hits_of_every_verb),
         cmocka_unit_test(under_pressure_the_types_policy_decides),
+        cmocka_unit_test(the_first_entry_of_a_type_stands_in_an_order_of_its_own),
         cmocka_unit_test(the_table_is_copied),
         cmocka_unit_test(entries_of_all_kinds_live_and_expire_as_others_do),
     };

@@ -180,7 +180,8 @@ static void null_and_sizes_are_checked(void **state)
 {
     struct future_type_opts o = { .known = CACHE_TYPE_OPTS_INIT };
     struct cache_type *t = NULL;
-    char err[64], never_a_type[4096];
+    char err[64];
+    _Alignas(64) char never_a_type[4096]; /* as one would be */
     (void)state;
     memset(never_a_type, 0, sizeof never_a_type);
     o.known.name = "sized";

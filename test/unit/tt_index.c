@@ -171,7 +171,9 @@ struct tc_entry *tt_index_find(const struct tc_index_view *v, uint32_t number, u
     uint32_t refs;
     struct tc_entry *e = tc_index_find_at(v, hash, key, &cell, &at);
     assert_ptr_equal(tc_index_find(v, hash, key, &refs), e);
-    assert_ptr_equal(tc_index_find_here(v, hash, key, &refs), e);
+    struct tc_entry_seen seen = { NULL, 0, 0 };
+    assert_int_equal(tc_index_find_here(v, hash, key, &seen), e != NULL);
+    assert_true(e == NULL || (seen.e == e && seen.refs == refs && seen.sizes == tc_entry_sizes(e)));
     assert_ptr_equal(tc_index_find_at(v, hash, key, NULL, NULL), e);
     if (e != NULL) {
         assert_ptr_equal(tc_entry_of_node(tc_cell(&v->cells, cell), v->node_bytes), e);

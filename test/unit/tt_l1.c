@@ -206,6 +206,12 @@ bool tt_l1_has(struct tt_l1 *r, struct tt_l1_key k)
     return f.entry != NULL && f.fresh;
 }
 
+bool tt_l1_take(struct tc_entry *e, uint32_t refs, void *buf, size_t cap, int64_t now_ms, struct tc_entry_taken *t)
+{
+    struct tc_entry_seen seen = { e, refs, tc_entry_sizes(e) };
+    return tc_entry_take(&seen, tc_sizes_key_len(seen.sizes), buf, cap, now_ms, t);
+}
+
 void tt_l1_invalidate(struct tt_l1 *r, struct tt_l1_key k)
 {
     tc_l1_invalidate(&r->l1, tt_l1_ref(&k));

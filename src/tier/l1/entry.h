@@ -281,27 +281,36 @@ void tc_entry_set_life(struct tc_entry *e, int64_t now_ms, int64_t life_ms, int6
 
 /* ---- reading what may be overwritten ---- */
 
-/* What a reader without pin and lock copies of an entry: refs were read with acquire before the key was compared,
- * without a flag and not TC_ENTRY_WRITING. The value goes to buf, if it is fresh and cap is enough: else false. Also
- * false: it was overwritten meanwhile, and buf holds anything. */
+/* An entry as a look-up without the lock found it: refs and then sizes were read with acquire, before the key was
+ * compared. */
+struct tc_entry_seen {
+    struct tc_entry *e;
+    uint32_t refs, sizes;
+};
+
+/* What a reader without pin and lock copies of an entry that was seen without a flag and not TC_ENTRY_WRITING. The
+ * value goes to buf, if it is fresh and cap is enough: else false. Also false: it was overwritten meanwhile, and buf
+ * holds anything. key_len is what sizes say: who knows it otherwise need not wait for these to come. */
 struct tc_entry_taken {
     uint64_t times;
     size_t len;
 };
-static inline __attribute__((always_inline)) bool tc_entry_take(const struct tc_entry *e, uint32_t refs, void *buf,
-                                                                size_t cap, int64_t now_ms, struct tc_entry_taken *t)
+static inline __attribute__((always_inline)) bool tc_entry_take(const struct tc_entry_seen *seen, size_t key_len,
+                                                                void *buf, size_t cap, int64_t now_ms,
+                                                                struct tc_entry_taken *t)
 {
-    uint32_t sizes = tc_entry_sizes(e);
+    const struct tc_entry *e = seen->e;
+    const unsigned char *value = tc_entry_plain_key(e) + tc_words_round(key_len);
     t->times = tc_entry_times(e);
-    t->len = tc_sizes_len(sizes);
-    if (t->len > cap || now_ms >= tc_times_until_ms(t->times))
+    t->len = tc_sizes_len(seen->sizes);
+    if (__builtin_expect(t->len > cap || now_ms >= tc_times_until_ms(t->times), 0))
         return false;
-    if (t->len <= TC_ENTRY_OVERWRITTEN_MOST && refs & TC_ENTRY_HOUSED) /* whole words are there */
-        tc_words_load(buf, tc_entry_plain_value(e, sizes), t->len);
+    if (t->len <= TC_ENTRY_OVERWRITTEN_MOST && seen->refs & TC_ENTRY_HOUSED) /* whole words are there */
+        tc_words_load(buf, value, t->len);
     else if (t->len > 0)
-        memcpy(buf, tc_entry_plain_value(e, sizes), t->len);
+        memcpy(buf, value, t->len);
     uint32_t after = atomic_load_explicit(&e->refs, memory_order_relaxed);
-    return __builtin_expect(((refs ^ after) & TC_ENTRY_VERSIONS) == 0, 1);
+    return __builtin_expect(((seen->refs ^ after) & TC_ENTRY_VERSIONS) == 0, 1);
 }
 
 /* ---- making ---- */

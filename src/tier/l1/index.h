@@ -50,7 +50,7 @@ struct tc_index_view {
     uint32_t node_bytes;                       /* of the eviction policy, in each cell before the entry */
     _Atomic(struct tc_bucket *) buckets;       /* behind a struct tc_block; NULL: no table yet, and n is 0 */
     struct tc_cells cells;                     /* where the entries lie */
-    _Atomic uint8_t stamp, marks_kept;         /* the owner's: see stripe.h */
+    _Atomic uint8_t stamp, marks_kept, hits;   /* the owner's: see stripe.h */
 };
 
 struct tc_index {
@@ -148,20 +148,17 @@ static inline size_t tc_index_reach(const struct tc_bucket *b)
 /* An entry whose key it does not say itself. */
 bool tc_index_is_more_key(const struct tc_entry *e, struct cache_slice key);
 
-/* Whether an entry has that key; zeros: which is followed by TC_KEY_ZEROS. Without the lock: *refs is what its
+/* Whether an entry has that key. Without the lock: *refs is what its
  * references and its version were before the key was read. If the version is odd or has changed when the caller has
  * what he wants, it may have been another key's. entry_of: the one that a lane names, if it has it. */
 static inline __attribute__((always_inline)) bool tc_index_has_key(const struct tc_entry *e, struct cache_slice key,
-                                                                   bool zeros, uint32_t *refs)
+                                                                   uint32_t *refs)
 {
     *refs = atomic_load_explicit(&e->refs, memory_order_acquire);
     size_t len = tc_sizes_key_len(tc_entry_sizes(e));
     if (__builtin_expect(len == 0, 0))
         return tc_index_is_more_key(e, key);
-    if (len != key.len)
-        return false;
-    return zeros ? tc_words_same_whole(tc_entry_plain_key(e), key.data, key.len)
-                 : tc_words_same(tc_entry_plain_key(e), key.data, key.len);
+    return len == key.len && tc_words_same(tc_entry_plain_key(e), key.data, key.len);
 }
 
 static inline __attribute__((always_inline)) struct tc_entry *tc_index_entry_of(const struct tc_index_view *v,
@@ -171,39 +168,46 @@ static inline __attribute__((always_inline)) struct tc_entry *tc_index_entry_of(
     if (cell == 0)
         return NULL;
     struct tc_entry *e = tc_index_entry(v, cell);
-    return tc_index_has_key(e, key, false, refs) ? e : NULL;
+    return tc_index_has_key(e, key, refs) ? e : NULL;
 }
 
 struct tc_entry *tc_index_find(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *refs);
 
 /* The same where each instruction counts, for the bytes of a struct tc_key, which end in zeros: of what lies where it
- * is looked for first, as nearly everything does. NULL: it may be elsewhere. */
-static inline __attribute__((always_inline)) struct tc_entry *tc_index_find_first(const struct tc_index_view *v,
-                                                                                  uint64_t hash, struct cache_slice key,
-                                                                                  uint32_t *refs)
+ * is looked for first, as nearly everything does. False: it may be elsewhere. */
+static inline __attribute__((always_inline)) bool tc_index_find_first(const struct tc_index_view *v, uint64_t hash,
+                                                                      struct cache_slice key,
+                                                                      struct tc_entry_seen *seen)
 {
     struct tc_index_probe p;
-    if (!tc_index_home_probe(v, hash, &p) || p.matches == 0)
-        return NULL;
+    if (__builtin_expect(!tc_index_home_probe(v, hash, &p) || p.matches == 0, 0))
+        return false;
     uint32_t cell = atomic_load_explicit(&p.bucket->lanes[tc_index_lane_of(p.matches)], memory_order_acquire);
-    if (cell == 0)
-        return NULL;
-    struct tc_entry *e = tc_index_entry(v, cell);
-    return tc_index_has_key(e, key, true, refs) ? e : NULL;
+    if (__builtin_expect(cell == 0, 0))
+        return false;
+    seen->e = tc_index_entry(v, cell);
+    seen->refs = atomic_load_explicit(&seen->e->refs, memory_order_acquire);
+    seen->sizes = tc_entry_sizes(seen->e);
+    size_t len = tc_sizes_key_len(seen->sizes);
+    if (__builtin_expect(len != key.len, 0))
+        return len == 0 && tc_index_is_more_key(seen->e, key);
+    return __builtin_expect(tc_words_same_whole(tc_entry_plain_key(seen->e), key.data, key.len), 1);
 }
 
 /* The same wherever it lies. */
-static inline __attribute__((always_inline)) struct tc_entry *tc_index_find_here(const struct tc_index_view *v,
-                                                                                 uint64_t hash, struct cache_slice key,
-                                                                                 uint32_t *refs)
+static inline __attribute__((always_inline)) bool tc_index_find_here(const struct tc_index_view *v, uint64_t hash,
+                                                                     struct cache_slice key,
+                                                                     struct tc_entry_seen *seen)
 {
-    struct tc_entry *e = tc_index_find_first(v, hash, key, refs);
-    if (__builtin_expect(e != NULL, 1))
-        return e;
-    uint32_t its; /* so that refs stays in a register */
-    e = tc_index_find(v, hash, key, &its);
-    *refs = its;
-    return e;
+    if (__builtin_expect(tc_index_find_first(v, hash, key, seen), 1))
+        return true;
+    uint32_t refs; /* so that what was seen stays in registers */
+    struct tc_entry *e = tc_index_find(v, hash, key, &refs);
+    if (e == NULL)
+        return false;
+    *seen = (struct tc_entry_seen){ e, refs, tc_entry_sizes(e) };
+    /* If not, it was overwritten since the key was compared. */
+    return refs & TC_ENTRY_MORE || tc_sizes_key_len(seen->sizes) == key.len;
 }
 
 /* With the lock: the cell too, and where it is listed; both may be NULL. */

@@ -101,6 +101,7 @@ int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct ca
     if (limit / TC_L1_LEAST_SHARE < n)
         return CACHE_E_INVALID;
     l1->n_stripes = n;
+    l1->stripe_mask = n - 1;
     l1->reserve = limit / RESERVE;
     l1->fixed_bytes = fixed_bytes_of(l1);
     l1->fair = (limit - l1->fixed_bytes) / n;
@@ -396,7 +397,10 @@ static inline bool copy(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref
     *locks = wants_lock(l1, e, refs);
     if (refs & TC_ENTRY_FLAGS)
         return tc_l1_copy_out(l1, stripe, me, e, buf, cap, now_ms, copied);
-    return !(refs & TC_ENTRY_WRITING) && tc_l1_copy_plain(l1, stripe, me, e, refs, buf, cap, now_ms, copied);
+    struct tc_entry_seen seen = { e, refs, tc_entry_sizes(e) };
+    size_t key_len = tc_sizes_key_len(seen.sizes);
+    return !(refs & TC_ENTRY_WRITING) &&
+           tc_l1_copy_plain(l1, stripe, me, &seen, key_len, buf, cap, now_ms, copied);
 }
 
 bool tc_l1_get_copy_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, int64_t now_ms, void *buf,

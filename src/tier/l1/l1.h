@@ -39,6 +39,7 @@ struct tc_l1 {
     bool paged;        /* stripes are large enough to house entries, */
     bool thin;         /* but not for pages of many sizes */
     size_t n_stripes;  /* a power of two */
+    size_t stripe_mask; /* n_stripes - 1 */
     struct tc_stripe *stripes;
     struct tc_index_view *views; /* of their tables */
     _Atomic uint64_t limit;
@@ -95,7 +96,7 @@ static inline bool tc_l1_houses(const struct tc_l1 *l1, size_t bytes)
 
 static inline size_t tc_l1_stripe_number(const struct tc_l1 *l1, uint64_t hash)
 {
-    return (hash >> 48) & (l1->n_stripes - 1);
+    return (hash >> 48) & l1->stripe_mask;
 }
 
 static inline struct tc_stripe *tc_l1_stripe(struct tc_l1 *l1, uint64_t hash)
@@ -184,12 +185,14 @@ static inline __attribute__((always_inline)) void tc_l1_touch_plain(struct tc_l1
                                                                     size_t stripe, struct tc_reader *me,
                                                                     struct tc_entry *e)
 {
-    if (l1->stamped_hits) {
-        if (tc_stripe_stamp(view, tc_entry_node(e, view->node_bytes)))
-            tc_l1_mark(&l1->stripes[stripe], me);
-    } else if (!l1->locked_hits) {
-        l1->evict.hit(NULL, 0, tc_entry_node(e, view->node_bytes));
-    }
+    uint8_t hits = atomic_load_explicit(&view->hits, memory_order_relaxed);
+    if (hits == TC_HITS_UNTOLD)
+        return;
+    void *node = tc_entry_node(e, view->node_bytes);
+    if (hits == TC_HITS_CALLED)
+        l1->evict.hit(NULL, 0, node);
+    else if (tc_stripe_stamp(view, node))
+        tc_l1_mark(&l1->stripes[stripe], me);
 }
 
 static inline void tc_l1_touch(struct tc_l1 *l1, const struct tc_index_view *view, size_t stripe, struct tc_reader *me,
@@ -201,17 +204,18 @@ static inline void tc_l1_touch(struct tc_l1 *l1, const struct tc_index_view *vie
         tc_l1_touch_plain(l1, view, stripe, me, e);
 }
 
-/* A hit that is copied, of an entry whose refs, as when it was looked up, are without a flag and not
- * TC_ENTRY_WRITING. False: see tc_entry_take(). copied may be NULL. */
+/* A hit that is copied, of an entry that was seen without a flag and not TC_ENTRY_WRITING. False: see
+ * tc_entry_take(). copied may be NULL. */
 static inline __attribute__((always_inline)) bool tc_l1_copy_plain(struct tc_l1 *l1, size_t stripe,
-                                                                   struct tc_reader *me, struct tc_entry *e,
-                                                                   uint32_t refs, void *buf, size_t cap, int64_t now_ms,
+                                                                   struct tc_reader *me,
+                                                                   const struct tc_entry_seen *seen, size_t key_len,
+                                                                   void *buf, size_t cap, int64_t now_ms,
                                                                    struct tc_l1_copied *copied)
 {
     struct tc_entry_taken t;
-    if (!tc_entry_take(e, refs, buf, cap, now_ms, &t))
+    if (__builtin_expect(!tc_entry_take(seen, key_len, buf, cap, now_ms, &t), 0))
         return false;
-    tc_l1_touch_plain(l1, &l1->views[stripe], stripe, me, e);
+    tc_l1_touch_plain(l1, &l1->views[stripe], stripe, me, seen->e);
     if (copied != NULL)
         *copied = tc_l1_plain_fields(t.times, t.len);
     return true;

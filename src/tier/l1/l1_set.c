@@ -1,6 +1,6 @@
 /* A store that asks for nothing special, in one piece: the value goes from its maker's memory to where the one before
- * lies (stripe_overwrite.c) or into a cell of a page; the cell is there, the table has a place for it, and no type has
- * an order of its own in the stripe. Anything else goes the general way (l1_store.c), which begins anew; nothing has
+ * lies (stripe_overwrite.c) or into a cell of a page; the cell is there, the table has a place for it, and the type has
+ * no order of its own in the stripe. Anything else goes the general way (l1_store.c), which begins anew; nothing has
  * been changed for the key then. */
 #include "tier/l1/l1.h"
 
@@ -11,7 +11,8 @@ static uint32_t find_old(struct tc_stripe *s, const struct tc_entry_parts *p, st
     return cell;
 }
 
-/* Whose cell a new entry gets, if the stripe is full and has no more in reserve than it should. */
+/* Whose cell a new entry gets, if the stripe is full and has no more in reserve than it should. Where there are several
+ * orders it may be another's turn. */
 static struct tc_victim choose_victim(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p,
                                       size_t bytes)
 {
@@ -27,7 +28,7 @@ static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entr
 {
     struct tc_index_gap gap;
     bool full = tc_l1_is_full(l1);
-    if (s->shared.next != NULL)
+    if (tc_stripe_order_of_type(s, p->type_id) != &s->shared)
         return false;
     if (lane->instead == 0) {
         if (!tc_index_find_gap(&s->index, p->hash, full, &gap))

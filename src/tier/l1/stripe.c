@@ -21,6 +21,8 @@ int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1
     }
     s->l1 = l1; /* what fini goes by */
     s->index.view->node_bytes = (uint32_t)l1->node_bytes;
+    if (!l1->locked_hits && !l1->stamped_hits)
+        atomic_store_explicit(&s->index.view->hits, TC_HITS_CALLED, memory_order_relaxed);
     tc_slab_init(&s->slab, &s->index.view->cells, l1->alloc);
     tc_extents_init(&s->extents, l1->alloc);
     tc_stripe_init_env(s);

@@ -81,9 +81,12 @@ struct tc_use {
     uint32_t unused, at;
 };
 
+enum { TC_HITS_UNTOLD, TC_HITS_STAMPED, TC_HITS_CALLED }; /* untold: nothing, or not yet; called: the policy's hit() */
+
 /* index.view->stamp: what a hit marks its entry with; 0 while it need not, then 1 to 255, round and round.
  * index.view->marks_kept: how many marks a thread keeps to itself, since telling them writes a line that others
  * write.
+ * index.view->hits: what a hit does without the lock, if the entry stands under the cache's policy.
  *
  * What each store writes stands on the first two lines: they go from processor to processor. */
 struct tc_stripe {
@@ -205,6 +208,8 @@ void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes);
 /* Puts an entry of the same key in the place of the one before, if that stands in this order and the policy can. */
 bool tc_stripe_replace_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t from, uint64_t from_bytes,
                                 uint32_t to, uint64_t hash, uint64_t bytes);
+/* Where entries of the type of that number stand: in its own order, if it has one here. */
+struct tc_order *tc_stripe_order_of_type(struct tc_stripe *s, uint32_t id);
 /* The order in which an entry stands. */
 struct tc_order *tc_stripe_order_of(struct tc_stripe *s, const struct tc_entry *e);
 

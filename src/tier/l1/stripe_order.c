@@ -90,8 +90,7 @@ void tc_stripe_enter_order(struct tc_stripe *s, struct tc_order *o, uint32_t cel
     o->evict->insert(o->state, cell, hash, bytes);
 }
 
-/* Where entries of the type of that number stand: in its own order, if it has one. */
-static struct tc_order *order_of_type(struct tc_stripe *s, uint32_t id)
+struct tc_order *tc_stripe_order_of_type(struct tc_stripe *s, uint32_t id)
 {
     for (struct tc_order *o = s->shared.next; o != NULL; o = o->next)
         if (o->type->id == id)
@@ -101,7 +100,7 @@ static struct tc_order *order_of_type(struct tc_stripe *s, uint32_t id)
 
 struct tc_order *tc_stripe_order_of(struct tc_stripe *s, const struct tc_entry *e)
 {
-    return order_of_type(s, tc_entry_type_id(e));
+    return tc_stripe_order_of_type(s, tc_entry_type_id(e));
 }
 
 void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes)
@@ -147,6 +146,8 @@ static void set_stamp(struct tc_stripe *s, uint8_t stamp)
     struct tc_index_view *view = s->index.view;
     atomic_store_explicit(&view->marks_kept, (uint8_t)(kept < MARKS_KEPT ? kept : MARKS_KEPT), memory_order_relaxed);
     atomic_store_explicit(&view->stamp, stamp, memory_order_relaxed);
+    if (s->l1->stamped_hits)
+        atomic_store_explicit(&view->hits, TC_HITS_STAMPED, memory_order_relaxed);
     for (struct tc_order *o = &s->shared; o != NULL; o = o->next)
         if (o->evict->tick != NULL)
             o->evict->tick(o->state, stamp);
@@ -189,7 +190,8 @@ void tc_stripe_hit(struct tc_stripe *s, uint32_t cell)
     struct tc_order *o = tc_stripe_order_of(s, tc_stripe_entry(s, cell));
     if (!(o->evict->flags & CACHE_EVICT_LOCKED_HITS)) /* what was hit had this key before */
         return;
-    used(s, 1, MARKED);
+    bool first = (int32_t)(use_of(s, cell)->at - s->ticked) < 0; /* in this tick, as where stamps tell it */
+    used(s, 1, first ? MARKED : 0);
     note_use(s, o, cell);
     o->evict->hit(o->state, cell, tc_cell(&s->index.view->cells, cell));
 }
@@ -212,14 +214,15 @@ size_t tc_stripe_order_bytes(const struct tc_l1 *l1, const struct cache_type *t)
  * one insertion to the next. */
 
 #define MINOR_BITS 24 /* below the uses: what tells apart those of one tick */
+#define SORTED_BITS 32 /* the same where no priority is to come on top: some weeks */
 #define USES_MOST (INT64_C(1) << 30)
 #define AGES_END 127 /* what is longer ago lru does not tell apart */
 
-/* uses, and in one tick the time since it was stored. */
-static int64_t unused_for(const struct tc_stripe *s, uint32_t cell, int64_t uses)
+/* uses, and in one tick the time since it was stored, in so many bits. */
+static int64_t unused_for(const struct tc_stripe *s, uint32_t cell, int64_t uses, unsigned bits)
 {
     int64_t stored_ms = tc_clock_coarse_ms(s->l1->clock) - tc_entry_taken_ms(tc_stripe_entry(s, cell));
-    int64_t most = (INT64_C(1) << MINOR_BITS) - 1;
+    int64_t most = (INT64_C(1) << bits) - 1;
     stored_ms = stored_ms > 0 ? stored_ms : 0;
     return (uses < USES_MOST ? uses : USES_MOST) * (most + 1) + (stored_ms < most ? stored_ms : most);
 }
@@ -288,7 +291,7 @@ static struct used_entry *sort_by_use(const struct tc_stripe *s, const struct ca
         (*n)++;
     struct used_entry *list = tc_alloc(s->l1->alloc, *n * sizeof *list);
     for (at = 0; list != NULL && (cell = next_of_type(s, t, &at)) != 0; all++)
-        list[all] = (struct used_entry){ unused_for(s, cell, last_used(s, cell)), cell };
+        list[all] = (struct used_entry){ unused_for(s, cell, last_used(s, cell), SORTED_BITS), cell };
     if (list != NULL)
         qsort(list, *n, sizeof *list, longer_ago_first);
     return list;
@@ -324,7 +327,7 @@ static void adopt(struct tc_stripe *s, struct tc_order *o)
 struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t, bool own)
 {
     tc_lock_assert_held(&s->lock);
-    struct tc_order *o = order_of_type(s, t->id);
+    struct tc_order *o = tc_stripe_order_of_type(s, t->id);
     if (o != &s->shared || !own)
         return o;
     struct tc_l1 *l1 = s->l1;
@@ -355,7 +358,7 @@ static uint32_t victim_of(const struct tc_order *o)
 /* For how long an order's victim counts as unused. */
 static int64_t weighted_age(const struct tc_stripe *s, const struct tc_order *o, uint32_t cell)
 {
-    int64_t ago = unused_for(s, cell, uses_since(s, o, cell));
+    int64_t ago = unused_for(s, cell, uses_since(s, o, cell), MINOR_BITS);
     int64_t priority = o->type != NULL ? tc_type_priority(o->type) : 0;
     return priority >= 0 ? ago >> priority : ago * (INT64_C(1) << -priority);
 }
