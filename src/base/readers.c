@@ -18,6 +18,7 @@ int tc_readers_init(struct tc_readers *r, const struct tc_alloc *alloc)
     if (rc != 0)
         return rc;
     r->id |= 1;
+    r->seat = (size_t)(r->id >> 32) % TC_READER_SEATS;
     r->asymmetric = tc_barrier_init();
     atomic_flag_clear(&r->stepping);
     atomic_store_explicit(&r->epoch, 1, memory_order_relaxed);
@@ -108,7 +109,7 @@ static struct tc_reader *take_record(struct tc_readers *r)
 
 struct tc_reader *tc_reader_seek(struct tc_readers *r)
 {
-    struct tc_reader_seat *home = &tc_reader_seats[tc_reader_home(r)];
+    struct tc_reader_seat *home = &tc_reader_seats[r->seat];
     for (struct tc_reader_seat *s = tc_reader_seats; s < tc_reader_seats + TC_READER_SEATS; s++)
         if (s->id == r->id) {
             struct tc_reader_seat found = *s;
@@ -124,7 +125,7 @@ struct tc_reader *tc_reader_seek(struct tc_readers *r)
     /* Who sat here moves one on, and so does the next: several caches used in turn all keep a seat. */
     struct tc_reader_seat moving = { r->id, me };
     for (size_t i = 0; i < TC_READER_SEATS && moving.id != 0; i++) {
-        struct tc_reader_seat *s = &tc_reader_seats[(tc_reader_home(r) + i) % TC_READER_SEATS], before = *s;
+        struct tc_reader_seat *s = &tc_reader_seats[(r->seat + i) % TC_READER_SEATS], before = *s;
         *s = moving;
         moving = before;
     }
@@ -161,7 +162,7 @@ bool tc_readers_alone(struct tc_readers *r)
     if (!atomic_load_explicit(&r->asymmetric, memory_order_relaxed))
         __sync_synchronize();
     uint32_t n = atomic_load(&r->n);
-    return n == 0 || (n == 1 && tc_reader_seats[tc_reader_home(r)].id == r->id);
+    return n == 0 || (n == 1 && tc_reader_seats[r->seat].id == r->id);
 }
 
 static void look_round(struct tc_readers *r, uint64_t oldest)

@@ -40,6 +40,7 @@ struct tc_reader {
 struct tc_readers {
     const struct tc_alloc *alloc;
     uint64_t id; /* random, not 0 */
+    size_t seat; /* of the thread-local ones: where to look first */
     _Atomic bool asymmetric; /* false: the system has no such barrier, readers pay for one each time */
     _Atomic int64_t paying_since_ms; /* when that became so; 0: from the start */
     bool ready;
@@ -67,18 +68,18 @@ struct tc_reader_seat {
  * keeps for libraries that come late. */
 extern _Thread_local struct tc_reader_seat tc_reader_seats[TC_READER_SEATS] __attribute__((tls_model("initial-exec")));
 
-static inline size_t tc_reader_home(const struct tc_readers *r)
-{
-    return (size_t)(r->id >> 32) % TC_READER_SEATS;
-}
 
 struct tc_reader *tc_reader_seek(struct tc_readers *r);
 
 /* The calling thread's record; NULL without memory for one. */
 static inline struct tc_reader *tc_reader_self(struct tc_readers *r)
 {
-    struct tc_reader_seat *s = &tc_reader_seats[tc_reader_home(r)];
-    return __builtin_expect(s->id == r->id, 1) ? s->reader : tc_reader_seek(r);
+    struct tc_reader_seat *s = &tc_reader_seats[r->seat];
+    if (__builtin_expect(s->id != r->id, 0))
+        return tc_reader_seek(r);
+    if (s->reader == NULL) /* nobody sits without a record */
+        __builtin_unreachable();
+    return s->reader;
 }
 
 /* The owner is the only one who writes: no locked instruction is needed. */

@@ -81,8 +81,8 @@ static inline __attribute__((always_inline)) bool tc_words_same(const void *word
     return differ == 0;
 }
 
-/* TC_WORDS_AT_ONCE of them. On x86 a load is not reordered with later ones, and neither half of one of 16 bytes is torn:
- * it brings what two of 8 bytes would, in half as many instructions. The compiler sees no access at all here: what
+/* TC_WORDS_AT_ONCE of them. On x86 a load is not reordered with later ones, and neither half of one of 16 bytes is
+ * torn: it brings what two of 8 bytes would, in half as many instructions. The compiler sees no access at all here: what
  * follows stays behind it by the clobber. Sanitizers have to see one. */
 #if defined __x86_64__ && !defined TC_WORDS_ARE_WATCHED
 static inline __attribute__((always_inline)) void tc_words_take(unsigned char *to, const tc_word *from)

@@ -89,19 +89,19 @@ static inline __attribute__((always_inline)) bool tc_set_here(struct cache *c, c
 {
     const struct tc_key *k = (const struct tc_key *)key;
     struct tc_entry_parts parts;
-    if (__builtin_expect(!tc_cache_is_plain_call(c, k) || tc_fork_guard_is_child(&c->fork), 0))
-        return false;
-    struct tc_reader *me = tc_reader_self(&c->l1.readers);
-    if (me == NULL)
+    if (__builtin_expect(!tc_cache_is_plain_call(c, k), 0))
         return false;
     struct tc_target t = { (struct cache_type *)k->type, { 0, { k->inline_bytes, k->len } } };
     t.ref.hash = tc_hash_here(&c->hash, t.ref.key.data, t.ref.key.len);
     tc_l1_prefetch_to_set(&c->l1, t.ref.hash);
-    if (!tc_set_parts(c, &t, data, 0, &parts))
+    if (__builtin_expect(tc_fork_guard_is_child(&c->fork), 0))
+        return false;
+    struct tc_reader *me = tc_reader_self(&c->l1.readers);
+    if (__builtin_expect(me == NULL || !tc_set_parts(c, &t, data, 0, &parts), 0))
         return false;
     tc_reader_enter(&c->l1.readers, me);
     bool done = tc_set_over(c, me, &parts);
-    if (done) {
+    if (__builtin_expect(done, 1)) {
         tc_reader_leave(me);
         return true;
     }

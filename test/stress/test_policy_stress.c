@@ -130,8 +130,9 @@ static uint64_t check_value(struct worker *w, unsigned k, const void *data, size
 }
 
 /* What is found and not said to be stale is fresh: at some moment of the call, by the clock that the cache goes by,
- * which may be behind. What a load brought may be over when those who waited for it get it. What is left may be more than
- * what any policy gives by as much as the call took: it read the clock before it found what somebody stored since. */
+ * which may be behind. What a load brought may be over when those who waited for it get it. What is left may be more
+ * than what any policy gives by as much as the call took: it read the clock before it found what somebody stored
+ * since. */
 static void check_meta(struct worker *w, const struct cache_meta *m)
 {
     int64_t took_ms = tc_mono_coarse_ms() - w->began_ms;

@@ -95,6 +95,32 @@ static void a_lower_limit_that_was_not_reached_is_reached_by_storing(void **stat
     assert_true(tc_l1_check(&r->l1));
 }
 
+/* Before a page of a full stripe can be had back, a part of the stripe has to be evicted. Others wait for the lock. */
+static void a_store_that_pays_evicts_a_few_at_a_time(void **state)
+{
+    enum { FEW = 256, OWED = 64 << 10, CALLS_MOST = 20000 };
+    struct tt_l1 *r = *state;
+    struct tc_stripe *s = &r->l1.stripes[0];
+    fill(r);
+    assert_true(atomic_load(&r->l1.pool) >= 0);
+    atomic_fetch_sub(&r->l1.pool, atomic_load(&r->l1.pool) + OWED);
+    atomic_store(&r->l1.fair, s->granted - OWED);
+    unsigned calls = 0;
+    for (; atomic_load(&r->l1.pool) < 0; calls++) {
+        struct tc_dropped dropped = { .first = NULL };
+        uint64_t before = tt_l1_type_entries(r, 0);
+        tc_lock_acquire(&s->lock);
+        tc_l1_pay(&r->l1, s, &dropped);
+        tc_l1_leave(&r->l1, s, &dropped);
+        assert_true(before - tt_l1_type_entries(r, 0) <= FEW);
+        assert_true(calls < CALLS_MOST);
+        tc_limbo_pass(&r->l1);
+    }
+    assert_true(calls >= OWED / TC_PAGE_BYTES);
+    atomic_fetch_add(&r->l1.pool, OWED);
+    assert_true(tc_l1_check(&r->l1));
+}
+
 static void limits_that_cannot_be_counted_are_refused(void **state)
 {
     struct tt_l1 *r = *state;
@@ -118,6 +144,7 @@ int main(void)
         EACH(a_large_value_drives_out_about_its_size),
         EACH(clearing_gives_the_memory_back),
         EACH(a_lower_limit_that_was_not_reached_is_reached_by_storing),
+        EACH(a_store_that_pays_evicts_a_few_at_a_time),
         EACH(limits_that_cannot_be_counted_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

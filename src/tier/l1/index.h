@@ -92,18 +92,20 @@ static inline void tc_index_prefetch(const struct tc_index_view *v, uint64_t has
 /* Lanes whose tag it is, and perhaps a few others, but never before the first that is: a bit for each, see
  * tc_index_lane_of(). */
 #ifdef __SSE2__
-static inline uint64_t tc_index_matches(uint64_t tags, uint64_t more, uint64_t tag)
+typedef uint32_t tc_index_lanes_found;
+static inline tc_index_lanes_found tc_index_matches(uint64_t tags, uint64_t more, uint64_t tag)
 {
     __m128i all = _mm_set_epi64x((int64_t)more, (int64_t)tags), one = _mm_set1_epi8((char)tag);
-    return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(all, one)) & ((1u << TC_INDEX_LANES) - 1);
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(all, one)) & ((1u << TC_INDEX_LANES) - 1);
 }
 
-static inline unsigned tc_index_lane_of(uint64_t matches)
+static inline unsigned tc_index_lane_of(tc_index_lanes_found matches)
 {
-    return (unsigned)__builtin_ctzll(matches);
+    return (unsigned)__builtin_ctz(matches);
 }
 #else
-static inline uint64_t tc_index_matches(uint64_t tags, uint64_t more, uint64_t tag)
+typedef uint64_t tc_index_lanes_found;
+static inline tc_index_lanes_found tc_index_matches(uint64_t tags, uint64_t more, uint64_t tag)
 {
     uint64_t low = tags ^ tag * TC_INDEX_BYTES, high = more ^ tag * TC_INDEX_HIGH_BYTES;
     low = (low - TC_INDEX_BYTES) & ~low & TC_INDEX_BYTES << 7;
@@ -111,7 +113,7 @@ static inline uint64_t tc_index_matches(uint64_t tags, uint64_t more, uint64_t t
     return low | high >> 1;
 }
 
-static inline unsigned tc_index_lane_of(uint64_t matches)
+static inline unsigned tc_index_lane_of(tc_index_lanes_found matches)
 {
     unsigned bit = (unsigned)__builtin_ctzll(matches);
     return bit / 8 + (~bit & 1) * TC_INDEX_LOW_LANES;
@@ -121,7 +123,7 @@ static inline unsigned tc_index_lane_of(uint64_t matches)
 /* Where a key may be found first: the bucket, and the lanes of it whose tag it is. */
 struct tc_index_probe {
     struct tc_bucket *bucket;
-    uint64_t matches;
+    tc_index_lanes_found matches;
 };
 
 /* False: there is no table. */

@@ -87,15 +87,23 @@ bool tc_l1_make_grant(struct tc_l1 *l1, struct tc_stripe *s, uint64_t more, stru
     return tc_stripe_bytes(s) + more <= s->granted;
 }
 
-/* Gives up to need bytes of s's grant back: first what lies idle, then by evicting, but not below floor. *coming grows
- * by what there will be when readers are through. */
-static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need, uint64_t floor, uint64_t *coming,
+#define GIVE_STEPS 256 /* in one hold of the lock: others wait for it meanwhile */
+
+/* What a stripe gives, in one hold of its lock or several. */
+struct giving {
+    uint64_t soon;   /* see give_way() */
+    uint64_t coming; /* what there will be when readers are through */
+    bool goes_on;    /* there is more to be had at once */
+};
+
+/* Gives up to need bytes of s's grant back: first what lies idle, then by evicting, but not below floor. */
+static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need, uint64_t floor, struct giving *g,
                             struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    uint64_t given = 0, soon = 0;
+    uint64_t given = 0;
     enum way way = WENT;
-    while (way == WENT && given < need && s->granted > floor) {
+    for (int step = 0; step < GIVE_STEPS && way == WENT && given < need && s->granted > floor; step++) {
         uint64_t idle = tc_stripe_idle(s);
         if (idle > 0) {
             uint64_t above = s->granted - floor, give = need - given;
@@ -104,12 +112,13 @@ static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need
             set_granted(s, s->granted - give);
             given += give;
         } else {
-            way = give_way(s, need - given, false, &soon, dropped);
+            way = give_way(s, need - given, false, &g->soon, dropped);
         }
     }
+    g->goes_on = way == WENT && given < need && s->granted > floor;
     if (way == WAITS) {
         uint64_t waits = s->left.housed + s->slab.free_bytes + s->extents.free_bytes;
-        *coming += waits < need - given ? waits : need - given;
+        g->coming = waits < need - given ? waits : need - given;
     }
     atomic_fetch_add_explicit(&l1->pool, (int64_t)given, memory_order_relaxed);
     return given;
@@ -119,10 +128,12 @@ void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped
 {
     tc_lock_assert_held(&s->lock);
     int64_t owed = -atomic_load_explicit(&l1->pool, memory_order_relaxed);
-    uint64_t coming = 0;
+    struct giving g = { 0, 0, false };
     if (owed > 0 && s->granted > tc_l1_fair(l1) && s->left.housed < 4 * TC_PAGE_BYTES)
-        give_locked(l1, s, owed < TC_PAGE_BYTES ? (uint64_t)owed : TC_PAGE_BYTES, tc_l1_fair(l1), &coming, dropped);
+        give_locked(l1, s, owed < TC_PAGE_BYTES ? (uint64_t)owed : TC_PAGE_BYTES, tc_l1_fair(l1), &g, dropped);
 }
+
+#define HOLDS 64 /* of one stripe's lock in a round: others may take what it gives */
 
 /* From one stripe after the other, until enough is there or will be. */
 static uint64_t collect_round(struct tc_l1 *l1, const struct tc_stripe *except, size_t from, uint64_t need,
@@ -133,10 +144,14 @@ static uint64_t collect_round(struct tc_l1 *l1, const struct tc_stripe *except, 
         struct tc_stripe *s = &l1->stripes[(from + i) % l1->n_stripes];
         if (s == except || atomic_load_explicit(&s->granted, memory_order_relaxed) <= floor)
             continue;
-        struct tc_dropped dropped = { .first = NULL };
-        tc_lock_acquire(&s->lock);
-        got += give_locked(l1, s, need - got - *coming, floor, coming, &dropped);
-        tc_l1_leave(l1, s, &dropped);
+        struct giving g = { 0, 0, true };
+        for (int hold = 0; hold < HOLDS && g.goes_on; hold++) {
+            struct tc_dropped dropped = { .first = NULL };
+            tc_lock_acquire(&s->lock);
+            got += give_locked(l1, s, need - got - *coming, floor, &g, &dropped);
+            tc_l1_leave(l1, s, &dropped);
+        }
+        *coming += g.goes_on ? 1 : g.coming;
     }
     return got;
 }
