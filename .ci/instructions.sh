@@ -33,5 +33,5 @@ bound() { # bound FUNCTION WHAT MOST
 
 bound counted_get get 290
 bound counted_pin pin 388
-bound counted_set set 610
+bound counted_set set 540
 exit $bad

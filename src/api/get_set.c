@@ -136,8 +136,8 @@ static int set_value(struct cache *c, const struct tc_target *t, struct cache_sl
     return in.status;
 }
 
-static int set(struct cache *c, const struct cache_key *k, struct cache_slice data, bool absent,
-               const struct cache_set_opts *in)
+static __attribute__((noinline)) int set(struct cache *c, const struct cache_key *k, struct cache_slice data,
+                                         bool absent, const struct cache_set_opts *in)
 {
     struct tc_target t;
     struct tc_reader *me;
@@ -153,13 +153,16 @@ static int set(struct cache *c, const struct cache_key *k, struct cache_slice da
     return rc;
 }
 
-int cache_set(struct cache *c, const struct cache_key *k, const void *data, size_t len,
-              const struct cache_set_opts *o)
+/* Flattened, as cache_get_copy() is. */
+__attribute__((flatten)) int cache_set(struct cache *c, const struct cache_key *k, const void *data, size_t len,
+                                        const struct cache_set_opts *o)
 {
     struct cache_slice value = { data, len };
-    if (data == NULL && len > 0)
+    if (__builtin_expect(data == NULL && len > 0, 0))
         return CACHE_E_INVALID;
-    return o == NULL && tc_set_here(c, k, value) ? CACHE_OK : set(c, k, value, false, o);
+    if (__builtin_expect(o == NULL && tc_set_here(c, k, value), 1))
+        return CACHE_OK;
+    return set(c, k, value, false, o);
 }
 
 int cache_set_absent(struct cache *c, const struct cache_key *k, const struct cache_set_opts *o)

@@ -81,11 +81,12 @@ static inline __attribute__((always_inline)) bool tc_words_same(const void *word
     return differ == 0;
 }
 
-/* TC_WORDS_AT_ONCE of them. On x86 a load is not reordered with later ones, and neither half of one of 16 bytes is
- * torn: it brings what two of 8 bytes would, in half as many instructions. The compiler sees no access at all here: what
- * follows stays behind it by the clobber. Sanitizers have to see one. */
+/* TC_WORDS_AT_ONCE of them, to or from anywhere. On x86 loads are not reordered with later ones nor stores with earlier
+ * ones, and neither half of an access of 16 bytes to what is aligned is torn: it does what two of 8 bytes would, in
+ * half as many instructions. The compiler sees no access at all here: what stands before and behind stays there by the
+ * clobber. Sanitizers have to see one. */
 #if defined __x86_64__ && !defined TC_WORDS_ARE_WATCHED
-static inline __attribute__((always_inline)) void tc_words_take(unsigned char *to, const tc_word *from)
+static inline __attribute__((always_inline)) void tc_words_move(void *to, const void *from)
 {
     __asm__ volatile("movups (%1), %%xmm0\n\t"
                      "movups 16(%1), %%xmm1\n\t"
@@ -99,12 +100,24 @@ static inline __attribute__((always_inline)) void tc_words_take(unsigned char *t
                      : "r"(to), "r"(from)
                      : "xmm0", "xmm1", "xmm2", "xmm3", "memory");
 }
+#define tc_words_take tc_words_move
+#define tc_words_put tc_words_move
 #else
 static inline __attribute__((always_inline)) void tc_words_take(unsigned char *to, const tc_word *from)
 {
 #pragma GCC unroll 8
     for (size_t i = 0; i < TC_WORDS_AT_ONCE; i++)
         tc_word_take(to + i * TC_WORD_BYTES, from + i, TC_WORD_BYTES);
+}
+
+static inline __attribute__((always_inline)) void tc_words_put(tc_word *to, const unsigned char *from)
+{
+#pragma GCC unroll 8
+    for (size_t i = 0; i < TC_WORDS_AT_ONCE; i++) {
+        tc_word word;
+        memcpy(&word, from + i * TC_WORD_BYTES, TC_WORD_BYTES);
+        __atomic_store_n(to + i, word, __ATOMIC_RELEASE);
+    }
 }
 #endif
 
@@ -136,14 +149,10 @@ static inline void tc_words_store(void *to, const void *from, size_t n)
 {
     const unsigned char *at = from;
     tc_word *w = to, word;
-    for (; n >= TC_WORDS_AT_ONCE * TC_WORD_BYTES; w += TC_WORDS_AT_ONCE) {
-#pragma GCC unroll 8
-        for (size_t i = 0; i < TC_WORDS_AT_ONCE; i++) {
-            memcpy(&word, at + i * TC_WORD_BYTES, TC_WORD_BYTES);
-            __atomic_store_n(w + i, word, __ATOMIC_RELEASE);
-        }
+    for (; n >= TC_WORDS_AT_ONCE * TC_WORD_BYTES; n -= TC_WORDS_AT_ONCE * TC_WORD_BYTES) {
+        tc_words_put(w, at);
+        w += TC_WORDS_AT_ONCE;
         at += TC_WORDS_AT_ONCE * TC_WORD_BYTES;
-        n -= TC_WORDS_AT_ONCE * TC_WORD_BYTES;
     }
     for (; n >= TC_WORD_BYTES; n -= TC_WORD_BYTES, at += TC_WORD_BYTES, w++) {
         memcpy(&word, at, TC_WORD_BYTES);

@@ -1,9 +1,86 @@
-/* L1, why a hit costs what it costs where the table is larger than the processor's caches: the bare table's get with so
- * many instructions more that do nothing and wait for nothing, beside the bare table's and cache_get_copy(). A processor
- * begins the next look-up's accesses while this one waits for memory, as far as its window of instructions goes; each
- * look-up that no longer fits in is waited for alone. Nothing is held to anything here. */
+/* L1, why a hit and a set cost what they cost where the table is larger than the processor's caches. A processor begins
+ * the next call's accesses while this one waits for memory, as far as its window of instructions goes; what no longer
+ * fits in is waited for alone, and a locked instruction lets nothing in.
+ *
+ * - The bare table's get with so many instructions more that do nothing and wait for nothing, beside the bare table's
+ *   and cache_get_copy().
+ * - The bare table's set over the value before, without locked instructions, with the one that a lock or a claim takes
+ *   and the one that ends it, and with a third for a counter as that of invalidations, beside cache_set().
+ *
+ * Nothing is held to anything here. */
+#include <string.h>
+
 #include "common/loop.h"
 #include "common/report.h"
+
+/* ---- sets ---- */
+
+enum { COUNTERS = 4096 };
+
+static uint64_t counters[COUNTERS * 2];
+
+/* A locked instruction on the entry's first line that changes nothing. */
+static inline void lock_entry(struct tt_bare_entry *e)
+{
+    uint32_t is = e->key_len;
+    __atomic_compare_exchange_n(&e->key_len, &is, is, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+}
+
+TT_LOOP_INLINE enum tt_answer set_over(const struct tt_task *t, unsigned thread, size_t pos, unsigned char *buf,
+                                       unsigned locked)
+{
+    const struct tt_bench_key *k = &t->seq->keys[thread][pos].k;
+    struct tt_bare *b = t->l1->bare;
+    uint64_t hash = XXH3_64bits(k->text, k->len);
+    struct tt_bare_entry *e = (void *)(b->arena + (size_t)tt_bare_find(b, k, hash)->offset * 8);
+    tt_bench_value_mark(buf, t->l1->value_bytes, t->seq->ids[thread][pos]);
+    if (locked > 0)
+        lock_entry(e);
+    if (locked > 2)
+        __atomic_fetch_add(&counters[hash % COUNTERS * 2], 1, __ATOMIC_RELEASE);
+    memcpy(e->bytes + e->key_len, buf, e->value_len);
+    if (locked > 1)
+        lock_entry(e);
+    return TT_DONE;
+}
+
+#define SETTING(locked)                                                                                               \
+    TT_LOOP_INLINE enum tt_answer set_with_##locked(const struct tt_task *t, unsigned thread, size_t pos,             \
+                                                    unsigned char *buf)                                               \
+    {                                                                                                                 \
+        return set_over(t, thread, pos, buf, locked);                                                                 \
+    }                                                                                                                 \
+    static void body_set_##locked(void *ctx, struct tt_bench_worker *w)                                               \
+    {                                                                                                                 \
+        struct tt_task *t = ctx;                                                                                      \
+        tt_loop(t, w, t->seq->keys[w->thread], sizeof *t->seq->keys[0], set_with_##locked);                           \
+    }
+
+SETTING(0)
+SETTING(2)
+SETTING(3)
+
+static void body_set(void *t, struct tt_bench_worker *w)
+{
+    tt_loop_ours(t, w, tt_op_set);
+}
+
+static void measure_sets(struct tt_bench *b, struct tt_l1 *l, double theta, const char *name)
+{
+    static struct tt_bench_result r;
+    struct tt_l1_case k;
+    struct tt_sequence seq = {.n = b->quick ? 50000 : 1000000, .n_keys = l->n_keys, .theta = theta};
+    if (!tt_l1_case_begin(b, &k, l, &seq, name, 1))
+        return;
+    tt_l1_case_add(&k, "bare table set", body_set_0);
+    tt_l1_case_add(&k, "with 2 locked instructions", body_set_2);
+    tt_l1_case_add(&k, "with 3 locked instructions", body_set_3);
+    tt_l1_case_add(&k, "cache_set", body_set);
+    tt_bench_run(b, &k.c, &r);
+    tt_sequence_free(&seq);
+}
+
+/* ---- gets ---- */
 
 #define TEXT(number) TEXT_OF(number)
 #define TEXT_OF(tokens) #tokens
@@ -57,6 +134,7 @@ int main(int argc, char **argv)
     struct tt_l1 l = {.n_keys = b.quick ? 50000 : 1000000, .value_bytes = 64};
     measure(&b, &l, 0.99, "L1 window, 1M keys, Zipf 0.99");
     measure(&b, &l, 0, "L1 window, 1M keys, uniform");
+    measure_sets(&b, &l, 0.99, "L1 window, sets, 1M keys, Zipf 0.99");
     tt_l1_close(&l);
     return tt_bench_fini(&b);
 }

@@ -64,7 +64,7 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     *replaced = lane.instead != 0;
     if (*replaced && expected != NULL)
         return false; /* two answers to a miss: which one is better is not asked here */
-    bool over = *replaced && tc_stripe_overwrite(s, lane.instead, &at, p, bytes);
+    bool over = *replaced && tc_stripe_overwrite(s, lane.instead, &at, p);
     if (!over && !set_anew(l1, s, p, bytes, &lane, &victim, dropped))
         return false;
     if (tc_l1_is_full(l1))

@@ -260,10 +260,10 @@ void tc_stripe_link(struct tc_stripe *s, uint32_t cell, uint64_t hash, struct tc
                     const struct tc_lane *lane, struct tc_dropped *dropped);
 
 /* ---- stripe_overwrite.c ---- */
-/* Stores a value in the cell of the one of the same key, which lies there and is listed at that place: true. bytes: of
- * an entry of that value. False: it cannot be, nothing has changed. */
+/* Stores a value in the cell of the one of the same key, which lies there and is listed at that place: true. False: it
+ * cannot be, nothing has changed. */
 bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_index_at *at,
-                         const struct tc_entry_parts *p, size_t bytes);
+                         const struct tc_entry_parts *p);
 /* The same in the cell of another entry, which is evicted by that; no type has an order of its own. gap: for the new
  * key. */
 struct tc_victim {

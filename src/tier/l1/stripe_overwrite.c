@@ -21,13 +21,13 @@
 #define LAST_VERSION (TC_ENTRY_VERSIONS - TC_ENTRY_VERSION_ONE)
 
 /* Whether it may be written over at all; refs: its. */
-static bool is_plain(const struct tc_l1 *l1, const struct tc_entry *e, uint32_t refs, const struct tc_entry_parts *p)
+static bool is_plain(const struct tc_l1 *l1, uint32_t sizes, uint32_t refs, const struct tc_entry_parts *p)
 {
     const uint32_t look_at = TC_ENTRY_REFS | TC_ENTRY_WRITING | TC_ENTRY_FLAGS | TC_ENTRY_HOUSED | TC_ENTRY_IN_L1;
     if (!l1->stamped_hits || p->life_ms < 0 || (refs & look_at) != (1 | TC_ENTRY_HOUSED | TC_ENTRY_IN_L1) ||
         (refs & TC_ENTRY_VERSIONS) >= LAST_VERSION)
         return false;
-    return p->value.len <= TC_ENTRY_OVERWRITTEN_MOST && tc_sizes_len(tc_entry_sizes(e)) <= TC_ENTRY_OVERWRITTEN_MOST;
+    return p->value.len <= TC_ENTRY_OVERWRITTEN_MOST && tc_sizes_len(sizes) <= TC_ENTRY_OVERWRITTEN_MOST;
 }
 
 /* By bytes of its own: it counts for the same, also among those that lie apart. */
@@ -37,13 +37,22 @@ static bool is_as_large(uint32_t refs, size_t bytes, size_t as)
            ((refs & TC_ENTRY_IN_EXTENT) != TC_ENTRY_IN_EXTENT || tc_extents_round(bytes) == tc_extents_round(as));
 }
 
-/* bytes: of an entry of what is to be stored, of the same key. */
-static bool fits(const struct tc_l1 *l1, const struct tc_entry *e, uint32_t refs, const struct tc_entry_parts *p,
-                 size_t bytes)
+static uint32_t sizes_of(const struct tc_entry_parts *p)
+{
+    return tc_sizes(p->type_id & UINT8_MAX, p->key.len, p->value.len);
+}
+
+/* Of the same key. Mostly the value before was as long. */
+static bool fits(const struct tc_l1 *l1, const struct tc_entry *e, uint32_t refs, const struct tc_entry_parts *p)
 {
     uint32_t sizes = tc_entry_sizes(e);
+    if (!is_plain(l1, sizes, refs, p))
+        return false;
+    if (__builtin_expect(sizes == sizes_of(p), 1))
+        return true;
     size_t is = tc_entry_bytes_for(l1->node_bytes, 0, tc_sizes_key_len(sizes), tc_sizes_len(sizes));
-    return is_plain(l1, e, refs, p) && is_as_large(refs, bytes, is);
+    size_t bytes = tc_entry_bytes_for(l1->node_bytes, 0, p->key.len, p->value.len);
+    return sizes >> 24 == p->type_id && is_as_large(refs, bytes, is);
 }
 
 /* Acquire: who had it pinned before has read what he wanted. */
@@ -62,7 +71,7 @@ static bool end(struct tc_entry *e)
 /* Each store releases: who sees one of them sees the odd version. The key's bytes are left to who changes it. */
 static void write(struct tc_entry *e, const struct tc_entry_parts *p)
 {
-    uint32_t sizes = tc_sizes(p->type_id & UINT8_MAX, p->key.len, p->value.len);
+    uint32_t sizes = sizes_of(p);
     atomic_store_explicit(&e->times, tc_times(p->now_ms, p->life_ms), memory_order_release);
     atomic_store_explicit(&e->sizes, sizes, memory_order_release);
     tc_words_store(tc_entry_plain_value(e, sizes), p->value.data, p->value.len);
@@ -75,9 +84,8 @@ bool tc_l1_overwrite(struct tc_l1 *l1, struct tc_reader *me, struct tc_entry *e,
     size_t stripe = tc_l1_stripe_number(l1, p->hash);
     struct tc_stripe *s = &l1->stripes[stripe];
     __builtin_prefetch((char *)e + TC_CACHELINE, 1);
-    size_t bytes = tc_entry_bytes_for(l1->node_bytes, 0, p->key.len, p->value.len);
     bool fresh_longer = tc_times_until_ms(tc_entry_times(e)) > p->now_ms + p->life_ms;
-    if (fresh_longer || !fits(l1, e, refs, p, bytes) || tc_entry_type_id(e) != p->type_id || !begin(e, refs))
+    if (__builtin_expect(fresh_longer || !fits(l1, e, refs, p) || !begin(e, refs), 0))
         return false;
     tc_gate_advance(tc_stripe_gate(s, p->hash));
     write(e, p);
@@ -87,13 +95,13 @@ bool tc_l1_overwrite(struct tc_l1 *l1, struct tc_reader *me, struct tc_entry *e,
 }
 
 bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_index_at *at,
-                         const struct tc_entry_parts *p, size_t bytes)
+                         const struct tc_entry_parts *p)
 {
     tc_lock_assert_held(&s->lock);
     struct tc_entry *e = tc_stripe_entry(s, cell);
     struct tc_l1 *l1 = s->l1;
     uint32_t refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
-    if (!fits(l1, e, refs, p, bytes) || tc_entry_type_id(e) != p->type_id || !begin(e, refs))
+    if (!fits(l1, e, refs, p) || !begin(e, refs))
         return false;
     write(e, p);
     end(e);
@@ -115,7 +123,7 @@ static bool has_room(struct tc_stripe *s, uint32_t cell, size_t bytes)
 static bool fits_victim(struct tc_stripe *s, uint32_t cell, uint32_t refs, const struct tc_entry_parts *p, size_t bytes)
 {
     const struct tc_entry *e = tc_stripe_entry(s, cell);
-    return is_plain(s->l1, e, refs, p) &&
+    return is_plain(s->l1, tc_entry_sizes(e), refs, p) &&
            (is_as_large(refs, bytes, tc_entry_own_bytes(e, s->l1->node_bytes)) || has_room(s, cell, bytes));
 }
 
