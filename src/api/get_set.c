@@ -155,7 +155,7 @@ static __attribute__((noinline)) int set(struct cache *c, const struct cache_key
 
 /* Flattened, as cache_get_copy() is. */
 __attribute__((flatten)) int cache_set(struct cache *c, const struct cache_key *k, const void *data, size_t len,
-                                        const struct cache_set_opts *o)
+                                       const struct cache_set_opts *o)
 {
     struct cache_slice value = { data, len };
     if (__builtin_expect(data == NULL && len > 0, 0))

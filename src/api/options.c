@@ -136,7 +136,8 @@ static int check_tables(const struct cache_opts *o, char *err, size_t err_cap)
     if (bad != NULL)
         return tc_options_refuse(err, err_cap, CACHE_E_ABI,
                                  "%s: unknown abi, unknown bits are set, or a required slot is missing", bad);
-    return o->evict != NULL ? tc_evict_check(o->evict, err, err_cap) : CACHE_OK;
+    const char *fault = o->evict != NULL ? tc_evict_fault(o->evict) : NULL;
+    return fault != NULL ? tc_options_refuse(err, err_cap, CACHE_E_ABI, "evict: %s", fault) : CACHE_OK;
 }
 
 static void default_to(int64_t *field, int64_t value)

@@ -68,7 +68,6 @@ struct tc_reader_seat {
  * keeps for libraries that come late. */
 extern _Thread_local struct tc_reader_seat tc_reader_seats[TC_READER_SEATS] __attribute__((tls_model("initial-exec")));
 
-
 struct tc_reader *tc_reader_seek(struct tc_readers *r);
 
 /* The calling thread's record; NULL without memory for one. */

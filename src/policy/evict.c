@@ -1,21 +1,11 @@
 /* Eviction orders: by name, and whether one can be used. */
 #include "policy/evict.h"
 
-#include <stdio.h>
 #include <string.h>
-
-#include "tiercache.h"
 
 #define HITS (CACHE_EVICT_LOCKED_HITS | CACHE_EVICT_STAMPED_HITS) /* the flags that say how they are told */
 #define TEXT(number) TEXT_OF(number)
 #define TEXT_OF(tokens) #tokens
-
-static int refuse(char *err, size_t err_cap, const char *why)
-{
-    if (err != NULL && err_cap > 0)
-        snprintf(err, err_cap, "evict: %s", why);
-    return CACHE_E_ABI;
-}
 
 static bool has_slots(const struct cache_evict_ops *e)
 {
@@ -24,15 +14,15 @@ static bool has_slots(const struct cache_evict_ops *e)
            e->remove != NULL && e->victim != NULL;
 }
 
-int tc_evict_check(const struct cache_evict_ops *e, char *err, size_t err_cap)
+const char *tc_evict_fault(const struct cache_evict_ops *e)
 {
     if (e->abi != CACHE_HOOKS_ABI || (e->flags & ~(uint32_t)HITS) != 0 || (e->flags & HITS) == HITS || !has_slots(e))
-        return refuse(err, err_cap, "unknown abi, unknown bits are set, or a required slot is missing");
+        return "unknown abi, unknown bits are set, or a required slot is missing";
     if (e->state_bytes > TC_EVICT_STATE_MAX)
-        return refuse(err, err_cap, "state_bytes: at most " TEXT(TC_EVICT_STATE_MAX));
+        return "state_bytes: at most " TEXT(TC_EVICT_STATE_MAX);
     if (e->node_bytes > TC_EVICT_NODE_MAX)
-        return refuse(err, err_cap, "node_bytes: at most " TEXT(TC_EVICT_NODE_MAX));
-    return CACHE_OK;
+        return "node_bytes: at most " TEXT(TC_EVICT_NODE_MAX);
+    return NULL;
 }
 
 bool tc_evict_hits_alike(const struct cache_evict_ops *a, const struct cache_evict_ops *b)

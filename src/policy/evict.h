@@ -17,8 +17,8 @@ extern const struct cache_evict_ops tc_evict_s3fifo;    /* "s3-fifo" */
 extern const struct cache_evict_ops tc_evict_lfu;       /* "lfu" */
 extern const struct cache_evict_ops tc_evict_wtinylfu;  /* "w-tinylfu" */
 
-/* Whether a table can be used. Returns CACHE_OK, or CACHE_E_ABI with a sentence in err (may be NULL). */
-int tc_evict_check(const struct cache_evict_ops *e, char *err, size_t err_cap);
+/* Why a table cannot be used; NULL: it can. */
+const char *tc_evict_fault(const struct cache_evict_ops *e);
 
 /* Both are told of a hit in the same way, by the same function if by one. */
 bool tc_evict_hits_alike(const struct cache_evict_ops *a, const struct cache_evict_ops *b);

@@ -69,7 +69,12 @@ static int check(const struct cache_type_opts *o, char *err, size_t err_cap)
         refuse(err, err_cap, "ttl_policy", "unknown abi or no decide slot");
         return CACHE_E_ABI;
     }
-    return o->evict != NULL ? tc_evict_check(o->evict, err, err_cap) : CACHE_OK;
+    const char *fault = o->evict != NULL ? tc_evict_fault(o->evict) : NULL;
+    if (fault != NULL) {
+        refuse(err, err_cap, "evict", fault);
+        return CACHE_E_ABI;
+    }
+    return CACHE_OK;
 }
 
 int tc_policy_resolve(const struct cache_type_opts *o, const struct tc_policy_defaults *d, struct tc_policy *p,

@@ -95,7 +95,7 @@ static inline bool tc_type_is_plain_for(const struct cache_type *t, const struct
 {
     return atomic_load_explicit(&t->plain_for, memory_order_relaxed) == c;
 }
-/* Before the type is published: gives it an eviction policy of its own, which tc_evict_check() passed. */
+/* Before the type is published: gives it an eviction policy of its own, in which tc_evict_fault() found none. */
 void tc_type_set_evict(struct cache_type *t, const struct cache_evict_ops *evict, bool tells_hits);
 /* The same: says that it is simple. */
 void tc_type_make_simple(struct cache_type *t);

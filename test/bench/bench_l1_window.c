@@ -52,8 +52,7 @@ TT_LOOP_INLINE enum tt_answer set_over(const struct tt_task *t, unsigned thread,
     }                                                                                                                 \
     static void body_set_##locked(void *ctx, struct tt_bench_worker *w)                                               \
     {                                                                                                                 \
-        struct tt_task *t = ctx;                                                                                      \
-        tt_loop(t, w, t->seq->keys[w->thread], sizeof *t->seq->keys[0], set_with_##locked);                           \
+        tt_loop_keys(ctx, w, set_with_##locked);                                                                      \
     }
 
 SETTING(0)
@@ -95,8 +94,7 @@ static void measure_sets(struct tt_bench *b, struct tt_l1 *l, double theta, cons
     }                                                                                                                 \
     static void body_##count(void *ctx, struct tt_bench_worker *w)                                                    \
     {                                                                                                                 \
-        struct tt_task *t = ctx;                                                                                      \
-        tt_loop(t, w, t->seq->keys[w->thread], sizeof *t->seq->keys[0], get_and_##count);                             \
+        tt_loop_keys(ctx, w, get_and_##count);                                                                        \
     }
 
 PADDED(50)
@@ -130,7 +128,7 @@ static void measure(struct tt_bench *b, struct tt_l1 *l, double theta, const cha
 int main(int argc, char **argv)
 {
     struct tt_bench b;
-    tt_bench_init(&b, argc, argv, "L1, reading: what instructions cost beside look-ups that wait for memory");
+    tt_bench_init(&b, argc, argv, "L1: what instructions cost where look-ups wait for memory, and locked ones in sets");
     struct tt_l1 l = {.n_keys = b.quick ? 50000 : 1000000, .value_bytes = 64};
     measure(&b, &l, 0.99, "L1 window, 1M keys, Zipf 0.99");
     measure(&b, &l, 0, "L1 window, 1M keys, uniform");

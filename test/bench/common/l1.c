@@ -197,8 +197,7 @@ TT_LOOP_INLINE enum tt_answer bare_get(const struct tt_task *t, unsigned thread,
 
 static void body_bare_get(void *ctx, struct tt_bench_worker *w)
 {
-    struct tt_task *t = ctx;
-    tt_loop(t, w, t->seq->keys[w->thread], sizeof *t->seq->keys[0], bare_get);
+    tt_loop_keys(ctx, w, bare_get);
 }
 
 bool tt_l1_case_begin(const struct tt_bench *b, struct tt_l1_case *k, struct tt_l1 *l, struct tt_sequence *seq,

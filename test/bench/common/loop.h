@@ -57,11 +57,17 @@ TT_LOOP_INLINE void tt_loop_ours(struct tt_task *t, struct tt_bench_worker *w, t
     tt_loop(t, w, t->seq->prebuilt[w->thread], sizeof *t->seq->prebuilt[0], op);
 }
 
+/* By the keys that peers take. */
+TT_LOOP_INLINE void tt_loop_keys(struct tt_task *t, struct tt_bench_worker *w, tt_loop_op *op)
+{
+    tt_loop(t, w, t->seq->keys[w->thread], sizeof *t->seq->keys[0], op);
+}
+
 TT_LOOP_INLINE void tt_loop_peer(struct tt_task *t, struct tt_bench_worker *w, tt_loop_op *op)
 {
     if (t->peer->enter != NULL)
         t->peer->enter(t->handle);
-    tt_loop(t, w, t->seq->keys[w->thread], sizeof *t->seq->keys[0], op);
+    tt_loop_keys(t, w, op);
     if (t->peer->leave != NULL)
         t->peer->leave(t->handle);
 }
