@@ -73,6 +73,7 @@ static void add_counted(struct cache_stats *s, struct tc_reader_counted counted)
     s->sets += counted.sets;
     s->l1_sets += counted.sets;
     s->l1_replaced += counted.replaced;
+    s->l1_evicted_bytes += counted.evicted;
 }
 
 static void gather(struct cache *c, const struct cache_type *t, struct cache_stats *s)

@@ -32,7 +32,8 @@ struct tc_reader {
     struct tc_reader *next;
     _Atomic uint64_t counts[TC_READER_COUNTS]; /* hits, */
     _Atomic uint64_t sets[TC_READER_COUNTS];   /* stores, */
-    _Atomic uint64_t replaced[TC_READER_COUNTS]; /* and those of them that replaced something: by type */
+    _Atomic uint64_t replaced[TC_READER_COUNTS]; /* those of them that replaced something, */
+    _Atomic uint64_t evicted[TC_READER_COUNTS];  /* and entries that stores were written over: by type */
     uint64_t others;                /* the owner's: look-ups that counts have no place for */
     uint8_t marks[TC_READER_MARKS]; /* the owner's: what it has not told its stripes yet */
 };
@@ -138,9 +139,9 @@ void tc_readers_settle(struct tc_readers *r);
 /* Calls under way; whoever reads at this moment is one too. */
 int64_t tc_readers_calls(struct tc_readers *r);
 int64_t tc_readers_pins(struct tc_readers *r);
-/* Of that type: hits, stores, and those that replaced something, of all threads. */
+/* Of that type, of all threads. */
 struct tc_reader_counted {
-    uint64_t hits, sets, replaced;
+    uint64_t hits, sets, replaced, evicted;
 };
 struct tc_reader_counted tc_readers_counted(struct tc_readers *r, size_t which);
 

@@ -144,6 +144,26 @@ static inline __attribute__((always_inline)) void tc_words_load(void *to, const 
         tc_word_take(at, w, n);
 }
 
+/* The word that n bytes begin, from 1 to 7, and zeros end. Not by a copy of n bytes: what is written by bytes and read as
+ * a word at once waits until all stores before it are through. Parts may overlap. */
+static inline tc_word tc_word_of(const unsigned char *bytes, size_t n)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    const unsigned first_at = 0, half_at = 0, step = 8;
+#else
+    const unsigned first_at = 56, half_at = 32, step = -8u;
+#endif
+    if (n < sizeof(uint32_t)) {
+        unsigned middle = (unsigned)n / 2, last = (unsigned)n - 1;
+        return (tc_word)bytes[0] << first_at | (tc_word)bytes[middle] << (first_at + middle * step) |
+               (tc_word)bytes[last] << (first_at + last * step);
+    }
+    uint32_t first, last;
+    memcpy(&first, bytes, sizeof first);
+    memcpy(&last, bytes + n - sizeof last, sizeof last);
+    return (tc_word)first << half_at | (tc_word)last << (half_at + (unsigned)(n - sizeof last) * step);
+}
+
 /* n bytes from anywhere, to what is aligned and has whole words; what is left of the last one becomes zero. */
 static inline void tc_words_store(void *to, const void *from, size_t n)
 {
@@ -160,9 +180,7 @@ static inline void tc_words_store(void *to, const void *from, size_t n)
     }
     if (n == 0)
         return;
-    word = 0;
-    memcpy(&word, at, n);
-    __atomic_store_n(w, word, __ATOMIC_RELEASE);
+    __atomic_store_n(w, tc_word_of(at, n), __ATOMIC_RELEASE);
 }
 
 #endif

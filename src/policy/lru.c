@@ -16,6 +16,7 @@
 #include <stddef.h>
 
 #include "base/cells.h"
+#include "platform/platform.h"
 #include "policy/evict.h"
 
 #define LISTS 128
@@ -44,7 +45,7 @@ static void lru_begin(void *state, const struct cache_evict_env *env)
     ((struct state *)state)->cells = env->entries;
 }
 
-static node *node_of(const struct state *s, uint32_t entry)
+static inline __attribute__((always_inline)) node *node_of(const struct state *s, uint32_t entry)
 {
     return tc_cell(s->cells, entry);
 }
@@ -175,9 +176,22 @@ static void lru_insert(void *state, uint32_t entry, uint64_t hash, size_t bytes)
     s->newest_of[s->newest] = entry;
 }
 
+/* The oldest of a list that goes on, as nearly always; 0: it is not. */
+static inline uint32_t next_after_oldest(const struct state *s, uint32_t entry, const node *n)
+{
+    return entry == s->oldest && !(tc_pair_first(n) & ENDS) ? newer_of(n) : 0;
+}
+
 static void lru_remove(void *state, uint32_t entry)
 {
-    take_out(state, entry);
+    struct state *s = state;
+    uint32_t next = next_after_oldest(s, entry, node_of(s, entry));
+    if (next == 0) {
+        take_out(s, entry);
+        return;
+    }
+    s->oldest = next;
+    tc_pair_set_second(node_of(s, next), 0);
 }
 
 /* How many lists lie between the newest one and that of a stamp. */
@@ -187,6 +201,18 @@ static unsigned age_of(const struct state *s, uint8_t stamp)
     return age < LISTS - 1 ? age : LISTS - 1;
 }
 
+/* When next leaves, the one after it is written: it is on its way from now on. So is what lies behind its node, which is
+ * written too where entries are written over. */
+static inline void fetch_next_but_one(const struct state *s, uint32_t next)
+{
+    uint32_t then = next != 0 ? newer_of(node_of(s, next)) : 0;
+    if (then == 0)
+        return;
+    const node *n = node_of(s, then);
+    __builtin_prefetch(n, 1);
+    __builtin_prefetch((const char *)n + TC_CACHELINE, 1);
+}
+
 static uint32_t lru_victim(void *state)
 {
     struct state *s = state;
@@ -194,9 +220,7 @@ static uint32_t lru_victim(void *state)
         uint32_t entry = s->oldest;
         uint8_t stamp = atomic_load_explicit(&node_of(s, entry)->mark, memory_order_relaxed);
         if (stamp == 0 || moves == MOVES) {
-            uint32_t next = newer_of(node_of(s, entry)); /* whose turn it is then */
-            if (next != 0)
-                __builtin_prefetch(node_of(s, next), 1);
+            fetch_next_but_one(s, newer_of(node_of(s, entry)));
             return entry;
         }
         take_out(s, entry);
@@ -214,9 +238,7 @@ static uint32_t lru_later(void *state, uint32_t entry)
         entry = newer_of(node_of(s, entry));
         if (entry == 0)
             return 0;
-        uint32_t next = newer_of(node_of(s, entry));
-        if (next != 0)
-            __builtin_prefetch(node_of(s, next), 1);
+        fetch_next_but_one(s, newer_of(node_of(s, entry)));
         if (atomic_load_explicit(&node_of(s, entry)->mark, memory_order_relaxed) == 0)
             return entry;
     }

@@ -51,6 +51,7 @@ static inline __attribute__((always_inline)) bool tc_set_with_lock(struct cache 
                                                                    const struct tc_entry_parts *p)
 {
     uint64_t generation;
+    tc_l1_prefetch_to_add(&c->l1, p->hash);
     bool replaced, fill = tc_ticket_any() && tc_ticket_peek(c->id, p->hash, p->now_ms, &generation);
     if (!tc_l1_set(&c->l1, p, fill ? &generation : NULL, &replaced))
         return false;

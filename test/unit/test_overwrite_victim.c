@@ -160,14 +160,10 @@ static void each_type_counts_what_is_its(void **state)
         struct tt_item i = item(n);
         i.type = tt_random(&seed) % TT_L1_TYPES;
         size_t from = tc_entry_type_id(tt_item_entry(r, tt_item_victim(r)));
-        uint64_t counted = 0;
+        uint64_t counted = tt_l1_count_of(r, from, TC_COUNT_l1_evicted_bytes);
         others += from != i.type;
-        for (size_t shard = 0; shard < TC_STATS_SHARDS; shard++)
-            counted -= atomic_load(&r->types[from]->stats.shards[shard].counters[TC_COUNT_l1_evicted_bytes]);
-        set_over_victim(r, &i, NULL);
-        for (size_t shard = 0; shard < TC_STATS_SHARDS; shard++)
-            counted += atomic_load(&r->types[from]->stats.shards[shard].counters[TC_COUNT_l1_evicted_bytes]);
-        assert_int_equal(counted, 1); /* as the victim's, not as the newcomer's */
+        set_over_victim(r, &i, NULL); /* the victim's, not the newcomer's: */
+        assert_int_equal(tt_l1_count_of(r, from, TC_COUNT_l1_evicted_bytes), counted + 1);
         if (n % COUNTED == 0)
             tt_item_assert_counts(r);
     }
@@ -313,8 +309,9 @@ static bool overwrite_cell(struct tt_l1 *r, uint32_t cell, const struct tt_item 
     uint32_t refs = atomic_load(&tt_item_entry(r, cell)->refs);
     uint64_t hash = tc_entry_hash(tt_item_entry(r, cell), &r->l1.hasher), count = tt_item_stripe(r)->index.count;
     assert_true(tc_index_find_gap(&tt_item_stripe(r)->index, p.hash, true, &gap));
-    struct tc_victim v = { cell, hash };
-    bool done = tc_stripe_overwrite_victim(tt_item_stripe(r), &v, &gap, &p, bytes, &dropped);
+    struct tc_victim v;
+    bool done = tc_stripe_take_as_victim(tt_item_stripe(r), cell, &p, bytes, &v) &&
+                tc_stripe_overwrite_victim(tt_item_stripe(r), &v, &gap, &p, bytes, &dropped);
     assert_int_equal(tt_item_stripe(r)->index.count, count);
     if (!done) {
         assert_int_equal(atomic_load(&tt_item_entry(r, cell)->refs), refs);

@@ -203,6 +203,28 @@ static void what_cannot_be_trusted_any_more_is_told_and_nothing_else(void **stat
     }
 }
 
+/* Eight codes together: whether all of them say never, or lie ahead on the last circle. One of them at each place. */
+static void eight_at_once_say_what_each_says(void **state)
+{
+    (void)state;
+    uint64_t seed = tt_seed(), codes;
+    for (int i = 0; i < 500; i++) {
+        struct tc_wheel_due due;
+        int64_t now_ms = random_now(&seed), since_ms = random_span(&seed, 4 * MINUTE_MS);
+        uint8_t far = tc_wheel_code(now_ms + YEAR_MS, now_ms);
+        memset(&due, 0x5A, sizeof due);
+        tc_wheel_look(now_ms, since_ms, &due);
+        for (unsigned code = 0; code <= UINT8_MAX; code++) {
+            uint8_t eight[8] = { far, 0, far, far, 0, far, 0, far };
+            eight[code % 8] = (uint8_t)code;
+            memcpy(&codes, eight, sizeof codes);
+            bool ahead = code == 0 || (code >= 192 && !tc_wheel_is_due(&due, (uint8_t)code));
+            assert_int_equal(tc_wheel_are_ahead(&due, codes), ahead && !tc_wheel_is_due(&due, far));
+        }
+        assert_true(tc_wheel_are_ahead(&due, 0));
+    }
+}
+
 static void what_is_over_already_is_due_at_the_next_tick(void **state)
 {
     (void)state;
@@ -537,6 +559,7 @@ int main(void)
         cmocka_unit_test(what_is_due_is_told_however_long_nobody_looked),
         cmocka_unit_test(what_is_due_stays_so_for_as_long_as_its_code_is_trusted),
         cmocka_unit_test(what_cannot_be_trusted_any_more_is_told_and_nothing_else),
+        cmocka_unit_test(eight_at_once_say_what_each_says),
         cmocka_unit_test(what_is_over_already_is_due_at_the_next_tick),
         cmocka_unit_test(what_is_farther_ahead_than_half_a_minute_is_coded_anew_until_it_comes),
         cmocka_unit_test(the_end_of_time_but_one_is_told_early_and_waited_for),

@@ -303,7 +303,12 @@ size_t tt_index_reach(const struct tt_index *f, size_t at)
     return atomic_load(&bucket(f, at)->more) >> 16 & 0xFF;
 }
 
-static size_t assert_lane(struct tt_index *f, size_t at, size_t lane, size_t *reach)
+/* What lies elsewhere, of those with one home. */
+struct away {
+    size_t reach, n;
+};
+
+static size_t assert_lane(struct tt_index *f, size_t at, size_t lane, struct away *away)
 {
     const struct tc_bucket *b = bucket(f, at);
     uint32_t cell = tc_index_cell(&f->index, at * TC_INDEX_LANES + lane);
@@ -324,23 +329,26 @@ static size_t assert_lane(struct tt_index *f, size_t at, size_t lane, size_t *re
     assert_int_equal(tag_of(b, lane), tt_hash_of(e) >> 56 > 0 ? tt_hash_of(e) >> 56 : 1);
     assert_int_equal(stranger, distance > 0);
     assert_true(distance <= TC_INDEX_REACH);
-    reach[home] = distance > reach[home] ? distance : reach[home];
+    away[home].reach = distance > away[home].reach ? distance : away[home].reach;
+    away[home].n += distance > 0;
     return 1;
 }
 
 void tt_index_assert_exact(struct tt_index *f)
 {
-    static size_t reach[BUCKETS_MAX];
+    static struct away away[BUCKETS_MAX];
     size_t entries = 0, n = f->index.n;
     assert_true(n <= BUCKETS_MAX && n == atomic_load(&f->view.n));
     assert_true(n == 0 || n == tc_block_of(bucket(f, 0))->n);
-    memset(reach, 0, sizeof reach);
+    memset(away, 0, sizeof away);
     for (size_t at = 0; at < n; at++)
         for (size_t lane = 0; lane < TC_INDEX_LANES; lane++)
-            entries += assert_lane(f, at, lane, reach);
+            entries += assert_lane(f, at, lane, away);
     for (size_t at = 0; at < n; at++) {
-        assert_int_equal(tt_index_reach(f, at), reach[at]);
-        assert_int_equal(atomic_load(&bucket(f, at)->more) & UINT64_C(0xFC000000FF000000), 0); /* nobody's bits */
+        uint64_t more = atomic_load(&bucket(f, at)->more);
+        assert_int_equal(tt_index_reach(f, at), away[at].reach);
+        assert_int_equal(more >> 24 & 0xFF, away[at].n);
+        assert_int_equal(more & UINT64_C(0xFC00000000000000), 0); /* nobody's bits */
     }
     assert_int_equal(entries, f->count);
     assert_int_equal(f->index.count, f->count);

@@ -219,12 +219,21 @@ void tt_l1_invalidate(struct tt_l1 *r, struct tt_l1_key k)
 
 /* ---- accounts ---- */
 
+uint64_t tt_l1_count_of(struct tt_l1 *r, size_t type, enum tc_counter which)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < TC_STATS_SHARDS; i++)
+        sum += atomic_load(&r->types[type]->stats.shards[i].counters[which]);
+    if (which == TC_COUNT_l1_evicted_bytes) /* those that were written over are counted by who does */
+        sum += tc_readers_counted(&r->l1.readers, r->types[type]->id).evicted;
+    return sum;
+}
+
 uint64_t tt_l1_count(struct tt_l1 *r, enum tc_counter which)
 {
     uint64_t sum = 0;
     for (size_t t = 0; t < TT_L1_TYPES; t++)
-        for (size_t i = 0; i < TC_STATS_SHARDS; i++)
-            sum += atomic_load(&r->types[t]->stats.shards[i].counters[which]);
+        sum += tt_l1_count_of(r, t, which);
     return sum;
 }
 

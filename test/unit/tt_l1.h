@@ -89,6 +89,7 @@ bool tt_l1_take(struct tc_entry *e, uint32_t refs, void *buf, size_t cap, int64_
 
 /* ---- accounts ---- */
 
+uint64_t tt_l1_count_of(struct tt_l1 *r, size_t type, enum tc_counter which);
 uint64_t tt_l1_count(struct tt_l1 *r, enum tc_counter which); /* of all types */
 uint64_t tt_l1_detached_bytes(struct tt_l1 *r);
 uint64_t tt_l1_type_entries(struct tt_l1 *r, size_t type);

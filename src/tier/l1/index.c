@@ -77,9 +77,16 @@ static void set_code(struct tc_bucket *b, unsigned lane, uint8_t code)
         set_bits(&b->more, 0xFF, TC_INDEX_CODES_SHIFT + 8 * (lane - TC_INDEX_LOW_LANES), code);
 }
 
-static void set_reach(struct tc_bucket *b, size_t reach)
+/* How many of those whose home it is lie elsewhere, in one of fifteen buckets. */
+static size_t away_from(const struct tc_bucket *b)
 {
-    set_bits(&b->more, 0xFF, TC_INDEX_REACH_SHIFT, reach);
+    return load(&b->more) >> TC_INDEX_AWAY_SHIFT & 0xFF;
+}
+_Static_assert(TC_INDEX_REACH * TC_INDEX_LANES <= 0xFF, "they can be counted");
+
+static void set_reach(struct tc_bucket *b, size_t reach, size_t away)
+{
+    set_bits(&b->more, 0xFFFF, TC_INDEX_REACH_SHIFT, reach | away << (TC_INDEX_AWAY_SHIFT - TC_INDEX_REACH_SHIFT));
 }
 
 static bool is_stranger(const struct tc_bucket *b, unsigned lane)
@@ -256,30 +263,33 @@ static void fill_lane(struct tc_index *x, const struct tc_index_gap *p, uint32_t
     set_cell(b, p->at.lane, cell);
     set_code(b, p->at.lane, code);
     set_tag(b, p->at.lane, tc_index_tag(hash));
-    set_bits(&b->more, 1, STRANGERS_SHIFT + p->at.lane, p->distance > 0);
-    if (p->distance > tc_index_reach(home))
-        set_reach(home, p->distance);
+    if (p->distance == 0)
+        return;
+    size_t reach = tc_index_reach(home);
+    set_bits(&b->more, 1, STRANGERS_SHIFT + p->at.lane, 1);
+    set_reach(home, p->distance > reach ? p->distance : reach, away_from(home) + 1);
 }
 
-/* Whether an entry of that home lies at that distance, which is not 0. */
-static bool has_at(const struct tc_index *x, size_t home, size_t distance)
+/* Entries of that home at that distance, which is not 0. */
+static size_t count_at(const struct tc_index *x, size_t home, size_t distance)
 {
     struct tc_bucket *b = bucket(x, wrap(x, home + distance));
+    size_t n = 0;
     for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++)
-        if (is_stranger(b, lane) && home_of(x, hash_of(x, cell_in(b, lane))) == home)
-            return true;
-    return false;
+        n += is_stranger(b, lane) && home_of(x, hash_of(x, cell_in(b, lane))) == home;
+    return n;
 }
 
-/* After one at that distance from its home left. */
+/* One at that distance from its home left, which is not 0. Who still lies how far tells a look at all that do, which is
+ * hardly ever needed: mostly it was the only one. */
 static void shrink_reach(struct tc_index *x, size_t home, size_t distance)
 {
     struct tc_bucket *b = bucket(x, home);
-    if (distance == 0 || distance < tc_index_reach(b))
-        return;
-    while (distance > 0 && !has_at(x, home, distance))
-        distance--;
-    set_reach(b, distance);
+    size_t away = away_from(b) - 1, reach = away > 0 ? tc_index_reach(b) : 0;
+    if (distance == reach)
+        while (reach > 0 && count_at(x, home, reach) == 0)
+            reach--;
+    set_reach(b, reach, away);
 }
 
 bool tc_index_find_gap(const struct tc_index *x, uint64_t hash, bool thrift, struct tc_index_gap *gap)
@@ -314,7 +324,8 @@ void tc_index_remove_of(struct tc_index *x, uint32_t cell, uint64_t hash)
 {
     struct tc_index_gap p = place_of(x, hash, cell);
     empty_lane(&p.at);
-    shrink_reach(x, home_of(x, hash), p.distance);
+    if (p.distance > 0)
+        shrink_reach(x, home_of(x, hash), p.distance);
     x->count--;
 }
 
@@ -344,7 +355,8 @@ void tc_index_replace(struct tc_index *x, uint32_t old, uint32_t cell, uint64_t 
     p.distance = wrap(x, at + x->n - home_of(x, hash));
     tc_assert(p.distance <= farthest(x));
     fill_lane(x, &p, cell, hash, code);
-    shrink_reach(x, home_of(x, old_hash), before);
+    if (before > 0)
+        shrink_reach(x, home_of(x, old_hash), before);
 }
 
 uint8_t tc_index_code(const struct tc_index *x, size_t i)
@@ -453,11 +465,14 @@ static bool check_bucket(const struct tc_index *x, size_t at, size_t *entries)
             return false;
         *entries += cell != 0;
     }
-    size_t reach = 0;
-    for (size_t distance = 1; distance <= farthest(x); distance++)
-        if (has_at(x, at, distance))
+    size_t reach = 0, away = 0;
+    for (size_t distance = 1; distance <= farthest(x); distance++) {
+        size_t there = count_at(x, at, distance);
+        away += there;
+        if (there > 0)
             reach = distance;
-    return reach == tc_index_reach(b);
+    }
+    return reach == tc_index_reach(b) && away == away_from(b);
 }
 
 bool tc_index_check(const struct tc_index *x)

@@ -28,8 +28,9 @@
 
 struct tc_bucket {
     _Alignas(TC_CACHELINE) _Atomic uint64_t tags; /* a byte for each of the lanes 0 to 7, lowest first */
-    /* Lowest bytes: the tags of lanes 8 and 9. Byte 2: the reach of those whose home it is. Bytes 4 and 5: wheel codes
-     * of lanes 8 and 9. Upper 16 bits: one for each lane whose entry has its home elsewhere. */
+    /* Lowest bytes: the tags of lanes 8 and 9. Byte 2: the reach of those whose home it is, byte 3: how many of them lie
+     * elsewhere. Bytes 4 and 5: wheel codes of lanes 8 and 9. Upper 16 bits: one for each lane whose entry has its home
+     * elsewhere. */
     _Atomic uint64_t more;
     uint8_t codes[TC_INDEX_LOW_LANES]; /* (lock) the wheel's */
     _Atomic uint32_t lanes[TC_INDEX_LANES]; /* cells; 0 is empty */
@@ -37,6 +38,7 @@ struct tc_bucket {
 _Static_assert(sizeof(struct tc_bucket) == TC_CACHELINE, "one line");
 
 #define TC_INDEX_REACH_SHIFT 16
+#define TC_INDEX_AWAY_SHIFT 24
 #define TC_INDEX_CODES_SHIFT 32
 
 /* What readers need, on a line that is written when the table or the maps of cells grow and when the owner's stamps
@@ -84,6 +86,14 @@ static inline void tc_index_prefetch(const struct tc_index_view *v, uint64_t has
 {
     size_t home = tc_index_home(hash, atomic_load_explicit(&v->n, memory_order_acquire));
     __builtin_prefetch((const char *)atomic_load_explicit(&v->buckets, memory_order_relaxed) + home * TC_CACHELINE);
+}
+
+/* The same of the bucket after it: the last one has it not, and asks for nothing that is there. */
+static inline void tc_index_prefetch_next(const struct tc_index_view *v, uint64_t hash)
+{
+    size_t home = tc_index_home(hash, atomic_load_explicit(&v->n, memory_order_acquire));
+    __builtin_prefetch((const char *)atomic_load_explicit(&v->buckets, memory_order_relaxed) +
+                       (home + 1) * TC_CACHELINE);
 }
 
 #define TC_INDEX_BYTES UINT64_C(0x0101010101010101) /* one in the byte of each lane */
@@ -317,6 +327,12 @@ static inline void tc_index_codes(const struct tc_bucket *b, uint8_t codes[TC_IN
     memcpy(codes, b->codes, TC_INDEX_LOW_LANES);
     codes[8] = (uint8_t)(more >> TC_INDEX_CODES_SHIFT);
     codes[9] = (uint8_t)(more >> (TC_INDEX_CODES_SHIFT + 8));
+}
+/* Eight in a word, the others in the next one. */
+static inline void tc_index_codes_together(const struct tc_bucket *b, uint64_t *low, uint64_t *high)
+{
+    memcpy(low, b->codes, TC_INDEX_LOW_LANES);
+    *high = atomic_load_explicit(&b->more, memory_order_relaxed) >> TC_INDEX_CODES_SHIFT & UINT16_MAX;
 }
 void tc_index_set_code_at(const struct tc_index_at *at, uint8_t code);
 uint8_t tc_index_code(const struct tc_index *x, size_t i);

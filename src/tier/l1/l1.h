@@ -69,9 +69,14 @@ static inline void tc_l1_know(struct tc_l1 *l1, struct cache_type *t)
     atomic_store_explicit(&l1->types[t->id], t, memory_order_release);
 }
 
+static inline struct cache_type *tc_l1_type_of_id(struct tc_l1 *l1, uint32_t id)
+{
+    return atomic_load_explicit(&l1->types[id], memory_order_acquire);
+}
+
 static inline struct cache_type *tc_l1_type_of(struct tc_l1 *l1, const struct tc_entry *e)
 {
-    return atomic_load_explicit(&l1->types[tc_entry_type_id(e)], memory_order_acquire);
+    return tc_l1_type_of_id(l1, tc_entry_type_id(e));
 }
 
 /* A policy of a type's own: whether there is room for its nodes; and before the type is known, brings it. */
@@ -115,6 +120,17 @@ static inline void tc_l1_prefetch_to_set(struct tc_l1 *l1, uint64_t hash)
 {
     tc_l1_prefetch(l1, hash);
     __builtin_prefetch(tc_stripe_gate(tc_l1_stripe(l1, hash), hash), 1);
+}
+
+/* The same of one that is to come to the table, whose home bucket was seen: where it will lie if that is full, and what
+ * is written under the lock, which another processor may have. */
+static inline void tc_l1_prefetch_to_add(struct tc_l1 *l1, uint64_t hash)
+{
+    size_t stripe = tc_l1_stripe_number(l1, hash);
+    const char *s = (const char *)&l1->stripes[stripe];
+    tc_index_prefetch_next(&l1->views[stripe], hash);
+    for (size_t at = 0; at < TC_STRIPE_WRITTEN; at += TC_CACHELINE)
+        __builtin_prefetch(s + at, 1);
 }
 
 /* The same a moment later, inside tc_reader_enter(): asks for the entry too. */

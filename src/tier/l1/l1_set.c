@@ -13,16 +13,14 @@ static uint32_t find_old(struct tc_stripe *s, const struct tc_entry_parts *p, st
 
 /* Whose cell a new entry gets, if the stripe is full and has no more in reserve than it should. Where there are several
  * orders it may be another's turn. */
-static struct tc_victim choose_victim(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p,
-                                      size_t bytes)
+static bool choose_victim(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
+                          struct tc_victim *v)
 {
-    if (!tc_l1_is_full(l1) || s->shared.next != NULL || tc_l1_asks_others(l1, s) ||
-        tc_stripe_has(s, bytes, tc_stripe_slack(s)))
-        return (struct tc_victim){ 0, 0 };
-    return tc_stripe_choose_victim(s, p, bytes);
+    return tc_l1_is_full(l1) && s->shared.next == NULL && !tc_l1_asks_others(l1, s) &&
+           !tc_stripe_has(s, bytes, tc_stripe_slack(s)) && tc_stripe_choose_victim(s, p, bytes, v);
 }
 
-/* What does not take the place of the value before. */
+/* What does not take the place of the value before. victim: NULL if there is none. */
 static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
                      struct tc_lane *lane, const struct tc_victim *victim, struct tc_dropped *dropped)
 {
@@ -33,7 +31,7 @@ static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entr
     if (lane->instead == 0) {
         if (!tc_index_find_gap(&s->index, p->hash, full, &gap))
             return false;
-        if (victim->cell != 0 && tc_stripe_overwrite_victim(s, victim, &gap, p, bytes, dropped))
+        if (victim != NULL && tc_stripe_overwrite_victim(s, victim, &gap, p, bytes, dropped))
             return true;
         *lane = (struct tc_lane){ 0, NULL, &gap, TC_NOT_COUNTED };
     }
@@ -56,7 +54,9 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     struct tc_gate *gate = tc_stripe_gate(s, p->hash);
     struct tc_index_at at;
     tc_stripe_expire(s, p->now_ms, dropped);
-    struct tc_victim victim = choose_victim(l1, s, p, bytes); /* before the table is read, which takes a while, too */
+    struct tc_victim victim;
+    /* Before the table is read, which takes a while, too. */
+    bool chosen = choose_victim(l1, s, p, bytes, &victim);
     struct tc_lane lane = { find_old(s, p, &at), &at, NULL, TC_NOT_COUNTED };
     /* Now that what is due has left: until then somebody without the lock may have written over it. */
     if (expected != NULL && tc_gate_generation(gate) != *expected)
@@ -65,7 +65,7 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     if (*replaced && expected != NULL)
         return false; /* two answers to a miss: which one is better is not asked here */
     bool over = *replaced && tc_stripe_overwrite(s, lane.instead, &at, p);
-    if (!over && !set_anew(l1, s, p, bytes, &lane, &victim, dropped))
+    if (!over && !set_anew(l1, s, p, bytes, &lane, chosen ? &victim : NULL, dropped))
         return false;
     if (tc_l1_is_full(l1))
         tc_l1_pay(l1, s, dropped);

@@ -200,6 +200,10 @@ static void expire_bucket(struct tc_stripe *s, int64_t now_ms, struct tc_dropped
 {
     uint8_t codes[TC_INDEX_LANES];
     unsigned due = 0;
+    uint64_t low, high;
+    tc_index_codes_together(tc_index_bucket(&s->index, s->hand), &low, &high);
+    if (tc_wheel_are_ahead(&s->due, low) && tc_wheel_are_ahead(&s->due, high))
+        return;
     tc_index_codes(tc_index_bucket(&s->index, s->hand), codes);
 #pragma GCC unroll 10
     for (size_t lane = 0; lane < TC_INDEX_LANES; lane++)

@@ -115,6 +115,8 @@ struct tc_stripe {
     int64_t uses_of_tick;            /* and how many of these one has, times 256 */
 };
 
+#define TC_STRIPE_WRITTEN offsetof(struct tc_stripe, shared.next)
+
 /* CACHE_OK, _E_NOMEM, _E_SYSTEM. */
 int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1 *l1);
 void tc_stripe_fini(struct tc_stripe *s); /* frees every entry that nobody pins */
@@ -205,6 +207,9 @@ void tc_stripe_begin_order(struct tc_stripe *s, struct tc_order *o);
 void tc_stripe_end_order(struct tc_order *o);
 void tc_stripe_enter_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t hash, uint64_t bytes);
 void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes);
+/* Both at once, of an entry whose cell another one has from now on. */
+void tc_stripe_renew_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t from_bytes,
+                              uint64_t hash, uint64_t bytes);
 /* Puts an entry of the same key in the place of the one before, if that stands in this order and the policy can. */
 bool tc_stripe_replace_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t from, uint64_t from_bytes,
                                 uint32_t to, uint64_t hash, uint64_t bytes);
@@ -264,16 +269,28 @@ void tc_stripe_link(struct tc_stripe *s, uint32_t cell, uint64_t hash, struct tc
  * cannot be, nothing has changed. */
 bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_index_at *at,
                          const struct tc_entry_parts *p);
+
+/* ---- stripe_victim.c ---- */
 /* The same in the cell of another entry, which is evicted by that; no type has an order of its own. gap: for the new
  * key. */
 struct tc_victim {
-    uint32_t cell; /* 0: there is none */
+    uint32_t cell;
+    uint32_t refs, sizes; /* as they were when it was chosen */
+    struct tc_entry *entry;
+    size_t bytes;  /* its own */
     uint64_t hash; /* of its key */
 };
-/* Chooses one that would do, and asks for where it is listed: the next to be evicted, or one of those soon after it. */
-struct tc_victim tc_stripe_choose_victim(struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes);
-bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *victim, const struct tc_index_gap *gap,
+/* Chooses one that would do for an entry of so many bytes, and asks for where it is listed: the next to be evicted, or
+ * one of those soon after it. False: there is none. */
+bool tc_stripe_choose_victim(struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes, struct tc_victim *v);
+/* The same with one that is named. */
+bool tc_stripe_take_as_victim(struct tc_stripe *s, uint32_t cell, const struct tc_entry_parts *p, size_t bytes,
+                              struct tc_victim *v);
+/* False: it was pinned or written over since it was chosen; nothing has changed. */
+bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *v, const struct tc_index_gap *gap,
                                 const struct tc_entry_parts *p, size_t bytes, struct tc_dropped *dropped);
+
+/* ---- stripe.c ---- */
 /* An entry of one type became one of another, or of another size. */
 void tc_stripe_count_moved(struct cache_type *from, uint64_t counted, struct cache_type *to, uint64_t counts,
                            struct tc_dropped *dropped);

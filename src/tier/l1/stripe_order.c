@@ -79,14 +79,20 @@ static void begin_round(const struct tc_stripe *s, struct tc_order *o)
     o->began = uses;
 }
 
-void tc_stripe_enter_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t hash, uint64_t bytes)
+/* An entry came. */
+static inline void came(struct tc_stripe *s, struct tc_order *o, uint32_t cell)
 {
-    o->count++;
-    o->bytes += bytes;
     o->last = uses_of(s);
     if (--o->to_come == 0)
         begin_round(s, o);
     note_use(s, o, cell);
+}
+
+void tc_stripe_enter_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t hash, uint64_t bytes)
+{
+    o->count++;
+    o->bytes += bytes;
+    came(s, o, cell);
     o->evict->insert(o->state, cell, hash, bytes);
 }
 
@@ -108,6 +114,15 @@ void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes)
     o->evict->remove(o->state, cell);
     o->count--;
     o->bytes -= bytes;
+}
+
+void tc_stripe_renew_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t from_bytes,
+                              uint64_t hash, uint64_t bytes)
+{
+    o->evict->remove(o->state, cell);
+    o->bytes += bytes - from_bytes;
+    came(s, o, cell);
+    o->evict->insert(o->state, cell, hash, bytes);
 }
 
 bool tc_stripe_replace_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t from, uint64_t from_bytes,

@@ -97,4 +97,8 @@ void tc_wheel_look(int64_t now_ms, int64_t since_ms, struct tc_wheel_due *due)
         due->codes[i > 0 ? i + 1 : 1] = UINT64_MAX;
     }
     due->codes[0] &= ~(UINT64_C(1) << NEVER);
+    /* Slots from the first that is past: so many of them are. */
+    uint64_t past = since_ms < trust_ms(LAST) ? (uint64_t)past_of(LAST) : LAST->slots;
+    due->turn = (past - 1 - (uint64_t)slot_of(LAST, now_ms)) % LAST->slots * TC_WHEEL_BYTES;
+    due->ahead = (0x80 - past) * TC_WHEEL_BYTES;
 }

@@ -24,8 +24,19 @@ uint8_t tc_wheel_code(int64_t due_ms, int64_t now_ms);
  * then every code of that kind is told, tc_wheel_trust_ms() says when. */
 struct tc_wheel_due {
     uint64_t codes[4];
+    uint64_t turn, ahead; /* for tc_wheel_are_ahead() */
 };
 void tc_wheel_look(int64_t now_ms, int64_t since_ms, struct tc_wheel_due *due);
+
+/* Eight codes at once: each says never or lies ahead on the last circle, as nearly all do. False: perhaps not. A code
+ * on it has its upper two bits set; the others, turned to where what is past begins, are more than what is past. */
+#define TC_WHEEL_BYTES UINT64_C(0x0101010101010101)
+static inline bool tc_wheel_are_ahead(const struct tc_wheel_due *due, uint64_t codes)
+{
+    uint64_t slots = ((codes & 0x3F * TC_WHEEL_BYTES) + due->turn) & 0x3F * TC_WHEEL_BYTES;
+    uint64_t told = ((codes & 0x7F * TC_WHEEL_BYTES) + 0x7F * TC_WHEEL_BYTES) | codes;
+    return (told & ~(codes & codes << 1 & (slots + due->ahead)) & 0x80 * TC_WHEEL_BYTES) == 0;
+}
 static inline bool tc_wheel_is_due(const struct tc_wheel_due *due, uint8_t code)
 {
     return due->codes[code >> 6] >> (code & 63) & 1;

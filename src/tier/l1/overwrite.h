@@ -1,0 +1,59 @@
+/* What it takes to store over an entry: whether it may be, and the claim to it. What for, and why it is right, is in
+ * stripe_overwrite.c and stripe_victim.c. */
+#ifndef TC_TIER_L1_OVERWRITE_H
+#define TC_TIER_L1_OVERWRITE_H
+
+#include "tier/l1/l1.h"
+
+#define TC_LAST_VERSION (TC_ENTRY_VERSIONS - TC_ENTRY_VERSION_ONE)
+
+/* Of the value that is to be stored: it may be one that others read while it is written. */
+static inline bool tc_overwrite_suits(const struct tc_l1 *l1, const struct tc_entry_parts *p)
+{
+    return l1->stamped_hits && p->life_ms >= 0 && p->value.len <= TC_ENTRY_OVERWRITTEN_MOST;
+}
+
+/* The same of the one that is there, whose references and sizes these are. */
+static inline bool tc_overwrite_may(uint32_t sizes, uint32_t refs)
+{
+    const uint32_t look_at = TC_ENTRY_REFS | TC_ENTRY_WRITING | TC_ENTRY_FLAGS | TC_ENTRY_HOUSED | TC_ENTRY_IN_L1;
+    return (refs & look_at) == (1 | TC_ENTRY_HOUSED | TC_ENTRY_IN_L1) &&
+           (refs & TC_ENTRY_VERSIONS) < TC_LAST_VERSION && tc_sizes_len(sizes) <= TC_ENTRY_OVERWRITTEN_MOST;
+}
+
+/* By bytes of its own: it counts for the same, also among those that lie apart. */
+static inline bool tc_overwrite_counts_alike(uint32_t refs, size_t bytes, size_t as)
+{
+    return tc_slab_round(bytes) == tc_slab_round(as) &&
+           ((refs & TC_ENTRY_IN_EXTENT) != TC_ENTRY_IN_EXTENT || tc_extents_round(bytes) == tc_extents_round(as));
+}
+
+static inline uint32_t tc_overwrite_sizes(const struct tc_entry_parts *p)
+{
+    return tc_sizes(p->type_id & UINT8_MAX, p->key.len, p->value.len);
+}
+
+/* Acquire: who had it pinned before has read what he wanted. */
+static inline bool tc_overwrite_begin(struct tc_entry *e, uint32_t refs)
+{
+    return atomic_compare_exchange_strong_explicit(&e->refs, &refs, refs + TC_ENTRY_VERSION_ONE, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+/* True: it was in L1 all the while. */
+static inline bool tc_overwrite_end(struct tc_entry *e)
+{
+    return atomic_fetch_add_explicit(&e->refs, TC_ENTRY_VERSION_ONE, memory_order_acq_rel) & TC_ENTRY_IN_L1;
+}
+
+/* Each store releases: who sees one of them sees the odd version. The key's bytes are left to who changes it. */
+static inline __attribute__((always_inline)) void tc_overwrite_write(struct tc_entry *e,
+                                                                     const struct tc_entry_parts *p)
+{
+    uint32_t sizes = tc_overwrite_sizes(p);
+    atomic_store_explicit(&e->times, tc_times(p->now_ms, p->life_ms), memory_order_release);
+    atomic_store_explicit(&e->sizes, sizes, memory_order_release);
+    tc_words_store(tc_entry_plain_value(e, sizes), p->value.data, p->value.len);
+}
+
+#endif

@@ -1,0 +1,103 @@
+/* Storing a value of another key over the entry whose turn it is to leave: what takes its cell costs no memory, and
+ * nobody has to be waited for. For values that ask for nothing special, in stripes where no type has an order of its
+ * own. Readers are dealt with as in stripe_overwrite.c.
+ *
+ * Two steps, between which the new key is looked up: where the victim is listed comes from memory meanwhile. Whether it
+ * was pinned or written over in between, its references say: they are what they were, or it is left alone. */
+#include "tier/l1/overwrite.h"
+
+/* The cell has room for so many bytes, and for little more. */
+static bool has_room(struct tc_stripe *s, uint32_t cell, size_t bytes)
+{
+    void *p = tc_cell(&s->index.view->cells, cell);
+    size_t room = tc_cell_is_extent(cell) ? tc_extents_room(p) : tc_slab_cell_bytes(&s->slab, cell);
+    return bytes <= room && room <= tc_slab_round(bytes + bytes / 8);
+}
+
+/* It need not be as large as what was there. */
+static inline bool would_do(struct tc_stripe *s, uint32_t cell, size_t bytes, struct tc_victim *v)
+{
+    struct tc_entry *e = tc_stripe_entry(s, cell);
+    uint32_t refs = atomic_load_explicit(&e->refs, memory_order_relaxed), sizes = tc_entry_sizes(e);
+    if (!tc_overwrite_may(sizes, refs))
+        return false;
+    size_t is = tc_entry_bytes_for(s->index.view->node_bytes, 0, tc_sizes_key_len(sizes), tc_sizes_len(sizes));
+    if (__builtin_expect(is != bytes, 0) && !tc_overwrite_counts_alike(refs, bytes, is) && !has_room(s, cell, bytes))
+        return false;
+    v->cell = cell;
+    v->refs = refs;
+    v->sizes = sizes;
+    v->entry = e;
+    v->bytes = is;
+    return true;
+}
+
+bool tc_stripe_take_as_victim(struct tc_stripe *s, uint32_t cell, const struct tc_entry_parts *p, size_t bytes,
+                              struct tc_victim *v)
+{
+    tc_lock_assert_held(&s->lock);
+    if (!tc_overwrite_suits(s->l1, p) || !would_do(s, cell, bytes, v))
+        return false;
+    v->hash = tc_entry_hash(v->entry, &s->l1->hasher);
+    tc_index_prefetch(s->index.view, v->hash);
+    return true;
+}
+
+#define CANDIDATES 8 /* of some thousand in a stripe: who leaves is still one of those that were not used for longest */
+
+static inline uint32_t next_candidate(const struct tc_order *o, uint32_t cell)
+{
+    return o->evict->later != NULL ? o->evict->later(o->state, cell) : 0;
+}
+
+bool tc_stripe_choose_victim(struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes, struct tc_victim *v)
+{
+    tc_lock_assert_held(&s->lock);
+    const struct tc_order *o = &s->shared;
+    tc_assert(o->next == NULL);
+    uint32_t cell = o->count > 0 ? o->evict->victim(o->state) : 0;
+    for (unsigned n = 0; cell != 0 && n < CANDIDATES; n++, cell = next_candidate(o, cell))
+        if (tc_stripe_take_as_victim(s, cell, p, bytes, v))
+            return true;
+    return false;
+}
+
+static void count(struct tc_stripe *s, const struct tc_victim *v, size_t counted, const struct tc_entry_parts *p,
+                  size_t counts, struct tc_dropped *dropped)
+{
+    struct tc_l1 *l1 = s->l1;
+    struct cache_type *from = tc_l1_type_of_id(l1, v->sizes >> 24), *to = tc_l1_type_of_id(l1, p->type_id);
+    struct tc_reader *me = tc_reader_self(&l1->readers);
+    if (__builtin_expect(me != NULL && from->id < TC_READER_COUNTS, 1))
+        tc_reader_count(&me->evicted[from->id], 1);
+    else
+        tc_stats_add(&from->stats, TC_COUNT_l1_evicted_bytes, 1);
+    if (from != to || counted != counts)
+        tc_stripe_count_moved(from, counted, to, counts, dropped);
+}
+
+bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *v, const struct tc_index_gap *gap,
+                                const struct tc_entry_parts *p, size_t bytes, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    tc_assert(s->shared.next == NULL);
+    struct tc_entry *e = v->entry;
+    uint32_t cell = v->cell;
+    if (!tc_overwrite_begin(e, v->refs))
+        return false;
+    size_t counted = tc_entry_housed_bytes(v->refs, v->bytes), counts = tc_entry_housed_bytes(v->refs, bytes);
+    if (cell & TC_CELL_APART)
+        tc_stripe_count_apart(s, s->apart_of, e, -1);
+    tc_overwrite_write(e, p);
+    tc_words_store(tc_entry_plain_key(e), p->key.data, p->key.len);
+    if (cell & TC_CELL_APART)
+        tc_stripe_count_apart(s, s->apart_of, e, 1);
+    int64_t keep_ms = p->now_ms + p->life_ms + tc_type_max_stale_ms(tc_l1_type_of_id(s->l1, p->type_id));
+    tc_stripe_renew_in_order(s, &s->shared, cell, counted, p->hash, counts);
+    tc_index_remove_of(&s->index, cell, v->hash);
+    tc_overwrite_end(e);
+    tc_index_fill(&s->index, gap, cell, p->hash, tc_wheel_code(keep_ms, p->now_ms));
+    count(s, v, counted, p, counts, dropped);
+    tc_stripe_stored(s);
+    return true;
+}
