@@ -60,13 +60,41 @@ static struct cache_key *add_number(struct cache_key *k, uint64_t v, bool negati
     if (negative)
         *--at = '-';
     if (tc_key_is_valid(inside(k)))
-        tc_key_number_part(inside(k), at, (size_t)(end - at));
+        tc_key_part(inside(k), at, (size_t)(end - at));
     return k;
+}
+
+#define EIGHT_DIGITS UINT64_C(100000000)
+
+/* Without their bytes ever lying apart in memory: who reads a word of what was written by bytes waits. Two halves of
+ * four digits side by side, each split into two of two, and those into one each; the first digit is the lowest byte. */
+static uint64_t eight_digits(uint32_t v)
+{
+    uint64_t halves = v / 10000 | (uint64_t)(v % 10000) << 32;
+    uint64_t hundreds = halves * 10486 >> 20 & UINT64_C(0x7F0000007F);
+    uint64_t pairs = hundreds | (halves - 100 * hundreds) << 16;
+    uint64_t tens = pairs * 103 >> 10 & UINT64_C(0x000F000F000F000F);
+    return tens | (pairs - 10 * tens) << 8;
+}
+
+static void add_short_number(struct tc_key *k, uint32_t v)
+{
+    uint64_t digits = eight_digits(v);
+    unsigned zeros = digits != 0 ? (unsigned)__builtin_ctzll(digits) / 8 : 7; /* that lead */
+    digits = (digits | UINT64_C(0x3030303030303030)) >> 8 * zeros;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    digits = __builtin_bswap64(digits);
+#endif
+    tc_key_digits_part(k, digits, 8 - zeros);
 }
 
 struct cache_key *cache_key_u64(struct cache_key *k, uint64_t v)
 {
-    return add_number(k, v, false);
+    if (v >= EIGHT_DIGITS)
+        return add_number(k, v, false);
+    if (tc_key_is_valid(inside(k)))
+        add_short_number(inside(k), (uint32_t)v);
+    return k;
 }
 
 struct cache_key *cache_key_i64(struct cache_key *k, int64_t v)

@@ -12,14 +12,14 @@ int tc_hash_init(struct tc_hash *h)
     return 0;
 }
 
-uint64_t tc_hash_bytes(const struct tc_hash *h, const void *p, size_t n)
+uint64_t tc_hash_key(const struct tc_hash *h, const void *p, size_t n)
 {
-    return XXH3_64bits_withSecret(p, n, h->secret, sizeof h->secret);
+    return XXH3_64bits_withSecret(p, tc_words_round(n), h->secret, sizeof h->secret);
 }
 
 static uint64_t hash_with(const void *ctx, const void *p, size_t n)
 {
-    return tc_hash_bytes(ctx, p, n);
+    return tc_hash_key(ctx, p, n);
 }
 
 struct tc_hasher tc_hasher_of(const struct tc_hash *h)

@@ -1,4 +1,4 @@
-/* tc_hash_bytes() in its caller's own code, for short keys and where each instruction counts. XXH3_generateSecret is in
+/* tc_hash_key() in its caller's own code, for short keys and where each instruction counts. XXH3_generateSecret is in
  * xxHash's static-linking part in 0.8.1, and stays so for callers that define the macro in later versions. */
 #ifndef TC_BASE_HASH_HERE_H
 #define TC_BASE_HASH_HERE_H
@@ -8,11 +8,13 @@
 #include <xxhash.h>
 
 #include "base/hash.h"
+#include "base/words.h"
 
 /* Of 1 to TC_HASH_HERE_MOST bytes: what xxHash does for more is no part of it. */
 static inline __attribute__((always_inline)) uint64_t tc_hash_here(const struct tc_hash *h, const void *p, size_t n)
 {
-    if (n > TC_HASH_HERE_MOST)
+    n = tc_words_round(n);
+    if (n > TC_HASH_HERE_MOST || n == 0 || n % TC_WORD_BYTES != 0)
         __builtin_unreachable();
     return XXH3_64bits_withSecret(p, n, h->secret, sizeof h->secret);
 }

@@ -144,8 +144,8 @@ static inline __attribute__((always_inline)) void tc_words_load(void *to, const 
         tc_word_take(at, w, n);
 }
 
-/* The word that n bytes begin, from 1 to 7, and zeros end. Not by a copy of n bytes: what is written by bytes and read as
- * a word at once waits until all stores before it are through. Parts may overlap. */
+/* The word that n bytes begin, from 1 to 7, and zeros end. Not by a copy of n bytes: what is written by bytes and read
+ * as a word at once waits until all stores before it are through. Parts may overlap. */
 static inline tc_word tc_word_of(const unsigned char *bytes, size_t n)
 {
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__

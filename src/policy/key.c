@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "base/words.h"
+
 _Static_assert(sizeof(struct tc_key) == sizeof(struct cache_key), "the public struct is this one's shell");
 _Static_assert(_Alignof(struct tc_key) <= _Alignof(struct cache_key), "and aligned for it");
 
@@ -122,38 +124,108 @@ static bool is_default(const struct cache_type *t)
     return t->encoder->ops.begin == encode_begin && t->encoder->ops.part == encode_part;
 }
 
-/* Where a part of n bytes goes behind its ':', or NULL: not this way. */
-static unsigned char *room_for_part(struct tc_key *k, size_t n)
+/* Whether a part of n bytes, with its ':', can be put behind what is there in whole words. */
+#define WRITTEN (3 * TC_WORD_BYTES) /* at once, from the last word on */
+static bool has_room(const struct tc_key *k, size_t n)
 {
-    if (k->heap != NULL || n >= sizeof k->inline_bytes - TC_KEY_ZEROS - k->len || !is_default(k->type))
-        return NULL;
-    return k->inline_bytes + k->len + 1;
+    size_t most = sizeof k->inline_bytes - WRITTEN - 1;
+    return k->heap == NULL && n <= most && k->len <= most - n && is_default(k->type);
 }
 
-static void end_part(struct tc_key *k, size_t n)
+/* Bytes of a word as they lie in memory: moved behind so many bits of others, or before them; and the first one. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define BEHIND(word, bits) ((word) << (bits))
+#define BEFORE(word, bits) ((word) >> (bits))
+#define FIRST(byte) ((tc_word)(byte))
+#else
+#define BEHIND(word, bits) ((word) >> (bits))
+#define BEFORE(word, bits) ((word) << (bits))
+#define FIRST(byte) ((tc_word)(byte) << 56)
+#endif
+
+/* Puts n bytes, 1 to 8, behind what is there, which zeros end: word has them, and zeros. In whole words at their
+ * places, as the hash and look-ups will read them: who reads at once what was written in other pieces waits until these
+ * have left the processor's buffer of stores, and all that was begun before is done. */
+static inline void put(struct tc_key *k, tc_word word, size_t n)
 {
-    k->inline_bytes[k->len] = ':';
-    k->len += (uint32_t)(n + 1);
-    memset(k->inline_bytes + k->len, 0, TC_KEY_ZEROS);
-    k->parts++;
+    unsigned char *at = k->inline_bytes + (k->len & ~(TC_WORD_BYTES - 1));
+    unsigned bits = k->len % TC_WORD_BYTES * 8;
+    tc_word last, next = BEFORE(BEFORE(word, 1), 63 - bits), zero = 0;
+    memcpy(&last, at, TC_WORD_BYTES);
+    last |= BEHIND(word, bits);
+    memcpy(at, &last, TC_WORD_BYTES);
+    memcpy(at + TC_WORD_BYTES, &next, TC_WORD_BYTES);
+    memcpy(at + 2 * TC_WORD_BYTES, &zero, TC_WORD_BYTES);
+    k->len += (uint32_t)n;
 }
 
-/* False: nothing has changed. */
-static bool append_simple_part(struct tc_key *k, const unsigned char *from, size_t n)
+static inline void put_behind_colon(struct tc_key *k, tc_word word, size_t n)
 {
-    unsigned char *to = room_for_part(k, n), escaped = 0;
-    if (to == NULL)
-        return false;
-    for (size_t i = 0; i < n; i++) {
-        escaped |= is_escaped[from[i]];
-        to[i] = from[i];
+    if (n < TC_WORD_BYTES) {
+        put(k, BEHIND(word, 8) | FIRST(':'), n + 1);
+        return;
     }
-    if (escaped)
-        return false;
-    end_part(k, n);
+    put(k, FIRST(':'), 1);
+    put(k, word, n);
+}
+
+#define BYTES(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+static inline bool has(tc_word word, unsigned char byte)
+{
+    tc_word differs = word ^ BYTES(byte);
+    return ((differs - BYTES(1)) & ~differs & BYTES(0x80)) != 0;
+}
+
+/* True: one of eight bytes may have to be escaped; also of '|' and '~', which need not be. */
+static inline bool may_be_escaped(tc_word word)
+{
+    return (((word - BYTES(0x21)) | word | (word + BYTES(0x80 - '{'))) & BYTES(0x80)) != 0 || has(word, '%') ||
+           has(word, ':');
+}
+
+/* Up to seven of them, with letters behind. */
+static inline tc_word filled(tc_word word, size_t n)
+{
+    return word | BEHIND(BYTES('a'), 8 * n);
+}
+
+static bool are_simple(const unsigned char *words, size_t n)
+{
+    tc_word word;
+    for (size_t at = 0; at < n; at += TC_WORD_BYTES) {
+        memcpy(&word, words + at, TC_WORD_BYTES);
+        if (may_be_escaped(word))
+            return false;
+    }
     return true;
 }
 
+/* What does not fill a word comes first. False: nothing has changed. */
+static bool append_simple_part(struct tc_key *k, const unsigned char *from, size_t n)
+{
+    size_t begins = n % TC_WORD_BYTES;
+    tc_word word = begins > 0 ? tc_word_of(from, begins) : 0;
+    if (!has_room(k, n) || may_be_escaped(filled(word, begins)) ||
+        (n > begins && !are_simple(from + begins, n - begins))) /* of no bytes there may be no address */
+        return false;
+    put_behind_colon(k, word, begins);
+    for (size_t at = begins; at < n; at += TC_WORD_BYTES) {
+        memcpy(&word, from + at, TC_WORD_BYTES);
+        put(k, word, TC_WORD_BYTES);
+    }
+    k->parts++;
+    return true;
+}
+
+static bool append_digits(struct tc_key *k, uint64_t digits, size_t n)
+{
+    if (!has_room(k, n))
+        return false;
+    put_behind_colon(k, digits, n);
+    k->parts++;
+    return true;
+}
 /* An encoder's own failure sticks like ours; one that says OK after we refused its bytes does not hide that. */
 static void take_result(struct tc_key *k, int rc)
 {
@@ -173,8 +245,11 @@ void tc_key_init(struct tc_key *k, const struct cache_type *t)
         return;
     }
     if (is_default(t)) { /* a name is always short enough */
-        memcpy(k->inline_bytes, t->name, t->name_len);
-        memset(k->inline_bytes + t->name_len, 0, TC_KEY_ZEROS);
+        memcpy(k->inline_bytes, t->name_begins, sizeof t->name_begins);
+        if (t->name_len > TC_NAME_BEGINS) {
+            memcpy(k->inline_bytes, t->name, t->name_len);
+            memset(k->inline_bytes + t->name_len, 0, TC_KEY_ZEROS);
+        }
         k->len = (uint32_t)t->name_len;
         return;
     }
@@ -191,15 +266,10 @@ void tc_key_part(struct tc_key *k, const void *p, size_t n)
     k->parts++;
 }
 
-void tc_key_number_part(struct tc_key *k, const char *digits, size_t n)
+void tc_key_digits_part(struct tc_key *k, uint64_t digits, size_t n)
 {
-    unsigned char *to = k->status == CACHE_OK ? room_for_part(k, n) : NULL;
-    if (to == NULL) {
-        tc_key_part(k, digits, n);
-        return;
-    }
-    memcpy(to, digits, n);
-    end_part(k, n);
+    if (k->status == CACHE_OK && !append_digits(k, digits, n))
+        tc_key_part(k, &digits, n);
 }
 
 void tc_key_fini(struct tc_key *k)

@@ -25,7 +25,8 @@ extern const struct cache_key_encoder_ops tc_key_encoder_default;
 
 void tc_key_init(struct tc_key *k, const struct cache_type *t);
 void tc_key_part(struct tc_key *k, const void *p, size_t n); /* does nothing once status is set */
-void tc_key_number_part(struct tc_key *k, const char *digits, size_t n); /* the same of nothing but digits and '-' */
+/* The same of one to eight digits, as a word has them in memory, with zeros behind. */
+void tc_key_digits_part(struct tc_key *k, uint64_t digits, size_t n);
 int tc_key_append(struct tc_key *k, const void *p, size_t n);
 void tc_key_fini(struct tc_key *k);
 

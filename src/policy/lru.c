@@ -201,8 +201,8 @@ static unsigned age_of(const struct state *s, uint8_t stamp)
     return age < LISTS - 1 ? age : LISTS - 1;
 }
 
-/* When next leaves, the one after it is written: it is on its way from now on. So is what lies behind its node, which is
- * written too where entries are written over. */
+/* When next leaves, the one after it is written: it is on its way from now on. So is what lies behind its node, which
+ * is written too where entries are written over. */
 static inline void fetch_next_but_one(const struct state *s, uint32_t next)
 {
     uint32_t then = next != 0 ? newer_of(node_of(s, next)) : 0;

@@ -122,6 +122,7 @@ int tc_type_open(struct cache *c, const struct tc_alloc *alloc, const struct tc_
     if (t->name == NULL)
         goto fail;
     t->name_len = strlen(name);
+    memcpy(t->name_begins, name, t->name_len < TC_NAME_BEGINS ? t->name_len : TC_NAME_BEGINS);
     rc = CACHE_E_SYSTEM;
     uint64_t seed;
     if (tc_random_bytes(&seed, sizeof seed) != 0 || tc_lock_init(&t->update_lock) != 0)

@@ -9,7 +9,6 @@
 struct memory {
     struct tc_alloc alloc;
     struct tc_clock clock;
-    struct tc_hash hash;
     struct cache_type *type;
     struct tc_policy policy;
     struct tc_l1 l1;
@@ -27,6 +26,17 @@ static int64_t host_wall_ms(void *ctx)
 {
     (void)ctx;
     return tc_wall_ms();
+}
+
+/* FNV-1a: of keys that nothing is known of, not even what follows them in memory. */
+static uint64_t hash_of(const void *ctx, const void *p, size_t n)
+{
+    const unsigned char *at = p;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    (void)ctx;
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+    return hash ^ hash >> 29;
 }
 
 static void memory_close(void *ctx)
@@ -50,11 +60,9 @@ int tt_l1_backend_open(uint64_t max_bytes, const struct tc_alloc *alloc, void **
     o.max_stale_ms = -1;
     o.l1_max_value_bytes = max_bytes;
     tc_policy_resolve(&o, &d, &m->policy, NULL, 0);
-    int rc = tc_hash_init(&m->hash) == 0 ? CACHE_OK : CACHE_E_SYSTEM;
+    int rc = tc_type_open(NULL, &m->alloc, NULL, "memory", 0, &m->policy, &m->type);
     if (rc == CACHE_OK)
-        rc = tc_type_open(NULL, &m->alloc, NULL, "memory", 0, &m->policy, &m->type);
-    if (rc == CACHE_OK)
-        rc = tc_l1_init(&m->l1, max_bytes, 0, NULL, 0, tc_hasher_of(&m->hash), &m->alloc, &m->clock);
+        rc = tc_l1_init(&m->l1, max_bytes, 0, NULL, 0, (struct tc_hasher){ hash_of, NULL }, &m->alloc, &m->clock);
     if (rc != CACHE_OK)
         memory_close(m);
     else
@@ -68,9 +76,9 @@ static int memory_attach(void *ctx, const struct cache_backend_host *host)
     return CACHE_OK;
 }
 
-static struct tc_l1_ref ref_of(const struct memory *m, struct cache_slice key)
+static struct tc_l1_ref ref_of(struct cache_slice key)
 {
-    return (struct tc_l1_ref){ tc_hash_bytes(&m->hash, key.data, key.len), key };
+    return (struct tc_l1_ref){ hash_of(NULL, key.data, key.len), key };
 }
 
 static bool is_late(struct memory *m, int64_t deadline_ms)
@@ -99,7 +107,7 @@ static int memory_get(void *ctx, struct cache_slice key, int64_t deadline_ms, st
     if (is_late(m, deadline_ms))
         return CACHE_E_TIMEOUT;
     int64_t now_ms = tc_clock_now_ms(&m->clock);
-    tc_l1_get(&m->l1, ref_of(m, key), now_ms, &found);
+    tc_l1_get(&m->l1, ref_of(key), now_ms, &found);
     if (found.entry == NULL)
         return CACHE_MISS;
     int rc = copy_value(m, found.entry, now_ms, out);
@@ -112,7 +120,7 @@ static int memory_set(void *ctx, struct cache_slice key, struct cache_slice data
     struct memory *m = ctx;
     if (is_late(m, deadline_ms))
         return CACHE_E_TIMEOUT;
-    struct tc_l1_ref ref = ref_of(m, key);
+    struct tc_l1_ref ref = ref_of(key);
     struct tc_entry *e = tc_entry_open(&m->alloc, m->l1.node_bytes, m->type, ref.hash, key, data.len);
     if (e == NULL)
         return CACHE_E_NOMEM;
@@ -131,7 +139,7 @@ static int memory_del(void *ctx, struct cache_slice key, int64_t deadline_ms)
     struct memory *m = ctx;
     if (is_late(m, deadline_ms))
         return CACHE_E_TIMEOUT;
-    tc_l1_invalidate(&m->l1, ref_of(m, key));
+    tc_l1_invalidate(&m->l1, ref_of(key));
     return CACHE_OK;
 }
 

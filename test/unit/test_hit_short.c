@@ -132,7 +132,7 @@ static void keys_that_differ_in_one_byte_are_other_keys(void **state)
         make_key(&k, n, SIZE_MAX);
         store(&k, 8, n, 1);
         const struct tc_key *t = inside(&k);
-        uint64_t hash = tc_hash_bytes(&b.c->hash, t->inline_bytes, t->len);
+        uint64_t hash = tc_hash_key(&b.c->hash, t->inline_bytes, t->len);
         struct cache_slice bytes = { t->inline_bytes, t->len };
         assert_true(tc_index_find_here(&b.c->l1.views[0], hash, bytes, &seen));
         for (size_t at = 0; at < n - strlen("t:"); at++) {

@@ -68,6 +68,69 @@ static void every_byte_is_either_plain_or_escaped(void **state)
     }
 }
 
+/* A part of any length, put behind what ends anywhere in a word, with one byte at any place that is special or none. */
+static void wherever_a_byte_stands_it_is_plain_or_escaped(void **state)
+{
+    static const char bytes[] = "a%:{}|~ !\x1f\x7f\x80\xff";
+    struct tt_key *f = *state;
+    for (size_t before = 0; before < 9; before++)
+        for (size_t n = 1; n < 26; n++)
+            for (size_t at = 0; at < n; at++)
+                for (size_t b = 0; b < sizeof bytes - 1; b++) {
+                    char first[16] = "", part[32] = "", expected[64];
+                    unsigned char byte = (unsigned char)bytes[b];
+                    bool plain = byte > 0x20 && byte < 0x7f && strchr("%:{}", byte) == NULL;
+                    memset(first, 'f', before);
+                    memset(part, 'p', n);
+                    part[at] = (char)byte;
+                    snprintf(expected, sizeof expected, plain ? "t:%s:%.*s%c%s:7" : "t:%s:%.*s%%%02X%s:7", first,
+                             (int)at, part, byte, part + at + 1);
+                    cache_key_u64(cache_key_bytes(cache_key_str(tt_key_begin(f), first), part, n), 7);
+                    assert_string_equal(finish(f), expected);
+                }
+}
+
+static void assert_number(struct tt_key *f, uint64_t v)
+{
+    char expected[64];
+    snprintf(expected, sizeof expected, "t:%" PRIu64 ":%" PRIu64, v, v / 3);
+    cache_key_u64(cache_key_u64(tt_key_begin(f), v), v / 3);
+    assert_string_equal(finish(f), expected);
+}
+
+/* Four digits are made at a time: all there are, in either place, and what is about as long as a word. */
+static void numbers_of_every_length_are_their_decimal_text(void **state)
+{
+    struct tt_key *f = *state;
+    uint64_t seed = tt_seed();
+    for (uint64_t v = 0; v < 10000; v++) {
+        assert_number(f, v);
+        assert_number(f, v * 10000 + tt_random(&seed) % 10000);
+        assert_number(f, tt_random(&seed) % 10000 * 10000 + v);
+        assert_number(f, tt_random(&seed) >> tt_random(&seed) % 64);
+        assert_number(f, UINT64_C(99995000) + v);
+    }
+}
+
+static void a_type_has_a_name_of_any_length(void **state)
+{
+    struct tt_key *f = *state;
+    struct cache_type *before = f->type;
+    for (size_t n = 1; n <= 64; n++) {
+        char name[65] = "", expected[80];
+        memset(name, 'n', n);
+        name[n - 1] = 'e';
+        f->type = tt_key_type(f, name);
+        assert_non_null(f->type);
+        snprintf(expected, sizeof expected, "%s:ab:12", name);
+        memset(&f->key, 0xA5, sizeof f->key);
+        cache_key_u64(cache_key_str(tt_key_begin(f), "ab"), 12);
+        assert_string_equal(finish(f), expected);
+        tc_type_close(f->type);
+    }
+    f->type = before;
+}
+
 static void numbers_are_their_decimal_text(void **state)
 {
     struct tt_key *f = *state;
@@ -543,6 +606,9 @@ int main(void)
         WITH(a_key_reads_as_type_and_parts),
         WITH(what_could_be_mistaken_is_escaped),
         WITH(every_byte_is_either_plain_or_escaped),
+        WITH(wherever_a_byte_stands_it_is_plain_or_escaped),
+        WITH(numbers_of_every_length_are_their_decimal_text),
+        WITH(a_type_has_a_name_of_any_length),
         WITH(numbers_are_their_decimal_text),
         WITH(empty_parts_count),
         WITH(keys_of_different_types_differ),

@@ -28,9 +28,9 @@
 
 struct tc_bucket {
     _Alignas(TC_CACHELINE) _Atomic uint64_t tags; /* a byte for each of the lanes 0 to 7, lowest first */
-    /* Lowest bytes: the tags of lanes 8 and 9. Byte 2: the reach of those whose home it is, byte 3: how many of them lie
-     * elsewhere. Bytes 4 and 5: wheel codes of lanes 8 and 9. Upper 16 bits: one for each lane whose entry has its home
-     * elsewhere. */
+    /* Lowest bytes: the tags of lanes 8 and 9. Byte 2: the reach of those whose home it is, byte 3: how many of them
+     * lie elsewhere. Bytes 4 and 5: wheel codes of lanes 8 and 9. Upper 16 bits: one for each lane whose entry has its
+     * home elsewhere. */
     _Atomic uint64_t more;
     uint8_t codes[TC_INDEX_LOW_LANES]; /* (lock) the wheel's */
     _Atomic uint32_t lanes[TC_INDEX_LANES]; /* cells; 0 is empty */

@@ -223,7 +223,8 @@ static bool withdraw_locked(struct tc_pipe *p, struct tc_conn *c, struct tc_call
 
 /* From the leader. Abandoned calls of which nothing was written go; behind one that is half written nothing can follow:
  * those that wait there are to try the next connection. */
-static void clear_the_way_locked(struct tc_pipe *p, struct tc_conn *c, const struct tc_call *own, struct tc_aftermath *a)
+static void clear_the_way_locked(struct tc_pipe *p, struct tc_conn *c, const struct tc_call *own,
+                                 struct tc_aftermath *a)
 {
     tc_lock_assert_held(&p->lock);
     struct tc_call *stuck;
