@@ -41,6 +41,11 @@ int cache_get(struct cache *c, const struct cache_key *k, const struct cache_cal
         tc_values_give_hit(c, e, now_ms, v);
         return CACHE_OK;
     }
+    if (held != NULL && tc_read_plain_miss(c, held, k)) {
+        memset(v, 0, sizeof *v);
+        tc_cache_leave_as(c, held);
+        return CACHE_MISS;
+    }
     int rc = get(c, k, o, v);
     if (held != NULL)
         tc_cache_leave_as(c, held);
@@ -89,7 +94,8 @@ static int get_copy_anyhow(struct cache *c, const struct cache_key *k, void *buf
 static __attribute__((noinline)) int get_copy(struct cache *c, const struct cache_key *k, void *buf, size_t cap,
                                               struct cache_meta *m, struct tc_reader *held)
 {
-    int rc = get_copy_anyhow(c, k, buf, cap, m);
+    bool misses = held != NULL && tc_read_plain_miss(c, held, k);
+    int rc = misses ? CACHE_MISS : get_copy_anyhow(c, k, buf, cap, m);
     if (held != NULL)
         tc_cache_leave_as(c, held);
     return rc;

@@ -70,6 +70,7 @@ static void add_l2(struct cache *c, struct cache_stats *s)
 static void add_counted(struct cache_stats *s, struct tc_reader_counted counted)
 {
     s->l1_hits += counted.hits;
+    s->l1_misses += counted.missed;
     s->sets += counted.sets;
     s->l1_sets += counted.sets;
     s->l1_replaced += counted.replaced;

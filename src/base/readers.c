@@ -220,9 +220,10 @@ int64_t tc_readers_pins(struct tc_readers *r)
 
 struct tc_reader_counted tc_readers_counted(struct tc_readers *r, size_t which)
 {
-    struct tc_reader_counted sum = { 0, 0, 0, 0 };
+    struct tc_reader_counted sum = { .hits = 0 };
     for (struct tc_reader *who = atomic_load_explicit(&r->first, memory_order_acquire); who != NULL; who = who->next) {
         sum.hits += atomic_load_explicit(&who->counts[which], memory_order_relaxed);
+        sum.missed += atomic_load_explicit(&who->missed[which], memory_order_relaxed);
         sum.sets += atomic_load_explicit(&who->sets[which], memory_order_relaxed);
         sum.replaced += atomic_load_explicit(&who->replaced[which], memory_order_relaxed);
         sum.evicted += atomic_load_explicit(&who->evicted[which], memory_order_relaxed);

@@ -31,6 +31,7 @@ struct tc_reader {
     int32_t thread;                 /* (lock) the owner as the kernel knows it */
     struct tc_reader *next;
     _Atomic uint64_t counts[TC_READER_COUNTS]; /* hits, */
+    _Atomic uint64_t missed[TC_READER_COUNTS]; /* what was looked up and not there, */
     _Atomic uint64_t sets[TC_READER_COUNTS];   /* stores, */
     _Atomic uint64_t replaced[TC_READER_COUNTS]; /* those of them that replaced something, */
     _Atomic uint64_t evicted[TC_READER_COUNTS];  /* and entries that stores were written over: by type */
@@ -141,7 +142,7 @@ int64_t tc_readers_calls(struct tc_readers *r);
 int64_t tc_readers_pins(struct tc_readers *r);
 /* Of that type, of all threads. */
 struct tc_reader_counted {
-    uint64_t hits, sets, replaced, evicted;
+    uint64_t hits, missed, sets, replaced, evicted;
 };
 struct tc_reader_counted tc_readers_counted(struct tc_readers *r, size_t which);
 

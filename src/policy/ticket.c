@@ -41,16 +41,28 @@ static _Thread_local struct {
     unsigned open; /* misses that are not answered, or forgotten for newer ones */
 } ring;
 
-/* Where the key's miss is, or TC_TICKET_RING. The last one is asked for most often. */
+static bool is_at(unsigned i, uint64_t cache_id, uint64_t hash)
+{
+    return ring.hashes[i] == hash && ring.misses[i].cache_id == cache_id;
+}
+
+/* Where the key's miss is, or TC_TICKET_RING. The last one is asked for most often; the others, which are there if
+ * misses are not answered at once, without a branch for each. */
 static unsigned find(uint64_t cache_id, uint64_t hash)
 {
-    for (unsigned n = 1; ring.open > 0 && n <= TC_TICKET_RING; n++) {
-        unsigned i = (ring.next - n) % TC_TICKET_RING;
-        if (ring.hashes[i] == hash && ring.misses[i].cache_id == cache_id)
-            return i;
-    }
+    unsigned last = (ring.next - 1) % TC_TICKET_RING;
+    uint64_t alike = 0;
+    if (ring.open == 0 || is_at(last, cache_id, hash))
+        return ring.open == 0 ? TC_TICKET_RING : last;
+#pragma GCC unroll 8
+    for (unsigned i = 0; i < TC_TICKET_RING; i++)
+        alike |= (uint64_t)(ring.hashes[i] == hash) << i;
+    for (; alike != 0; alike &= alike - 1)
+        if (is_at((unsigned)__builtin_ctzll(alike), cache_id, hash))
+            return (unsigned)__builtin_ctzll(alike);
     return TC_TICKET_RING;
 }
+_Static_assert(TC_TICKET_RING == 64, "a bit for each");
 
 static void forget(unsigned i)
 {

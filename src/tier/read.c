@@ -109,6 +109,21 @@ void tc_read_finish(struct cache *c, const struct tc_target *t, struct tc_l1_fou
         miss(c, t, found->generation, ticket);
 }
 
+bool tc_read_plain_miss(struct cache *c, struct tc_reader *me, const struct cache_key *key)
+{
+    const struct tc_key *k = (const struct tc_key *)key;
+    struct tc_l1_ref ref = { 0, { k->inline_bytes, k->len } };
+    if (c->l2.present || atomic_load_explicit(&c->closing, memory_order_relaxed))
+        return false;
+    ref.hash = tc_hash_key(&c->hash, ref.key.data, ref.key.len);
+    uint64_t generation;
+    if (!tc_l1_misses(&c->l1, me, ref, &generation))
+        return false;
+    tc_reader_count(&me->missed[k->type->id], 1);
+    tc_ticket_remember(c->id, ref.hash, generation, tc_clock_coarse_ms(&c->clock));
+    return true;
+}
+
 /* What follows when L1 did not answer. */
 static void read_on(struct cache *c, const struct tc_target *t, const struct tc_read_opts *o,
                     struct tc_l1_found *found, struct tc_outcome *out)

@@ -366,6 +366,17 @@ void tc_l1_get_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, 
         tc_l1_tell_hit(s, ref);
 }
 
+bool tc_l1_misses(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, uint64_t *generation)
+{
+    size_t stripe = tc_l1_stripe_number(l1, ref.hash);
+    uint32_t refs;
+    *generation = tc_gate_generation(tc_stripe_gate(&l1->stripes[stripe], ref.hash)); /* before the table: see l1.h */
+    tc_reader_enter(&l1->readers, me);
+    bool found = tc_index_find(&l1->views[stripe], ref.hash, ref.key, &refs) != NULL;
+    tc_reader_leave(me);
+    return !found;
+}
+
 void tc_l1_get(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, struct tc_l1_found *f)
 {
     tc_l1_get_as(l1, tc_reader_self(&l1->readers), ref, now_ms, f);

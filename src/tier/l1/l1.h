@@ -154,6 +154,9 @@ struct tc_l1_found {
 /* Looks up and pins. now_ms from tc_clock_coarse_ms. */
 void tc_l1_get(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, struct tc_l1_found *f);
 
+/* Looks up for a caller that knows its own record, and expects nothing there: true, and the generation for a ticket. */
+bool tc_l1_misses(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, uint64_t *generation);
+
 /* Looks up and, if the entry is fresh and its value has at most cap bytes, copies it: true, and *copied has the entry's
  * fields without pinning it. Otherwise as tc_l1_get. */
 struct tc_l1_copied {
