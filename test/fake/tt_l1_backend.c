@@ -28,7 +28,7 @@ static int64_t host_wall_ms(void *ctx)
     return tc_wall_ms();
 }
 
-/* FNV-1a: of keys that nothing is known of, not even what follows them in memory. */
+/* FNV-1a, and its bits spread: of keys that nothing is known of, not even what follows them in memory. */
 static uint64_t hash_of(const void *ctx, const void *p, size_t n)
 {
     const unsigned char *at = p;
@@ -36,7 +36,9 @@ static uint64_t hash_of(const void *ctx, const void *p, size_t n)
     (void)ctx;
     for (size_t i = 0; i < n; i++)
         hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
-    return hash ^ hash >> 29;
+    hash = (hash ^ hash >> 32) * UINT64_C(0x9E3779B97F4A7C15);
+    hash = (hash ^ hash >> 29) * UINT64_C(0xD6E8FEB86659FD93);
+    return hash ^ hash >> 32;
 }
 
 static void memory_close(void *ctx)
