@@ -2,8 +2,8 @@
  * from the allocator. What is free lies in lists by size, with a bit for each list that has something, and what is
  * asked for is taken from the smallest that fits (good fit by two-level segregated lists: Masmano, Ripoll, Crespo,
  * Real, "TLSF: a New Dynamic Memory Allocator for Real-Time Systems", 2004); free neighbours become one. A chunk of
- * which nothing is taken goes back to the allocator. Each extent carries a number of its owner's, so that the owner finds
- * what lies in a chunk that he wants back, and moves it.
+ * which nothing is taken goes back to the allocator. Each extent carries a number of its owner's, so that the owner
+ * finds what lies in a chunk that he wants back, and moves it.
  *
  * It costs 8 bytes an extent and the rounding to 16; with sizes of all kinds, and always full, some eight hundredths
  * are free in pieces that are too small (docs/l1.md). All of that is in its account: nothing is lost elsewhere.

@@ -204,9 +204,11 @@ static bool are_simple(const unsigned char *words, size_t n)
 /* What does not fill a word comes first. False: nothing has changed. */
 static bool append_simple_part(struct tc_key *k, const unsigned char *from, size_t n)
 {
+    if (!has_room(k, n)) /* nor may so many bytes be there */
+        return false;
     size_t begins = n % TC_WORD_BYTES;
     tc_word word = begins > 0 ? tc_word_of(from, begins) : 0;
-    if (!has_room(k, n) || may_be_escaped(filled(word, begins)) ||
+    if (may_be_escaped(filled(word, begins)) ||
         (n > begins && !are_simple(from + begins, n - begins))) /* of no bytes there may be no address */
         return false;
     put_behind_colon(k, word, begins);

@@ -92,8 +92,8 @@ static inline void tc_index_prefetch(const struct tc_index_view *v, uint64_t has
 static inline void tc_index_prefetch_next(const struct tc_index_view *v, uint64_t hash)
 {
     size_t home = tc_index_home(hash, atomic_load_explicit(&v->n, memory_order_acquire));
-    __builtin_prefetch((const char *)atomic_load_explicit(&v->buckets, memory_order_relaxed) +
-                       (home + 1) * TC_CACHELINE);
+    uintptr_t buckets = (uintptr_t)atomic_load_explicit(&v->buckets, memory_order_relaxed); /* there may be none */
+    __builtin_prefetch((const void *)(buckets + (home + 1) * TC_CACHELINE));
 }
 
 #define TC_INDEX_BYTES UINT64_C(0x0101010101010101) /* one in the byte of each lane */
