@@ -41,12 +41,10 @@ int cache_get(struct cache *c, const struct cache_key *k, const struct cache_cal
         tc_values_give_hit(c, e, now_ms, v);
         return CACHE_OK;
     }
-    if (held != NULL && tc_read_plain_miss(c, held, k)) {
+    bool misses = held != NULL && tc_read_plain_miss(c, held, k);
+    if (misses)
         memset(v, 0, sizeof *v);
-        tc_cache_leave_as(c, held);
-        return CACHE_MISS;
-    }
-    int rc = get(c, k, o, v);
+    int rc = misses ? CACHE_MISS : get(c, k, o, v);
     if (held != NULL)
         tc_cache_leave_as(c, held);
     return rc;

@@ -14,7 +14,7 @@
 static inline __attribute__((always_inline)) uint64_t tc_hash_here(const struct tc_hash *h, const void *p, size_t n)
 {
     n = tc_words_round(n);
-    if (n > TC_HASH_HERE_MOST || n == 0 || n % TC_WORD_BYTES != 0)
+    if (n > TC_HASH_HERE_MOST || n == 0)
         __builtin_unreachable();
     return XXH3_64bits_withSecret(p, n, h->secret, sizeof h->secret);
 }

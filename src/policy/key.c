@@ -159,8 +159,10 @@ static inline void put(struct tc_key *k, tc_word word, size_t n)
     k->len += (uint32_t)n;
 }
 
-static inline void put_behind_colon(struct tc_key *k, tc_word word, size_t n)
+/* A part, or what it begins with. */
+static inline void begin_part(struct tc_key *k, tc_word word, size_t n)
 {
+    k->parts++;
     if (n < TC_WORD_BYTES) {
         put(k, BEHIND(word, 8) | FIRST(':'), n + 1);
         return;
@@ -211,29 +213,23 @@ static bool append_simple_part(struct tc_key *k, const unsigned char *from, size
     if (may_be_escaped(filled(word, begins)) ||
         (n > begins && !are_simple(from + begins, n - begins))) /* of no bytes there may be no address */
         return false;
-    put_behind_colon(k, word, begins);
+    begin_part(k, word, begins);
     for (size_t at = begins; at < n; at += TC_WORD_BYTES) {
         memcpy(&word, from + at, TC_WORD_BYTES);
         put(k, word, TC_WORD_BYTES);
     }
-    k->parts++;
     return true;
 }
 
-static bool append_digits(struct tc_key *k, uint64_t digits, size_t n)
-{
-    if (!has_room(k, n))
-        return false;
-    put_behind_colon(k, digits, n);
-    k->parts++;
-    return true;
-}
 /* An encoder's own failure sticks like ours; one that says OK after we refused its bytes does not hide that. */
 static void take_result(struct tc_key *k, int rc)
 {
     if (k->status == CACHE_OK && rc != CACHE_OK)
         k->status = rc < 0 ? rc : CACHE_E_INVALID;
 }
+
+#define SHORT_NAME 16
+_Static_assert(sizeof ((struct cache_type *)0)->name >= TC_NAME_MOST + TC_KEY_ZEROS, "zeros end any name");
 
 void tc_key_init(struct tc_key *k, const struct cache_type *t)
 {
@@ -246,12 +242,10 @@ void tc_key_init(struct tc_key *k, const struct cache_type *t)
         k->status = CACHE_E_INVALID;
         return;
     }
-    if (is_default(t)) { /* a name is always short enough */
-        memcpy(k->inline_bytes, t->name_begins, sizeof t->name_begins);
-        if (t->name_len > TC_NAME_BEGINS) {
-            memcpy(k->inline_bytes, t->name, t->name_len);
-            memset(k->inline_bytes + t->name_len, 0, TC_KEY_ZEROS);
-        }
+    if (is_default(t)) { /* a name is always short enough; most are much shorter */
+        memcpy(k->inline_bytes, t->name, SHORT_NAME + TC_KEY_ZEROS);
+        if (t->name_len > SHORT_NAME)
+            memcpy(k->inline_bytes, t->name, sizeof t->name);
         k->len = (uint32_t)t->name_len;
         return;
     }
@@ -270,7 +264,9 @@ void tc_key_part(struct tc_key *k, const void *p, size_t n)
 
 void tc_key_digits_part(struct tc_key *k, uint64_t digits, size_t n)
 {
-    if (k->status == CACHE_OK && !append_digits(k, digits, n))
+    if (k->status == CACHE_OK && has_room(k, n))
+        begin_part(k, digits, n);
+    else
         tc_key_part(k, &digits, n);
 }
 

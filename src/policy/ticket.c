@@ -52,8 +52,10 @@ static unsigned find(uint64_t cache_id, uint64_t hash)
 {
     unsigned last = (ring.next - 1) % TC_TICKET_RING;
     uint64_t alike = 0;
-    if (ring.open == 0 || is_at(last, cache_id, hash))
-        return ring.open == 0 ? TC_TICKET_RING : last;
+    if (ring.open == 0)
+        return TC_TICKET_RING;
+    if (is_at(last, cache_id, hash))
+        return last;
 #pragma GCC unroll 8
     for (unsigned i = 0; i < TC_TICKET_RING; i++)
         alike |= (uint64_t)(ring.hashes[i] == hash) << i;

@@ -19,7 +19,7 @@ bool tc_name_is_valid(const char *name)
         char ch = name[n];
         bool ok = (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '_' ||
                   ch == '.' || ch == '-';
-        if (!ok || n == 64)
+        if (!ok || n == TC_NAME_MOST)
             return false;
     }
     return n > 0;
@@ -117,26 +117,20 @@ int tc_type_open(struct cache *c, const struct tc_alloc *alloc, const struct tc_
     t->cache = c;
     t->encoder = encoder;
     t->id = id;
-    int rc = CACHE_E_NOMEM;
-    t->name = tc_strdup(alloc, name);
-    if (t->name == NULL)
-        goto fail;
     t->name_len = strlen(name);
-    memcpy(t->name_begins, name, t->name_len < TC_NAME_BEGINS ? t->name_len : TC_NAME_BEGINS);
-    rc = CACHE_E_SYSTEM;
+    tc_assert(t->name_len <= TC_NAME_MOST);
+    memcpy(t->name, name, t->name_len);
     uint64_t seed;
-    if (tc_random_bytes(&seed, sizeof seed) != 0 || tc_lock_init(&t->update_lock) != 0)
-        goto fail;
+    if (tc_random_bytes(&seed, sizeof seed) != 0 || tc_lock_init(&t->update_lock) != 0) {
+        tc_free_lines(alloc, t, sizeof *t);
+        return CACHE_E_SYSTEM;
+    }
     t->jitter_state = seed;
     t->magic = TYPE_MAGIC;
     t->l2_since_ms = INT64_MIN;
     tc_type_set_policy(t, p, INT64_MIN);
     *out = t;
     return CACHE_OK;
-fail:
-    tc_strfree(alloc, t->name);
-    tc_free_lines(alloc, t, sizeof *t);
-    return rc;
 }
 
 void tc_type_close(struct cache_type *t)
@@ -145,7 +139,6 @@ void tc_type_close(struct cache_type *t)
         return;
     t->magic = 0;
     tc_lock_fini(&t->update_lock);
-    tc_strfree(t->alloc, t->name);
     tc_free_lines(t->alloc, t, sizeof *t);
 }
 

@@ -43,7 +43,7 @@ struct tc_key_encoder {
 };
 
 #define TC_TYPES_MAX 255
-#define TC_NAME_BEGINS 16
+#define TC_NAME_MOST 64 /* characters */
 #define TC_POLICY_WORDS (sizeof(struct tc_policy) / sizeof(uint64_t))
 
 struct cache_type {
@@ -52,9 +52,8 @@ struct cache_type {
     const struct tc_alloc *alloc;
     const struct tc_key_encoder *encoder;
     struct cache_type *next; /* in the cache's list; set before the type is published */
-    char *name;
+    char name[TC_NAME_MOST + 8]; /* zeros behind it */
     size_t name_len;
-    char name_begins[TC_NAME_BEGINS + 8]; /* with so many of its bytes; zeros behind */
     uint32_t id; /* 0 to TC_TYPES_MAX - 1 */
 
     /* The policy as words behind a sequence number: readers copy it and try again if a writer was at it. */

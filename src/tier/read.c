@@ -111,16 +111,13 @@ void tc_read_finish(struct cache *c, const struct tc_target *t, struct tc_l1_fou
 
 bool tc_read_plain_miss(struct cache *c, struct tc_reader *me, const struct cache_key *key)
 {
-    const struct tc_key *k = (const struct tc_key *)key;
-    struct tc_l1_ref ref = { 0, { k->inline_bytes, k->len } };
-    if (c->l2.present || atomic_load_explicit(&c->closing, memory_order_relaxed))
-        return false;
-    ref.hash = tc_hash_key(&c->hash, ref.key.data, ref.key.len);
+    struct tc_target t;
     uint64_t generation;
-    if (!tc_l1_misses(&c->l1, me, ref, &generation))
+    if (c->l2.present || atomic_load_explicit(&c->closing, memory_order_relaxed) ||
+        tc_cache_target(c, key, &t) != CACHE_OK || !tc_l1_misses(&c->l1, me, t.ref, &generation))
         return false;
-    tc_reader_count(&me->missed[k->type->id], 1);
-    tc_ticket_remember(c->id, ref.hash, generation, tc_clock_coarse_ms(&c->clock));
+    tc_reader_count(&me->missed[t.type->id], 1);
+    miss(c, &t, generation, NULL);
     return true;
 }
 

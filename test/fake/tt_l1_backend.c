@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "base/hash.h"
 #include "tier/l1/l1.h"
+#include "tt_util.h"
 
 struct memory {
     struct tc_alloc alloc;
@@ -36,9 +36,7 @@ static uint64_t hash_of(const void *ctx, const void *p, size_t n)
     (void)ctx;
     for (size_t i = 0; i < n; i++)
         hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
-    hash = (hash ^ hash >> 32) * UINT64_C(0x9E3779B97F4A7C15);
-    hash = (hash ^ hash >> 29) * UINT64_C(0xD6E8FEB86659FD93);
-    return hash ^ hash >> 32;
+    return tt_random(&hash);
 }
 
 static void memory_close(void *ctx)

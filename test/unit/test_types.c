@@ -280,11 +280,9 @@ static void a_type_that_got_no_memory_is_not_there(void **state)
     struct cache_type *t;
     struct cache_type_opts o = named("poor");
     (void)state;
-    for (uint64_t nth = 1; nth <= 2; nth++) {
-        tt_alloc_fail(&b.alloc, nth, false);
-        assert_int_equal(cache_type_register(b.c, &o, &t), CACHE_E_NOMEM);
-        assert_int_equal(cache_type_find(b.c, "poor", &t), CACHE_E_NOT_FOUND);
-    }
+    tt_alloc_fail(&b.alloc, 1, false); /* its only block: a name is part of it */
+    assert_int_equal(cache_type_register(b.c, &o, &t), CACHE_E_NOMEM);
+    assert_int_equal(cache_type_find(b.c, "poor", &t), CACHE_E_NOT_FOUND);
     tt_alloc_fail(&b.alloc, 0, false);
     assert_int_equal(cache_type_register(b.c, &o, &t), CACHE_OK);
 }

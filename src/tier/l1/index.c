@@ -270,12 +270,12 @@ static void fill_lane(struct tc_index *x, const struct tc_index_gap *p, uint32_t
     set_reach(home, p->distance > reach ? p->distance : reach, away_from(home) + 1);
 }
 
-/* Entries of that home at that distance, which is not 0. */
-static size_t count_at(const struct tc_index *x, size_t home, size_t distance)
+/* Entries of that home at that distance, which is not 0, up to most. */
+static size_t count_at(const struct tc_index *x, size_t home, size_t distance, size_t most)
 {
     struct tc_bucket *b = bucket(x, wrap(x, home + distance));
     size_t n = 0;
-    for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++)
+    for (unsigned lane = 0; lane < TC_INDEX_LANES && n < most; lane++)
         n += is_stranger(b, lane) && home_of(x, hash_of(x, cell_in(b, lane))) == home;
     return n;
 }
@@ -287,7 +287,7 @@ static void shrink_reach(struct tc_index *x, size_t home, size_t distance)
     struct tc_bucket *b = bucket(x, home);
     size_t away = away_from(b) - 1, reach = away > 0 ? tc_index_reach(b) : 0;
     if (distance == reach)
-        while (reach > 0 && count_at(x, home, reach) == 0)
+        while (reach > 0 && count_at(x, home, reach, 1) == 0)
             reach--;
     set_reach(b, reach, away);
 }
@@ -467,7 +467,7 @@ static bool check_bucket(const struct tc_index *x, size_t at, size_t *entries)
     }
     size_t reach = 0, away = 0;
     for (size_t distance = 1; distance <= farthest(x); distance++) {
-        size_t there = count_at(x, at, distance);
+        size_t there = count_at(x, at, distance, TC_INDEX_LANES);
         away += there;
         if (there > 0)
             reach = distance;

@@ -320,19 +320,20 @@ static inline uint32_t tc_index_cell(const struct tc_index *x, size_t i)
     struct tc_bucket *b = tc_index_bucket(x, i / TC_INDEX_LANES);
     return atomic_load_explicit(&b->lanes[i % TC_INDEX_LANES], memory_order_relaxed);
 }
-/* The wheel's codes; that of an empty lane says nothing. */
-static inline void tc_index_codes(const struct tc_bucket *b, uint8_t codes[TC_INDEX_LANES])
-{
-    uint64_t more = atomic_load_explicit(&b->more, memory_order_relaxed);
-    memcpy(codes, b->codes, TC_INDEX_LOW_LANES);
-    codes[8] = (uint8_t)(more >> TC_INDEX_CODES_SHIFT);
-    codes[9] = (uint8_t)(more >> (TC_INDEX_CODES_SHIFT + 8));
-}
-/* Eight in a word, the others in the next one. */
+/* The wheel's codes; that of an empty lane says nothing. Eight in a word, as they lie in memory, and the others in the
+ * lowest bytes of the next one. */
 static inline void tc_index_codes_together(const struct tc_bucket *b, uint64_t *low, uint64_t *high)
 {
     memcpy(low, b->codes, TC_INDEX_LOW_LANES);
     *high = atomic_load_explicit(&b->more, memory_order_relaxed) >> TC_INDEX_CODES_SHIFT & UINT16_MAX;
+}
+static inline void tc_index_codes(const struct tc_bucket *b, uint8_t codes[TC_INDEX_LANES])
+{
+    uint64_t low, high;
+    tc_index_codes_together(b, &low, &high);
+    memcpy(codes, &low, TC_INDEX_LOW_LANES);
+    codes[8] = (uint8_t)high;
+    codes[9] = (uint8_t)(high >> 8);
 }
 void tc_index_set_code_at(const struct tc_index_at *at, uint8_t code);
 uint8_t tc_index_code(const struct tc_index *x, size_t i);

@@ -38,12 +38,13 @@ struct tc_order {
     const struct cache_evict_ops *evict; /* the type's, or the cache's */
     size_t count;
     uint64_t bytes; /* of the entries */
-    void *state;    /* of the eviction policy */
+    /* How fast entries come, measured in rounds of some insertions. */
+    uint32_t to_come; /* of the round under way: insertions that are still to come */
+    uint32_t last;    /* when the last one came, counted by the stripe's uses */
+    void *state;      /* of the eviction policy */
     struct tc_order *next;
     const struct cache_type *type; /* NULL: all types that have no order of their own */
-    /* How fast entries come, measured in rounds of some insertions. */
-    uint32_t round, to_come; /* of the one under way: its insertions, and those that are still to come */
-    uint32_t began, last;    /* when it did, and when the last one came, counted by the stripe's uses */
+    uint32_t round, began;   /* insertions of the round under way, and when it began */
     uint64_t interval;       /* of the rounds before: uses from one insertion to the next, times 65,536; 0: none */
 };
 
@@ -115,7 +116,8 @@ struct tc_stripe {
     int64_t uses_of_tick;            /* and how many of these one has, times 256 */
 };
 
-#define TC_STRIPE_WRITTEN offsetof(struct tc_stripe, shared.next)
+/* What each store writes, but for gates and the policy. */
+#define TC_STRIPE_WRITTEN offsetof(struct tc_stripe, shared.state)
 
 /* CACHE_OK, _E_NOMEM, _E_SYSTEM. */
 int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1 *l1);

@@ -55,18 +55,16 @@ bool tc_stripe_choose_victim(struct tc_stripe *s, const struct tc_entry_parts *p
     tc_lock_assert_held(&s->lock);
     const struct tc_order *o = &s->shared;
     tc_assert(o->next == NULL);
-    uint32_t cell = o->count > 0 ? o->evict->victim(o->state) : 0;
+    uint32_t cell = tc_stripe_victim(s, &s->shared, 0);
     for (unsigned n = 0; cell != 0 && n < CANDIDATES; n++, cell = next_candidate(o, cell))
         if (tc_stripe_take_as_victim(s, cell, p, bytes, v))
             return true;
     return false;
 }
 
-static void count(struct tc_stripe *s, const struct tc_victim *v, size_t counted, const struct tc_entry_parts *p,
-                  size_t counts, struct tc_dropped *dropped)
+static void count(struct tc_l1 *l1, struct cache_type *from, size_t counted, struct cache_type *to, size_t counts,
+                  struct tc_dropped *dropped)
 {
-    struct tc_l1 *l1 = s->l1;
-    struct cache_type *from = tc_l1_type_of_id(l1, v->sizes >> 24), *to = tc_l1_type_of_id(l1, p->type_id);
     struct tc_reader *me = tc_reader_self(&l1->readers);
     if (__builtin_expect(me != NULL && from->id < TC_READER_COUNTS, 1))
         tc_reader_count(&me->evicted[from->id], 1);
@@ -92,12 +90,13 @@ bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *v, 
     tc_words_store(tc_entry_plain_key(e), p->key.data, p->key.len);
     if (cell & TC_CELL_APART)
         tc_stripe_count_apart(s, s->apart_of, e, 1);
-    int64_t keep_ms = p->now_ms + p->life_ms + tc_type_max_stale_ms(tc_l1_type_of_id(s->l1, p->type_id));
+    struct cache_type *from = tc_l1_type_of_id(s->l1, v->sizes >> 24), *to = tc_l1_type_of_id(s->l1, p->type_id);
+    int64_t keep_ms = p->now_ms + p->life_ms + tc_type_max_stale_ms(to);
     tc_stripe_renew_in_order(s, &s->shared, cell, counted, p->hash, counts);
     tc_index_remove_of(&s->index, cell, v->hash);
     tc_overwrite_end(e);
     tc_index_fill(&s->index, gap, cell, p->hash, tc_wheel_code(keep_ms, p->now_ms));
-    count(s, v, counted, p, counts, dropped);
+    count(s->l1, from, counted, to, counts, dropped);
     tc_stripe_stored(s);
     return true;
 }
