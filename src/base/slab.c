@@ -8,12 +8,14 @@
 
 size_t tc_slab_round_coarse(size_t n)
 {
-    return bytes_of_class(coarse_class(n));
+    return bytes_of_class(tc_slab_coarse_class(n));
 }
 
-unsigned tc_slab_class(size_t n)
+unsigned tc_slab_coarse_class(size_t n)
 {
-    return class_of(n);
+    tc_assert(n <= TC_SLAB_MOST);
+    unsigned cells = (unsigned)ROOM / (unsigned)((n + TC_CELL_UNIT - 1) / TC_CELL_UNIT * TC_CELL_UNIT);
+    return FINE_CLASSES + 1 + MANY_CELLS - cells;
 }
 
 unsigned tc_slab_cells_of_page(unsigned class)
@@ -240,12 +242,12 @@ void tc_slab_fini(struct tc_slab *s)
 
 bool tc_slab_has_number(const struct tc_slab *s, size_t n)
 {
-    return s->partial[class_of(n)] > 0 || s->pages.free > 0 || s->pages.fresh < TC_SLAB_PAGES_MOST;
+    return s->pages.fresh < TC_SLAB_PAGES_MOST || s->pages.free > 0 || s->partial[tc_slab_class(n)] > 0;
 }
 
 uint64_t tc_slab_take_growth(const struct tc_slab *s, size_t n)
 {
-    return s->partial[class_of(n)] > 0 ? 0 : tc_heap_bytes(TC_PAGE_BYTES) + map_growth(&s->pages);
+    return s->partial[tc_slab_class(n)] > 0 ? 0 : tc_heap_bytes(TC_PAGE_BYTES) + map_growth(&s->pages);
 }
 
 uint64_t tc_slab_adopt_growth(const struct tc_slab *s)
@@ -271,7 +273,7 @@ void tc_slab_reserve(struct tc_slab *s, size_t n, struct tc_block **before)
 
 uint32_t tc_slab_take(struct tc_slab *s, size_t n, struct tc_block **before)
 {
-    unsigned class = class_of(n);
+    unsigned class = tc_slab_class(n);
     struct page *p = s->partial[class] > 0 ? page_at(s, s->partial[class]) : open_page(s, class, before);
     if (p == NULL)
         return 0;

@@ -50,7 +50,13 @@ static inline size_t tc_slab_round(size_t n)
 }
 
 /* For owners who have pages only of the sizes that they have many of. n is at most TC_SLAB_MOST. */
-unsigned tc_slab_class(size_t n);
+unsigned tc_slab_coarse_class(size_t n);
+static inline unsigned tc_slab_class(size_t n)
+{
+    if (n > TC_SLAB_FINE)
+        return tc_slab_coarse_class(n);
+    return n > 0 ? (unsigned)((n + TC_CELL_UNIT - 1) / TC_CELL_UNIT) : 1;
+}
 unsigned tc_slab_cells_of_page(unsigned class);
 static inline bool tc_slab_has_page(const struct tc_slab *s, unsigned class)
 {

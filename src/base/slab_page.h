@@ -27,20 +27,6 @@ _Static_assert(FINE_CLASSES + 1 + MANY_CELLS - FEW_CELLS == TC_SLAB_CLASSES - 1,
 _Static_assert(ROOM / MANY_CELLS / TC_CELL_UNIT > FINE_CLASSES, "the first of them is larger than all before");
 _Static_assert(ROOM / FEW_CELLS / TC_CELL_UNIT * TC_CELL_UNIT == TC_SLAB_MOST, "the largest cell");
 
-static inline unsigned coarse_class(size_t n)
-{
-    tc_assert(n <= TC_SLAB_MOST);
-    unsigned cells = (unsigned)ROOM / (unsigned)((n + TC_CELL_UNIT - 1) / TC_CELL_UNIT * TC_CELL_UNIT);
-    return FINE_CLASSES + 1 + MANY_CELLS - cells;
-}
-
-static inline unsigned class_of(size_t n)
-{
-    if (n <= TC_SLAB_FINE)
-        return n > 0 ? (unsigned)((n + TC_CELL_UNIT - 1) / TC_CELL_UNIT) : 1;
-    return coarse_class(n);
-}
-
 static inline size_t bytes_of_class(unsigned class)
 {
     if (class <= FINE_CLASSES)

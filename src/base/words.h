@@ -144,6 +144,16 @@ static inline __attribute__((always_inline)) void tc_words_load(void *to, const 
         tc_word_take(at, w, n);
 }
 
+/* Whether zeros follow n bytes up to the next whole word. */
+static inline bool tc_words_are_ended(const void *bytes, size_t n)
+{
+    const unsigned char *at = bytes;
+    bool ended = true;
+    for (size_t i = n; i < tc_words_round(n); i++)
+        ended = ended && at[i] == 0;
+    return ended;
+}
+
 /* The word that n bytes begin, from 1 to 7, and zeros end. Not by a copy of n bytes: what is written by bytes and read
  * as a word at once waits until all stores before it are through. Parts may overlap. */
 static inline tc_word tc_word_of(const unsigned char *bytes, size_t n)

@@ -79,11 +79,11 @@ static struct work work_of(struct tt_l1 *r, const struct tt_l1_key *k)
     size_t at = tc_index_home(k->hash, x->n), reach = 0;
     for (size_t distance = 0; distance <= reach && found == NULL; distance++, at = (at + 1) % x->n) {
         struct tc_bucket *b = tc_index_bucket(x, at);
-        uint64_t more = atomic_load(&b->more), m = tc_index_matches(atomic_load(&b->tags), more, tc_index_tag(k->hash));
-        reach = distance == 0 ? more >> TC_INDEX_REACH_SHIFT & TC_INDEX_REACH : reach;
+        uint64_t m = tc_bucket_lanes_with(b, tc_index_tag(k->hash));
+        reach = distance == 0 ? tc_bucket_reach(b) : reach;
         w.buckets++;
         for (; m != 0 && found == NULL; m &= m - 1, w.keys++)
-            found = tc_index_entry_of(v, atomic_load(&b->lanes[tc_index_lane_of(m)]), key, &refs);
+            found = tc_index_entry_of(v, atomic_load(&b->lanes[tc_bucket_lane_of(m)]), key, &refs);
     }
     assert_ptr_equal(found, is);
     return w;

@@ -157,7 +157,7 @@ static void keys_of_one_hash_are_told_apart_by_their_bytes(void **state)
 static bool is_named(uint64_t matches, unsigned lane)
 {
     for (; matches != 0; matches &= matches - 1)
-        if (tc_index_lane_of(matches) == lane)
+        if (tc_bucket_lane_of(matches) == lane)
             return true;
     return false;
 }
@@ -180,12 +180,13 @@ static void no_lane_of_a_tag_is_missed_and_the_first_that_is_named_has_it(void *
     for (int i = 0; i < 200000; i++) {
         uint64_t tag = tt_random(&seed) % 4 ? tt_random(&seed) % 256 : tt_random(&seed) % 3;
         uint64_t tags = random_tags(&seed, tag), more = random_tags(&seed, tag);
-        uint64_t matches = tc_index_matches(tags, more, tag);
+        struct tc_bucket b = { .tags = tags, .more = more };
+        uint64_t matches = tc_bucket_lanes_with(&b, tag);
         unsigned n = 0;
         for (unsigned lane = 0; lane < LANES; lane++) {
             bool has = ((lane < 8 ? tags >> 8 * lane : more >> 8 * (lane - 8)) & 0xFF) == tag;
             assert_true(!has || is_named(matches, lane));
-            assert_true(has || matches == 0 || tc_index_lane_of(matches) != lane);
+            assert_true(has || matches == 0 || tc_bucket_lane_of(matches) != lane);
             n += has;
         }
         assert_int_equal(matches != 0, n > 0);

@@ -36,7 +36,7 @@ static bool has_gap(struct tt_index *f, uint64_t hash)
 static void assert_gap(struct tt_index *f, uint64_t hash, bool expected_gap)
 {
     struct tc_index_gap gap;
-    assert_int_equal(tc_index_find_gap(&f->index, hash, f->thrift, &gap), expected_gap);
+    assert_int_equal(tt_index_find_gap(f, hash, &gap), expected_gap);
     if (!expected_gap)
         return;
     size_t n = f->index.n, at = (size_t)(gap.at.bucket - tc_index_bucket(&f->index, 0));

@@ -145,15 +145,16 @@ static void an_entrys_key_ends_with_its_word_in_zeros(void **state)
 {
     enum { NODE = 8, LEN = 20 };
     _Alignas(8) unsigned char memory[NODE + 16 + 256 + LEN + 8], copy[sizeof memory];
-    unsigned char key[TC_ENTRY_KEY_MOST], value[LEN] = "";
+    unsigned char key[TC_ENTRY_KEY_MOST], ended[TC_ENTRY_KEY_MOST + 1] = { 0 }, value[LEN] = "";
     struct tt_key *f = *state;
     memset(key, 0xEE, sizeof key);
     for (size_t n = 1; n <= sizeof key; n++) {
-        struct tc_entry_parts p = { 0, { key, n }, { value, LEN }, 1000, 1000, 0 };
+        ended[n - 1] = 0xEE;
+        struct tc_entry_parts p = { 0, { ended, n }, { value, LEN }, 1000, 1000, 0 };
         memset(memory, 0xA5, sizeof memory);
         assert_word_ends_in_zeros(tc_entry_make(memory, NODE, 0, &p), n);
         memset(memory, 0xA5, sizeof memory);
-        struct tc_entry *e = tc_entry_lend(memory, sizeof memory, NODE, f->type, p.key, LEN);
+        struct tc_entry *e = tc_entry_lend(memory, sizeof memory, NODE, f->type, (struct cache_slice){ key, n }, LEN);
         assert_non_null(e);
         assert_word_ends_in_zeros(e, n);
         memset(copy, 0xA5, sizeof copy);

@@ -36,7 +36,7 @@ static struct tt_item item(uint64_t number)
     struct tt_item i = { .number = number, .version = number + 1, .life_ms = LIFE_MS };
     i.key_len = KEY_LEAST + number * 7 % (TT_ITEM_KEY_MOST - KEY_LEAST + 1);
     i.len = ROOM - tc_words_round(i.key_len) - number % 8;
-    memset(i.key, 'k', sizeof i.key);
+    memset(i.key, 'k', i.key_len);
     memcpy(i.key, &number, sizeof number);
     return i;
 }
@@ -308,7 +308,8 @@ static bool overwrite_cell(struct tt_l1 *r, uint32_t cell, const struct tt_item 
     tc_lock_acquire(&tt_item_stripe(r)->lock);
     uint32_t refs = atomic_load(&tt_item_entry(r, cell)->refs);
     uint64_t hash = tc_entry_hash(tt_item_entry(r, cell), &r->l1.hasher), count = tt_item_stripe(r)->index.count;
-    assert_true(tc_index_find_gap(&tt_item_stripe(r)->index, p.hash, true, &gap));
+    assert_int_equal(tc_index_find_or_gap(&tt_item_stripe(r)->index, p.hash, p.key, true, &gap), 0);
+    assert_non_null(gap.at.bucket);
     struct tc_victim v;
     bool done = tc_stripe_take_as_victim(tt_item_stripe(r), cell, &p, bytes, &v) &&
                 tc_stripe_overwrite_victim(tt_item_stripe(r), &v, &gap, &p, bytes, &dropped);

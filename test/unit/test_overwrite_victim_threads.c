@@ -51,7 +51,7 @@ struct key {
 static struct key key_of(uint64_t number)
 {
     struct key k = { .number = number, .len = KEY_LEAST + number % (KEY_MOST - KEY_LEAST + 1) };
-    memset(k.bytes, (int)('a' + number % 23), sizeof k.bytes);
+    memset(k.bytes, (int)('a' + number % 23), k.len);
     memcpy(k.bytes, &number, sizeof number);
     return k;
 }
@@ -211,7 +211,7 @@ static bool is_lonely(struct tt_l1 *r, const struct key *k)
 {
     struct tc_index_probe p;
     bool is = tc_index_home_probe(&r->l1.views[0], ref_of(k).hash, &p);
-    return is && p.matches == 0 && (atomic_load(&p.bucket->more) >> TC_INDEX_REACH_SHIFT & TC_INDEX_REACH) == 0;
+    return is && p.lanes == 0 && tc_bucket_reach(p.bucket) == 0;
 }
 
 static void who_comes_half_way_finds_neither_key(void **state)
@@ -227,7 +227,7 @@ static void who_comes_half_way_finds_neither_key(void **state)
             h.new = key_of(n++);
         while ((h.new.len == h.old.len) != alike || !is_lonely(h.r, &h.new));
         if (h.at_key)
-            memcpy(tt_trap_bytes(), h.new.bytes, h.new.len);
+            memcpy(tt_trap_bytes(), h.new.bytes, tc_words_round(h.new.len));
         else
             tt_l1_fill(tt_trap_bytes(), len_of(&h.new, 1), h.new.number, 1);
         tt_trap_set();

@@ -224,7 +224,8 @@ static void both_values_must_be_short(void **state)
     unsigned char value[BIG] = "";
     bool replaced;
     unsigned longer = 0, shorter = 0;
-    struct tc_l1_ref ref = { .key = { "a key of some length", KEY } };
+    const char with_zeros[KEY + 4] = "a key of some length";
+    struct tc_l1_ref ref = { .key = { with_zeros, KEY } };
     ref.hash = tt_hasher_hash(ref.key);
     begin_pages(r);
     for (size_t from = MOST - AROUND; from < MOST + AROUND; from++)
@@ -253,6 +254,7 @@ static void both_values_must_be_short(void **state)
 static struct tc_entry_parts side_by_side(struct tt_l1 *r, size_t n, uint64_t version, unsigned char *key, void *value)
 {
     size_t key_len = n % 30 + 2, len = 57 + (n + version) % 8 - tc_words_round(key_len);
+    memset(key, 0, tc_words_round(key_len));
     memset(key, 'k', key_len);
     key[0] = (unsigned char)n;
     tt_l1_fill(value, len, n, version);

@@ -184,6 +184,14 @@ struct tc_entry *tt_index_find(const struct tc_index_view *v, uint32_t number, u
     return e;
 }
 
+bool tt_index_find_gap(const struct tt_index *f, uint64_t hash, struct tc_index_gap *gap)
+{
+    static const uint32_t nobody[] = { UINT32_MAX, UINT32_MAX };
+    struct cache_slice key = { nobody, sizeof nobody };
+    assert_int_equal(tc_index_find_or_gap(&f->index, hash, key, f->thrift, gap), 0);
+    return gap->at.bucket != NULL;
+}
+
 uint64_t tt_index_growth(const struct tt_index *f, uint64_t hash)
 {
     return tc_index_growth_bytes(&f->index, hash, f->thrift);
@@ -201,7 +209,7 @@ int tt_index_insert(struct tt_index *f, uint32_t number, uint64_t hash)
 {
     bool failed;
     struct tc_index_gap gap;
-    bool found = number % 2 && tc_index_find_gap(&f->index, hash, f->thrift, &gap);
+    bool found = number % 2 && tt_index_find_gap(f, hash, &gap);
     uint32_t instead = tt_index_make_room(f, hash, &failed);
     if (failed)
         return -1;
@@ -240,6 +248,11 @@ void tt_index_replace(struct tt_index *f, uint32_t number)
     tc_index_find_at(&f->view, hash, key, &found, &at);
     if (found != old)
         tt_die("key %u is not where it was put", (unsigned)number);
+    struct tc_index_gap place;
+    assert_int_equal(tc_index_find_or_gap(&f->index, hash, key, f->thrift, &place), old);
+    assert_true(place.at.bucket == at.bucket && place.at.lane == at.lane);
+    size_t bucket = (size_t)(at.bucket - tc_index_bucket(&f->index, 0)), n = f->index.n;
+    assert_int_equal((bucket + n - tt_index_home(hash, n)) % n, place.distance);
     f->cell[number] = tt_index_open(f, number, hash);
     tc_index_replace_at(&at, f->cell[number], ++f->code[number]);
     tt_index_let_go(f, old);
@@ -295,7 +308,7 @@ static uint64_t tag_of(const struct tc_bucket *b, size_t lane)
 
 static uint64_t code_of(const struct tc_bucket *b, size_t lane)
 {
-    return lane < 8 ? b->codes[lane] : atomic_load(&b->more) >> (32 + 8 * (lane - 8)) & 0xFF;
+    return (lane < 8 ? atomic_load(&b->codes) >> 8 * lane : atomic_load(&b->more) >> (32 + 8 * (lane - 8))) & 0xFF;
 }
 
 size_t tt_index_reach(const struct tt_index *f, size_t at)
@@ -324,7 +337,7 @@ static size_t assert_lane(struct tt_index *f, size_t at, size_t lane, struct awa
     assert_int_equal(code_of(b, lane), f->code[tt_index_number(e)]);
     assert_int_equal(tc_index_code(&f->index, at * TC_INDEX_LANES + lane), f->code[tt_index_number(e)]);
     uint8_t codes[TC_INDEX_LANES];
-    tc_index_codes(b, codes);
+    tc_bucket_codes(b, codes);
     assert_int_equal(codes[lane], f->code[tt_index_number(e)]);
     assert_int_equal(tag_of(b, lane), tt_hash_of(e) >> 56 > 0 ? tt_hash_of(e) >> 56 : 1);
     assert_int_equal(stranger, distance > 0);

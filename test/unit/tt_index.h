@@ -51,6 +51,8 @@ uint32_t tt_index_number(const struct tc_entry *e); /* its key */
 
 /* By number; NULL: it is not in it. Ends the test if the ways to ask do not agree. */
 struct tc_entry *tt_index_find(const struct tc_index_view *v, uint32_t number, uint64_t hash);
+/* For a key that nobody has. */
+bool tt_index_find_gap(const struct tt_index *f, uint64_t hash, struct tc_index_gap *gap);
 uint64_t tt_index_growth(const struct tt_index *f, uint64_t hash);
 uint32_t tt_index_make_room(struct tt_index *f, uint64_t hash, bool *failed);
 

@@ -67,7 +67,8 @@ uint32_t tt_stripe_link_with(struct tt_stripe *f, uint64_t number, const struct 
 {
     struct tc_entry *e = tt_l1_entry(f->r, tt_l1_key(f->r, number), p);
     struct tc_index_gap gap;
-    bool found = number % 2 && tc_index_find_gap(&f->s->index, tt_hash_of(e), false, &gap);
+    tc_index_find_or_gap(&f->s->index, tt_hash_of(e), tc_entry_key(e), false, &gap);
+    bool found = number % 2 && gap.at.bucket != NULL;
     if (!found)
         make_room(f, tt_hash_of(e));
     struct tc_order *o = tc_stripe_order(f->s, f->r->types[p->type], own_order);

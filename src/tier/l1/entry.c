@@ -191,8 +191,8 @@ struct tc_entry *tc_entry_make(void *memory, size_t node_bytes, uint32_t refs_fl
     uint32_t forever = set_plain_times(e, p->now_ms, p->life_ms);
     atomic_store_explicit(&e->refs, 1 | refs_flags | forever, memory_order_relaxed);
     unsigned char *key = tc_entry_plain_key(e);
-    end_key(key, p->key.len);
-    memcpy(key, p->key.data, p->key.len);
+    tc_assert(tc_words_are_ended(p->key.data, p->key.len));
+    memcpy(key, p->key.data, tc_words_round(p->key.len));
     if (p->value.len > 0)
         memcpy(tc_entry_plain_value(e, sizes), p->value.data, p->value.len);
     return e;

@@ -362,7 +362,7 @@ static inline size_t tc_entry_copied_bytes(const struct tc_entry *e, size_t node
 /* A value that is stored as it is told: made now, of life_ms (negative: for ever), without more. */
 struct tc_entry_parts {
     uint64_t hash; /* of the key */
-    struct cache_slice key, value;
+    struct cache_slice key, value; /* zeros follow the key up to the next whole word */
     int64_t now_ms, life_ms;
     uint32_t type_id;
 };

@@ -7,7 +7,6 @@
 
 #define FIRST_BUCKETS 2
 #define SMALL_BUCKETS 16 /* up to there the table doubles, then it grows by a quarter */
-#define STRANGERS_SHIFT 48 /* lanes whose entry has its home elsewhere */
 
 static struct tc_bucket *bucket(const struct tc_index *x, size_t at)
 {
@@ -35,75 +34,6 @@ static uint64_t hash_of(const struct tc_index *x, uint32_t cell)
     return tc_entry_hash(tc_index_entry(x->view, cell), &x->hasher);
 }
 
-/* ---- a bucket's fields ---- */
-
-static uint64_t load(const _Atomic uint64_t *word)
-{
-    return atomic_load_explicit(word, memory_order_relaxed);
-}
-
-/* Writes some bits of a word, of which only whoever has the lock writes any. */
-static void set_bits(_Atomic uint64_t *word, uint64_t mask, unsigned shift, uint64_t bits)
-{
-    atomic_store_explicit(word, (load(word) & ~(mask << shift)) | bits << shift, memory_order_release);
-}
-
-static uint64_t tag_of(const struct tc_bucket *b, unsigned lane)
-{
-    bool low = lane < TC_INDEX_LOW_LANES;
-    return (low ? load(&b->tags) >> 8 * lane : load(&b->more) >> 8 * (lane - TC_INDEX_LOW_LANES)) & 0xFF;
-}
-
-static void set_tag(struct tc_bucket *b, unsigned lane, uint64_t tag)
-{
-    if (lane < TC_INDEX_LOW_LANES)
-        set_bits(&b->tags, 0xFF, 8 * lane, tag);
-    else
-        set_bits(&b->more, 0xFF, 8 * (lane - TC_INDEX_LOW_LANES), tag);
-}
-
-static uint8_t code_of(const struct tc_bucket *b, unsigned lane)
-{
-    if (lane < TC_INDEX_LOW_LANES)
-        return b->codes[lane];
-    return (uint8_t)(load(&b->more) >> (TC_INDEX_CODES_SHIFT + 8 * (lane - TC_INDEX_LOW_LANES)));
-}
-
-static void set_code(struct tc_bucket *b, unsigned lane, uint8_t code)
-{
-    if (lane < TC_INDEX_LOW_LANES)
-        b->codes[lane] = code;
-    else
-        set_bits(&b->more, 0xFF, TC_INDEX_CODES_SHIFT + 8 * (lane - TC_INDEX_LOW_LANES), code);
-}
-
-/* How many of those whose home it is lie elsewhere, in one of fifteen buckets. */
-static size_t away_from(const struct tc_bucket *b)
-{
-    return load(&b->more) >> TC_INDEX_AWAY_SHIFT & 0xFF;
-}
-_Static_assert(TC_INDEX_REACH * TC_INDEX_LANES <= 0xFF, "they can be counted");
-
-static void set_reach(struct tc_bucket *b, size_t reach, size_t away)
-{
-    set_bits(&b->more, 0xFFFF, TC_INDEX_REACH_SHIFT, reach | away << (TC_INDEX_AWAY_SHIFT - TC_INDEX_REACH_SHIFT));
-}
-
-static bool is_stranger(const struct tc_bucket *b, unsigned lane)
-{
-    return load(&b->more) >> (STRANGERS_SHIFT + lane) & 1;
-}
-
-static uint32_t cell_in(const struct tc_bucket *b, unsigned lane)
-{
-    return atomic_load_explicit(&b->lanes[lane], memory_order_relaxed);
-}
-
-static void set_cell(struct tc_bucket *b, unsigned lane, uint32_t cell)
-{
-    atomic_store_explicit(&b->lanes[lane], cell, memory_order_release);
-}
-
 /* ---- look-ups ---- */
 
 bool tc_index_is_more_key(const struct tc_entry *e, struct cache_slice key)
@@ -122,12 +52,10 @@ static struct tc_entry *look_up(const struct tc_index_view *v, uint64_t hash, st
     size_t n = tc_block_of(buckets)->n, at = tc_index_home(hash, (uint32_t)n);
     for (uint64_t distance = 0, reach = 0; distance <= reach; distance++) {
         struct tc_bucket *b = &buckets[at];
-        uint64_t tags = atomic_load_explicit(&b->tags, memory_order_acquire);
-        uint64_t more = atomic_load_explicit(&b->more, memory_order_acquire);
         if (distance == 0)
-            reach = more >> TC_INDEX_REACH_SHIFT & TC_INDEX_REACH;
-        for (uint64_t m = tc_index_matches(tags, more, tag); m != 0; m &= m - 1) {
-            unsigned lane = tc_index_lane_of(m);
+            reach = tc_bucket_reach(b);
+        for (tc_lanes m = tc_bucket_lanes_with(b, tag); m != 0; m &= m - 1) {
+            unsigned lane = tc_bucket_lane_of(m);
             uint32_t found = atomic_load_explicit(&b->lanes[lane], memory_order_acquire);
             struct tc_entry *e = tc_index_entry_of(v, found, key, refs);
             if (e == NULL)
@@ -210,17 +138,20 @@ size_t tc_index_bytes(const struct tc_index *x)
 
 /* ---- lanes ---- */
 
+static bool gap_in(struct tc_bucket *b, size_t distance, struct tc_index_gap *p)
+{
+    tc_lanes gaps = tc_bucket_lanes_with(b, 0);
+    if (gaps != 0)
+        *p = (struct tc_index_gap){ { b, tc_bucket_lane_of(gaps) }, distance };
+    return gaps != 0;
+}
+
 /* The first empty lane in reach of that home. */
 static bool find_gap(const struct tc_index *x, size_t home, struct tc_index_gap *p)
 {
-    for (size_t distance = 0; distance <= farthest(x); distance++) {
-        struct tc_bucket *b = bucket(x, wrap(x, home + distance));
-        uint64_t gaps = tc_index_matches(load(&b->tags), load(&b->more), 0); /* the lowest bit is exact */
-        if (gaps != 0) {
-            *p = (struct tc_index_gap){ { b, tc_index_lane_of(gaps) }, distance };
+    for (size_t distance = 0; distance <= farthest(x); distance++)
+        if (gap_in(bucket(x, wrap(x, home + distance)), distance, p))
             return true;
-        }
-    }
     return false;
 }
 
@@ -250,24 +181,24 @@ static struct tc_index_gap place_of(const struct tc_index *x, uint64_t hash, uin
     for (size_t distance = 0;; distance++) {
         tc_assert(distance <= farthest(x));
         struct tc_bucket *b = bucket(x, wrap(x, home + distance));
-        uint64_t m = tc_index_matches(load(&b->tags), load(&b->more), tc_index_tag(hash));
+        tc_lanes m = tc_bucket_lanes_with(b, tc_index_tag(hash));
         for (; m != 0; m &= m - 1)
-            if (cell_in(b, tc_index_lane_of(m)) == cell)
-                return (struct tc_index_gap){ { b, tc_index_lane_of(m) }, distance };
+            if (tc_bucket_cell(b, tc_bucket_lane_of(m)) == cell)
+                return (struct tc_index_gap){ { b, tc_bucket_lane_of(m) }, distance };
     }
 }
 
 static void fill_lane(struct tc_index *x, const struct tc_index_gap *p, uint32_t cell, uint64_t hash, uint8_t code)
 {
     struct tc_bucket *b = p->at.bucket, *home = bucket(x, home_of(x, hash));
-    set_cell(b, p->at.lane, cell);
-    set_code(b, p->at.lane, code);
-    set_tag(b, p->at.lane, tc_index_tag(hash));
+    tc_bucket_set_cell(b, p->at.lane, cell);
+    tc_field_set(tc_bucket_code(b, p->at.lane), code);
+    tc_field_set(tc_bucket_tag(b, p->at.lane), tc_index_tag(hash));
     if (p->distance == 0)
         return;
-    size_t reach = tc_index_reach(home);
-    set_bits(&b->more, 1, STRANGERS_SHIFT + p->at.lane, 1);
-    set_reach(home, p->distance > reach ? p->distance : reach, away_from(home) + 1);
+    size_t reach = tc_bucket_reach(home);
+    tc_bucket_set_bits(&b->more, 1, TC_INDEX_STRANGERS_SHIFT + p->at.lane, 1);
+    tc_bucket_set_reach(home, p->distance > reach ? p->distance : reach, tc_bucket_away(home) + 1);
 }
 
 /* Entries of that home at that distance, which is not 0, up to most. */
@@ -276,7 +207,7 @@ static size_t count_at(const struct tc_index *x, size_t home, size_t distance, s
     struct tc_bucket *b = bucket(x, wrap(x, home + distance));
     size_t n = 0;
     for (unsigned lane = 0; lane < TC_INDEX_LANES && n < most; lane++)
-        n += is_stranger(b, lane) && home_of(x, hash_of(x, cell_in(b, lane))) == home;
+        n += tc_bucket_is_stranger(b, lane) && home_of(x, hash_of(x, tc_bucket_cell(b, lane))) == home;
     return n;
 }
 
@@ -285,16 +216,37 @@ static size_t count_at(const struct tc_index *x, size_t home, size_t distance, s
 static void shrink_reach(struct tc_index *x, size_t home, size_t distance)
 {
     struct tc_bucket *b = bucket(x, home);
-    size_t away = away_from(b) - 1, reach = away > 0 ? tc_index_reach(b) : 0;
+    size_t away = tc_bucket_away(b) - 1, reach = away > 0 ? tc_bucket_reach(b) : 0;
     if (distance == reach)
         while (reach > 0 && count_at(x, home, reach, 1) == 0)
             reach--;
-    set_reach(b, reach, away);
+    tc_bucket_set_reach(b, reach, away);
 }
 
-bool tc_index_find_gap(const struct tc_index *x, uint64_t hash, bool thrift, struct tc_index_gap *gap)
+uint32_t tc_index_find_or_gap(const struct tc_index *x, uint64_t hash, struct cache_slice key, bool thrift,
+                              struct tc_index_gap *gap)
 {
-    return x->n > 0 && !exceeds(x, thrift ? CRAMMED : FULL) && find_gap(x, home_of(x, hash), gap);
+    gap->at.bucket = NULL;
+    if (x->n == 0)
+        return 0;
+    bool seeks = !exceeds(x, thrift ? CRAMMED : FULL);
+    size_t home = home_of(x, hash), reach = tc_bucket_reach(bucket(x, home)), end = seeks ? farthest(x) : reach;
+    for (size_t distance = 0; distance <= end; distance++) {
+        struct tc_bucket *b = bucket(x, wrap(x, home + distance));
+        for (tc_lanes m = tc_bucket_lanes_with(b, tc_index_tag(hash)); m != 0; m &= m - 1) {
+            struct tc_index_at here = { b, tc_bucket_lane_of(m) };
+            uint32_t cell = tc_bucket_cell(b, here.lane), refs;
+            if (tc_index_entry_of(x->view, cell, key, &refs) != NULL) {
+                *gap = (struct tc_index_gap){ here, distance };
+                return cell;
+            }
+        }
+        if (seeks && gap_in(b, distance, gap)) {
+            seeks = false;
+            end = reach;
+        }
+    }
+    return 0;
 }
 
 void tc_index_fill(struct tc_index *x, const struct tc_index_gap *gap, uint32_t cell, uint64_t hash, uint8_t code)
@@ -314,10 +266,10 @@ void tc_index_insert(struct tc_index *x, uint32_t cell, uint64_t hash, uint8_t c
 
 static void empty_lane(const struct tc_index_at *at)
 {
-    set_cell(at->bucket, at->lane, 0);
-    set_tag(at->bucket, at->lane, 0);
-    set_bits(&at->bucket->more, 1, STRANGERS_SHIFT + at->lane, 0);
-    set_code(at->bucket, at->lane, 0);
+    tc_bucket_set_cell(at->bucket, at->lane, 0);
+    tc_field_set(tc_bucket_tag(at->bucket, at->lane), 0);
+    tc_bucket_set_bits(&at->bucket->more, 1, TC_INDEX_STRANGERS_SHIFT + at->lane, 0);
+    tc_field_set(tc_bucket_code(at->bucket, at->lane), 0);
 }
 
 void tc_index_remove_of(struct tc_index *x, uint32_t cell, uint64_t hash)
@@ -336,14 +288,14 @@ void tc_index_remove(struct tc_index *x, uint32_t cell)
 
 void tc_index_replace_at(const struct tc_index_at *at, uint32_t cell, uint8_t code)
 {
-    set_cell(at->bucket, at->lane, cell);
-    set_code(at->bucket, at->lane, code);
+    tc_bucket_set_cell(at->bucket, at->lane, cell);
+    tc_field_set(tc_bucket_code(at->bucket, at->lane), code);
 }
 
 void tc_index_move(struct tc_index *x, uint32_t from, uint32_t to)
 {
     struct tc_index_gap p = place_of(x, hash_of(x, from), from);
-    set_cell(p.at.bucket, p.at.lane, to);
+    tc_bucket_set_cell(p.at.bucket, p.at.lane, to);
 }
 
 void tc_index_replace(struct tc_index *x, uint32_t old, uint32_t cell, uint64_t hash, uint8_t code)
@@ -361,17 +313,17 @@ void tc_index_replace(struct tc_index *x, uint32_t old, uint32_t cell, uint64_t 
 
 uint8_t tc_index_code(const struct tc_index *x, size_t i)
 {
-    return code_of(bucket(x, i / TC_INDEX_LANES), i % TC_INDEX_LANES);
+    return tc_field_get(tc_bucket_code(bucket(x, i / TC_INDEX_LANES), i % TC_INDEX_LANES));
 }
 
 void tc_index_set_code(struct tc_index *x, size_t i, uint8_t code)
 {
-    set_code(bucket(x, i / TC_INDEX_LANES), i % TC_INDEX_LANES, code);
+    tc_field_set(tc_bucket_code(bucket(x, i / TC_INDEX_LANES), i % TC_INDEX_LANES), code);
 }
 
 void tc_index_set_code_at(const struct tc_index_at *at, uint8_t code)
 {
-    set_code(at->bucket, at->lane, code);
+    tc_field_set(tc_bucket_code(at->bucket, at->lane), code);
 }
 
 /* ---- growing ---- */
@@ -419,7 +371,7 @@ static uint32_t first_in_reach(const struct tc_index *x, uint64_t hash)
 {
     for (size_t distance = 0; distance <= farthest(x); distance++)
         for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++) {
-            uint32_t cell = cell_in(bucket(x, wrap(x, home_of(x, hash) + distance)), lane);
+            uint32_t cell = tc_bucket_cell(bucket(x, wrap(x, home_of(x, hash) + distance)), lane);
             if (cell != 0)
                 return cell;
         }
@@ -455,11 +407,11 @@ static bool check_bucket(const struct tc_index *x, size_t at, size_t *entries)
 {
     struct tc_bucket *b = bucket(x, at);
     for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++) {
-        uint32_t cell = cell_in(b, lane);
+        uint32_t cell = tc_bucket_cell(b, lane);
         uint64_t hash = cell != 0 ? hash_of(x, cell) : 0;
-        if (tag_of(b, lane) != (cell != 0 ? tc_index_tag(hash) : 0))
+        if (tc_field_get(tc_bucket_tag(b, lane)) != (cell != 0 ? tc_index_tag(hash) : 0))
             return false;
-        if (is_stranger(b, lane) != (cell != 0 && home_of(x, hash) != at))
+        if (tc_bucket_is_stranger(b, lane) != (cell != 0 && home_of(x, hash) != at))
             return false;
         if (cell != 0 && place_of(x, hash, cell).at.bucket != b)
             return false;
@@ -472,7 +424,7 @@ static bool check_bucket(const struct tc_index *x, size_t at, size_t *entries)
         if (there > 0)
             reach = distance;
     }
-    return reach == tc_index_reach(b) && away == away_from(b);
+    return reach == tc_bucket_reach(b) && away == tc_bucket_away(b);
 }
 
 bool tc_index_check(const struct tc_index *x)

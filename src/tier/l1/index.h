@@ -1,45 +1,17 @@
 /* The hash table of one stripe: buckets of a cache line, open addressing over whole buckets, bounded probes. It is
  * changed under the stripe's lock and read without it, inside tc_reader_enter() and tc_reader_leave().
  *
- * A bucket has ten lanes and a tag of each, eight bits of the key's hash, so that a look-up reads one line, and the
- * line of an entry only if the tag says so. An entry lies in its home bucket or in one of the fifteen that follow; the
+ * A bucket (bucket.h) has ten lanes and a tag of each, so that a look-up reads one line, and the line of an entry only
+ * if the tag says so. An entry lies in its home bucket or in one of the fifteen that follow; the
  * home knows how far the farthest of its own went, so a look-up never goes farther. That reach is exact: it shrinks
  * when the farthest leaves. An entry stays in its lane until it leaves the table or the table grows: who looks for a
  * key that is there all the while finds it. Two entries are the same if their key bytes are; tags decide nothing. */
 #ifndef TC_TIER_L1_INDEX_H
 #define TC_TIER_L1_INDEX_H
 
-#include <string.h>
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #include "base/cells.h"
+#include "tier/l1/bucket.h"
 #include "tier/l1/entry.h"
-
-#define TC_INDEX_LANES 10
-#define TC_INDEX_REACH 15 /* how far from its home an entry may lie, in buckets */
-/* The most lanes that any look-up examines. */
-#define TC_INDEX_PROBES (TC_INDEX_LANES * (TC_INDEX_REACH + 1))
-
-/* Lanes of the first and of the second word of tags. A tag of 0 is an empty lane. */
-#define TC_INDEX_LOW_LANES 8
-#define TC_INDEX_HIGH_LANES 2
-
-struct tc_bucket {
-    _Alignas(TC_CACHELINE) _Atomic uint64_t tags; /* a byte for each of the lanes 0 to 7, lowest first */
-    /* Lowest bytes: the tags of lanes 8 and 9. Byte 2: the reach of those whose home it is, byte 3: how many of them
-     * lie elsewhere. Bytes 4 and 5: wheel codes of lanes 8 and 9. Upper 16 bits: one for each lane whose entry has its
-     * home elsewhere. */
-    _Atomic uint64_t more;
-    uint8_t codes[TC_INDEX_LOW_LANES]; /* (lock) the wheel's */
-    _Atomic uint32_t lanes[TC_INDEX_LANES]; /* cells; 0 is empty */
-};
-_Static_assert(sizeof(struct tc_bucket) == TC_CACHELINE, "one line");
-
-#define TC_INDEX_REACH_SHIFT 16
-#define TC_INDEX_AWAY_SHIFT 24
-#define TC_INDEX_CODES_SHIFT 32
 
 /* What readers need, on a line that is written when the table or the maps of cells grow and when the owner's stamps
  * move on. The views of all stripes lie together.
@@ -96,44 +68,10 @@ static inline void tc_index_prefetch_next(const struct tc_index_view *v, uint64_
     __builtin_prefetch((const void *)(buckets + (home + 1) * TC_CACHELINE));
 }
 
-#define TC_INDEX_BYTES UINT64_C(0x0101010101010101) /* one in the byte of each lane */
-#define TC_INDEX_HIGH_BYTES UINT64_C(0x0101)
-
-/* Lanes whose tag it is, and perhaps a few others, but never before the first that is: a bit for each, see
- * tc_index_lane_of(). */
-#ifdef __SSE2__
-typedef uint32_t tc_index_lanes_found;
-static inline tc_index_lanes_found tc_index_matches(uint64_t tags, uint64_t more, uint64_t tag)
-{
-    __m128i all = _mm_set_epi64x((int64_t)more, (int64_t)tags), one = _mm_set1_epi8((char)tag);
-    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(all, one)) & ((1u << TC_INDEX_LANES) - 1);
-}
-
-static inline unsigned tc_index_lane_of(tc_index_lanes_found matches)
-{
-    return (unsigned)__builtin_ctz(matches);
-}
-#else
-typedef uint64_t tc_index_lanes_found;
-static inline tc_index_lanes_found tc_index_matches(uint64_t tags, uint64_t more, uint64_t tag)
-{
-    uint64_t low = tags ^ tag * TC_INDEX_BYTES, high = more ^ tag * TC_INDEX_HIGH_BYTES;
-    low = (low - TC_INDEX_BYTES) & ~low & TC_INDEX_BYTES << 7;
-    high = (high - TC_INDEX_HIGH_BYTES) & ~high & TC_INDEX_HIGH_BYTES << 7;
-    return low | high >> 1;
-}
-
-static inline unsigned tc_index_lane_of(tc_index_lanes_found matches)
-{
-    unsigned bit = (unsigned)__builtin_ctzll(matches);
-    return bit / 8 + (~bit & 1) * TC_INDEX_LOW_LANES;
-}
-#endif
-
 /* Where a key may be found first: the bucket, and the lanes of it whose tag it is. */
 struct tc_index_probe {
     struct tc_bucket *bucket;
-    tc_index_lanes_found matches;
+    tc_lanes lanes;
 };
 
 /* False: there is no table. */
@@ -145,16 +83,8 @@ static inline __attribute__((always_inline)) bool tc_index_home_probe(const stru
     if (__builtin_expect(buckets == NULL, 0))
         return false;
     p->bucket = buckets + tc_index_home(hash, n);
-    uint64_t tags = atomic_load_explicit(&p->bucket->tags, memory_order_acquire);
-    uint64_t more = atomic_load_explicit(&p->bucket->more, memory_order_acquire);
-    p->matches = tc_index_matches(tags, more, tc_index_tag(hash));
+    p->lanes = tc_bucket_lanes_with(p->bucket, tc_index_tag(hash));
     return true;
-}
-
-/* How far from here those lie whose home it is. */
-static inline size_t tc_index_reach(const struct tc_bucket *b)
-{
-    return (size_t)(atomic_load_explicit(&b->more, memory_order_relaxed) >> TC_INDEX_REACH_SHIFT & TC_INDEX_REACH);
 }
 
 /* An entry whose key it does not say itself. */
@@ -192,9 +122,9 @@ static inline __attribute__((always_inline)) bool tc_index_find_first(const stru
                                                                       struct tc_entry_seen *seen)
 {
     struct tc_index_probe p;
-    if (__builtin_expect(!tc_index_home_probe(v, hash, &p) || p.matches == 0, 0))
+    if (__builtin_expect(!tc_index_home_probe(v, hash, &p) || p.lanes == 0, 0))
         return false;
-    uint32_t cell = atomic_load_explicit(&p.bucket->lanes[tc_index_lane_of(p.matches)], memory_order_acquire);
+    uint32_t cell = atomic_load_explicit(&p.bucket->lanes[tc_bucket_lane_of(p.lanes)], memory_order_acquire);
     if (__builtin_expect(cell == 0, 0))
         return false;
     seen->e = tc_index_entry(v, cell);
@@ -230,39 +160,13 @@ struct tc_index_at {
 struct tc_entry *tc_index_find_at(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *cell,
                                   struct tc_index_at *where);
 
-static inline __attribute__((always_inline)) struct tc_entry *tc_index_find_at_here(const struct tc_index_view *v,
-                                                                                    uint64_t hash,
-                                                                                    struct cache_slice key,
-                                                                                    uint32_t *cell,
-                                                                                    struct tc_index_at *where)
-{
-    struct tc_index_probe p;
-    *cell = 0;
-    if (!tc_index_home_probe(v, hash, &p))
-        return NULL;
-    if (__builtin_expect(p.matches != 0, 1)) {
-        unsigned lane = tc_index_lane_of(p.matches);
-        uint32_t found = atomic_load_explicit(&p.bucket->lanes[lane], memory_order_relaxed);
-        uint32_t refs;
-        struct tc_entry *e = tc_index_entry_of(v, found, key, &refs);
-        if (__builtin_expect(e != NULL, 1)) {
-            *cell = found;
-            *where = (struct tc_index_at){ p.bucket, lane };
-            return e;
-        }
-    } else if (tc_index_reach(p.bucket) == 0) {
-        return NULL;
-    }
-    return tc_index_find_at(v, hash, key, cell, where);
-}
-
 /* Asks for the entry that such a look-up will read first, whose bucket has come meanwhile. */
 static inline void tc_index_prefetch_entry(const struct tc_index_view *v, uint64_t hash)
 {
     struct tc_index_probe p;
-    if (!tc_index_home_probe(v, hash, &p) || p.matches == 0)
+    if (!tc_index_home_probe(v, hash, &p) || p.lanes == 0)
         return;
-    uint32_t cell = atomic_load_explicit(&p.bucket->lanes[tc_index_lane_of(p.matches)], memory_order_acquire);
+    uint32_t cell = atomic_load_explicit(&p.bucket->lanes[tc_bucket_lane_of(p.lanes)], memory_order_acquire);
     if (cell == 0)
         return;
     const char *e = tc_cell(&v->cells, cell);
@@ -286,12 +190,15 @@ size_t tc_index_growth_bytes(const struct tc_index *x, uint64_t hash, bool thrif
  * *failed: there is no table and no memory for one. */
 uint32_t tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, bool thrift,
                             uint64_t *grown_bytes, struct tc_block **before, bool *failed);
-/* Where a new entry of that hash can go without anything else: false: see tc_index_make_room(). */
+/* Where a key lies, or where a new entry can go without anything else. */
 struct tc_index_gap {
     struct tc_index_at at;
     size_t distance; /* from the home */
 };
-bool tc_index_find_gap(const struct tc_index *x, uint64_t hash, bool thrift, struct tc_index_gap *gap);
+/* Looks a key up, and on the way where it could lie. The cell; or 0 and that place, whose bucket is NULL if there is
+ * none: see tc_index_make_room(). */
+uint32_t tc_index_find_or_gap(const struct tc_index *x, uint64_t hash, struct cache_slice key, bool thrift,
+                              struct tc_index_gap *gap);
 void tc_index_fill(struct tc_index *x, const struct tc_index_gap *gap, uint32_t cell, uint64_t hash, uint8_t code);
 /* After make_room said 0; the key is not in it. code: the wheel's. The entry's fields are set before. */
 void tc_index_insert(struct tc_index *x, uint32_t cell, uint64_t hash, uint8_t code);
@@ -319,21 +226,6 @@ static inline uint32_t tc_index_cell(const struct tc_index *x, size_t i)
 {
     struct tc_bucket *b = tc_index_bucket(x, i / TC_INDEX_LANES);
     return atomic_load_explicit(&b->lanes[i % TC_INDEX_LANES], memory_order_relaxed);
-}
-/* The wheel's codes; that of an empty lane says nothing. Eight in a word, as they lie in memory, and the others in the
- * lowest bytes of the next one. */
-static inline void tc_index_codes_together(const struct tc_bucket *b, uint64_t *low, uint64_t *high)
-{
-    memcpy(low, b->codes, TC_INDEX_LOW_LANES);
-    *high = atomic_load_explicit(&b->more, memory_order_relaxed) >> TC_INDEX_CODES_SHIFT & UINT16_MAX;
-}
-static inline void tc_index_codes(const struct tc_bucket *b, uint8_t codes[TC_INDEX_LANES])
-{
-    uint64_t low, high;
-    tc_index_codes_together(b, &low, &high);
-    memcpy(codes, &low, TC_INDEX_LOW_LANES);
-    codes[8] = (uint8_t)high;
-    codes[9] = (uint8_t)(high >> 8);
 }
 void tc_index_set_code_at(const struct tc_index_at *at, uint8_t code);
 uint8_t tc_index_code(const struct tc_index *x, size_t i);

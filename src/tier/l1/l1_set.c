@@ -4,13 +4,6 @@
  * been changed for the key then. */
 #include "tier/l1/l1.h"
 
-static uint32_t find_old(struct tc_stripe *s, const struct tc_entry_parts *p, struct tc_index_at *at)
-{
-    uint32_t cell;
-    tc_index_find_at_here(s->index.view, p->hash, p->key, &cell, at);
-    return cell;
-}
-
 /* Whose cell a new entry gets, if the stripe is full and has no more in reserve than it should. Where there are several
  * orders it may be another's turn. */
 static bool choose_victim(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
@@ -20,28 +13,25 @@ static bool choose_victim(struct tc_l1 *l1, struct tc_stripe *s, const struct tc
            !tc_stripe_has(s, bytes, tc_stripe_slack(s)) && tc_stripe_choose_victim(s, p, bytes, v);
 }
 
-/* What does not take the place of the value before. victim: NULL if there is none. */
+/* What is not written over the value before. old: its cell, or 0; at: where that is listed, or where the new one can
+ * be. victim: NULL if there is none. */
 static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
-                     struct tc_lane *lane, const struct tc_victim *victim, struct tc_dropped *dropped)
+                     uint32_t old, const struct tc_index_gap *at, const struct tc_victim *victim,
+                     struct tc_dropped *dropped)
 {
-    struct tc_index_gap gap;
     bool full = tc_l1_is_full(l1);
-    if (tc_stripe_order_of_type(s, p->type_id) != &s->shared)
+    if (at->at.bucket == NULL || tc_stripe_order_of_type(s, p->type_id) != &s->shared)
         return false;
-    if (lane->instead == 0) {
-        if (!tc_index_find_gap(&s->index, p->hash, full, &gap))
-            return false;
-        if (victim != NULL && tc_stripe_overwrite_victim(s, victim, &gap, p, bytes, dropped))
-            return true;
-        *lane = (struct tc_lane){ 0, NULL, &gap, TC_NOT_COUNTED };
-    }
+    if (old == 0 && victim != NULL && tc_stripe_overwrite_victim(s, victim, at, p, bytes, dropped))
+        return true;
+    struct tc_lane lane = { old, old != 0 ? &at->at : NULL, old == 0 ? at : NULL, TC_NOT_COUNTED };
     if (tc_stripe_housing_growth(s, bytes, false) > 0)
         return false;
     uint32_t where, cell = tc_stripe_take(s, bytes, false, &where, dropped);
     if (cell == 0) /* no number is left for what lies apart */
         return false;
     tc_entry_make(tc_cell(&s->index.view->cells, cell), l1->node_bytes, where | TC_ENTRY_IN_L1, p);
-    tc_stripe_link(s, cell, p->hash, &s->shared, p->now_ms, lane, dropped);
+    tc_stripe_link(s, cell, p->hash, &s->shared, p->now_ms, &lane, dropped);
     if (full)
         tc_l1_keep_slack(l1, s, cell, bytes, dropped);
     return true;
@@ -52,20 +42,20 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
 {
     tc_lock_assert_held(&s->lock);
     struct tc_gate *gate = tc_stripe_gate(s, p->hash);
-    struct tc_index_at at;
+    struct tc_index_gap at;
     tc_stripe_expire(s, p->now_ms, dropped);
     struct tc_victim victim;
     /* Before the table is read, which takes a while, too. */
     bool chosen = choose_victim(l1, s, p, bytes, &victim);
-    struct tc_lane lane = { find_old(s, p, &at), &at, NULL, TC_NOT_COUNTED };
+    uint32_t old = tc_index_find_or_gap(&s->index, p->hash, p->key, tc_l1_is_full(l1), &at);
     /* Now that what is due has left: until then somebody without the lock may have written over it. */
     if (expected != NULL && tc_gate_generation(gate) != *expected)
         return false;
-    *replaced = lane.instead != 0;
+    *replaced = old != 0;
     if (*replaced && expected != NULL)
         return false; /* two answers to a miss: which one is better is not asked here */
-    bool over = *replaced && tc_stripe_overwrite(s, lane.instead, &at, p);
-    if (!over && !set_anew(l1, s, p, bytes, &lane, chosen ? &victim : NULL, dropped))
+    bool over = *replaced && tc_stripe_overwrite(s, old, &at.at, p);
+    if (!over && !set_anew(l1, s, p, bytes, old, &at, chosen ? &victim : NULL, dropped))
         return false;
     if (tc_l1_is_full(l1))
         tc_l1_pay(l1, s, dropped);

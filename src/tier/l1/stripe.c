@@ -195,16 +195,11 @@ static void expire_lane(struct tc_stripe *s, size_t i, int64_t now_ms, struct tc
         tc_index_set_code(&s->index, i, tc_wheel_code(until_ms, now_ms));
 }
 
-/* Hardly ever is one due: so all are asked before any is looked at. */
-static void expire_bucket(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dropped)
+static __attribute__((noinline)) void expire_bucket(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dropped)
 {
     uint8_t codes[TC_INDEX_LANES];
     unsigned due = 0;
-    uint64_t low, high;
-    tc_index_codes_together(tc_index_bucket(&s->index, s->hand), &low, &high);
-    if (tc_wheel_are_ahead(&s->due, low) && tc_wheel_are_ahead(&s->due, high))
-        return;
-    tc_index_codes(tc_index_bucket(&s->index, s->hand), codes);
+    tc_bucket_codes(tc_index_bucket(&s->index, s->hand), codes);
 #pragma GCC unroll 10
     for (size_t lane = 0; lane < TC_INDEX_LANES; lane++)
         due |= (unsigned)tc_wheel_is_due(&s->due, codes[lane]) << lane;
@@ -212,18 +207,31 @@ static void expire_bucket(struct tc_stripe *s, int64_t now_ms, struct tc_dropped
         expire_lane(s, s->hand * (size_t)TC_INDEX_LANES + (unsigned)__builtin_ctz(due), now_ms, dropped);
 }
 
-static void move_hand(struct tc_stripe *s, int64_t now_ms)
+/* Hardly ever is one due: so all are asked at once before any is looked at. */
+static inline bool is_any_due(const struct tc_stripe *s, const struct tc_bucket *b)
 {
-    s->hand = s->hand + 1 < s->index.n ? s->hand + 1 : 0;
+    uint64_t low, high;
+    tc_bucket_codes_together(b, &low, &high);
+    return !tc_wheel_are_ahead(&s->due, low) || !tc_wheel_are_ahead(&s->due, high);
+}
+
+/* A tick, or a round of the hand. */
+static __attribute__((noinline)) void look_anew(struct tc_stripe *s, int64_t now_ms, int64_t tick)
+{
     if (s->hand == 0) {
         s->last_round_ms = s->round_ms;
         s->round_ms = now_ms;
-        s->due_tick = 0;
     }
-    int64_t tick = now_ms / TC_WHEEL_TICK_MS + 1;
-    if (s->due_tick != tick)
-        tc_wheel_look(now_ms, now_ms - s->last_round_ms, &s->due);
+    tc_wheel_look(now_ms, now_ms - s->last_round_ms, &s->due);
     s->due_tick = tick;
+}
+
+static inline void move_hand(struct tc_stripe *s, int64_t now_ms)
+{
+    int64_t tick = (int64_t)((uint64_t)now_ms / TC_WHEEL_TICK_MS) + 1;
+    s->hand = s->hand + 1 < s->index.n ? s->hand + 1 : 0;
+    if (__builtin_expect(s->hand == 0 || s->due_tick != tick, 0))
+        look_anew(s, now_ms, tick);
 }
 
 void tc_stripe_expire(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dropped)
@@ -233,7 +241,8 @@ void tc_stripe_expire(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dr
         return;
     for (unsigned n = 0; n < TC_WHEEL_BUCKETS; n++) {
         move_hand(s, now_ms);
-        expire_bucket(s, now_ms, dropped);
+        if (__builtin_expect(is_any_due(s, tc_index_bucket(&s->index, s->hand)), 0))
+            expire_bucket(s, now_ms, dropped);
     }
     /* The next one is on its way until the next store comes here. */
     __builtin_prefetch(tc_index_bucket(&s->index, s->hand + 1 < s->index.n ? s->hand + 1 : 0));

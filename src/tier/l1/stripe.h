@@ -32,6 +32,15 @@ struct tc_dropped {
 void tc_dropped_tell(struct tc_dropped *dropped); /* says so */
 void tc_dropped_add(struct tc_dropped *dropped, struct tc_block *b); /* b may be NULL */
 
+/* The entries at the end of an order, first to leave, in whose cells those that came lately found no room. They stay
+ * for who needs no more; others begin behind them. Known until the last of them leaves, or the policy is asked or told
+ * what may make it move some. */
+struct tc_passed {
+    uint32_t last; /* cell; 0: none */
+    uint32_t n;
+    size_t room; /* of the largest cell among them */
+};
+
 /* The entries of a stripe, or those of one type with a quota, a priority or an eviction policy of its own in it, in the
  * order in which they are to leave. */
 struct tc_order {
@@ -42,6 +51,7 @@ struct tc_order {
     uint32_t to_come; /* of the round under way: insertions that are still to come */
     uint32_t last;    /* when the last one came, counted by the stripe's uses */
     void *state;      /* of the eviction policy */
+    struct tc_passed passed;
     struct tc_order *next;
     const struct cache_type *type; /* NULL: all types that have no order of their own */
     uint32_t round, began;   /* insertions of the round under way, and when it began */
@@ -209,6 +219,11 @@ void tc_stripe_begin_order(struct tc_stripe *s, struct tc_order *o);
 void tc_stripe_end_order(struct tc_order *o);
 void tc_stripe_enter_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t hash, uint64_t bytes);
 void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes);
+static inline void tc_stripe_forget_passed(struct tc_order *o, uint32_t cell)
+{
+    if (o->passed.last == cell)
+        o->passed = (struct tc_passed){ .last = 0 };
+}
 /* Both at once, of an entry whose cell another one has from now on. */
 void tc_stripe_renew_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t from_bytes,
                               uint64_t hash, uint64_t bytes);

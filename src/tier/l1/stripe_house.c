@@ -7,9 +7,18 @@
  * cells are rounded by. */
 static bool pages_pay(const struct tc_stripe *s, size_t bytes)
 {
+    if (!s->l1->thin)
+        return true;
     unsigned class = tc_slab_class(bytes);
-    return !s->l1->thin || tc_slab_has_page(&s->slab, class) ||
+    return tc_slab_has_page(&s->slab, class) ||
            (bytes <= TC_SLAB_FINE && s->apart_of[class] >= PAGES_WORTH * tc_slab_cells_of_page(class));
+}
+
+/* As nearly always, and told at once. */
+static inline bool goes_to_known_page(const struct tc_stripe *s, size_t bytes)
+{
+    return bytes <= TC_SLAB_FINE && s->slab.pages.fresh < TC_SLAB_PAGES_MOST &&
+           tc_slab_has_page(&s->slab, tc_slab_class(bytes));
 }
 
 static bool goes_to_page(const struct tc_stripe *s, size_t bytes, bool anywhere)
@@ -28,7 +37,7 @@ void tc_stripe_count_apart(const struct tc_stripe *s, uint32_t apart_of[TC_SLAB_
 
 uint64_t tc_stripe_housing_growth(const struct tc_stripe *s, size_t bytes, bool anywhere)
 {
-    if (goes_to_page(s, bytes, anywhere))
+    if ((!anywhere && goes_to_known_page(s, bytes)) || goes_to_page(s, bytes, anywhere))
         return tc_slab_take_growth(&s->slab, bytes);
     return tc_extents_growth(&s->extents, bytes) + tc_slab_adopt_growth(&s->slab);
 }
@@ -46,7 +55,7 @@ bool tc_stripe_has(struct tc_stripe *s, size_t bytes, uint64_t slack)
 {
     tc_lock_assert_held(&s->lock);
     uint64_t coming = tc_stripe_idle(s) + s->left.housed;
-    if (goes_to_page(s, bytes, false))
+    if (__builtin_expect(goes_to_known_page(s, bytes), 1) || goes_to_page(s, bytes, false))
         return coming + s->slab.free_bytes > slack;
     return coming > slack || tc_extents_growth(&s->extents, bytes) == 0;
 }

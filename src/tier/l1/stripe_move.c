@@ -42,7 +42,7 @@ static bool move(struct tc_stripe *s, uint32_t from, struct tc_dropped *dropped)
 {
     struct tc_l1 *l1 = s->l1;
     struct tc_entry *e = tc_stripe_entry(s, from);
-    const struct tc_order *o = tc_stripe_order_of(s, e);
+    struct tc_order *o = tc_stripe_order_of(s, e);
     if (o->evict->move == NULL)
         return false;
     uint32_t to = take_like(s, from, tc_entry_own_bytes(e, l1->node_bytes));
@@ -56,6 +56,7 @@ static bool move(struct tc_stripe *s, uint32_t from, struct tc_dropped *dropped)
     uint32_t where = tc_cell_is_extent(from) ? TC_ENTRY_IN_EXTENT : TC_ENTRY_HOUSED;
     tc_entry_copy(tc_cell(&s->index.view->cells, to), where | TC_ENTRY_IN_L1, e, l1->node_bytes);
     copy_node(tc_cell(&s->index.view->cells, to), tc_cell(&s->index.view->cells, from), l1->node_bytes);
+    tc_stripe_forget_passed(o, from);
     o->evict->move(o->state, from, to);
     tc_index_move(&s->index, from, to);
     tc_stripe_wait(s, from, e, tc_l1_entry_bytes(l1, e), dropped);

@@ -111,6 +111,7 @@ struct tc_order *tc_stripe_order_of(struct tc_stripe *s, const struct tc_entry *
 
 void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes)
 {
+    tc_stripe_forget_passed(o, cell);
     o->evict->remove(o->state, cell);
     o->count--;
     o->bytes -= bytes;
@@ -119,6 +120,7 @@ void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes)
 void tc_stripe_renew_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t from_bytes,
                               uint64_t hash, uint64_t bytes)
 {
+    tc_stripe_forget_passed(o, cell);
     o->evict->remove(o->state, cell);
     o->bytes += bytes - from_bytes;
     came(s, o, cell);
@@ -130,6 +132,7 @@ bool tc_stripe_replace_in_order(struct tc_stripe *s, struct tc_order *o, uint32_
 {
     if (o->evict->replace == NULL || tc_stripe_order_of(s, tc_stripe_entry(s, from)) != o)
         return false;
+    tc_stripe_forget_passed(o, from);
     o->bytes += bytes - from_bytes;
     note_use(s, o, to);
     o->evict->replace(o->state, from, to, hash, bytes);
@@ -163,9 +166,11 @@ static void set_stamp(struct tc_stripe *s, uint8_t stamp)
     atomic_store_explicit(&view->stamp, stamp, memory_order_relaxed);
     if (s->l1->stamped_hits)
         atomic_store_explicit(&view->hits, TC_HITS_STAMPED, memory_order_relaxed);
-    for (struct tc_order *o = &s->shared; o != NULL; o = o->next)
+    for (struct tc_order *o = &s->shared; o != NULL; o = o->next) {
+        tc_stripe_forget_passed(o, o->passed.last);
         if (o->evict->tick != NULL)
             o->evict->tick(o->state, stamp);
+    }
 }
 
 /* Nothing has to leave before a quarter of the memory has been filled with new entries: time enough for those that are
@@ -208,6 +213,7 @@ void tc_stripe_hit(struct tc_stripe *s, uint32_t cell)
     bool first = (int32_t)(use_of(s, cell)->at - s->ticked) < 0; /* in this tick, as where stamps tell it */
     used(s, 1, first ? MARKED : 0);
     note_use(s, o, cell);
+    tc_stripe_forget_passed(o, cell);
     o->evict->hit(o->state, cell, tc_cell(&s->index.view->cells, cell));
 }
 
@@ -365,8 +371,9 @@ struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t
     return o;
 }
 
-static uint32_t victim_of(const struct tc_order *o)
+static uint32_t victim_of(struct tc_order *o)
 {
+    tc_stripe_forget_passed(o, o->passed.last);
     return o->count > 0 ? o->evict->victim(o->state) : 0;
 }
 

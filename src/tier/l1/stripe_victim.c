@@ -6,11 +6,16 @@
  * was pinned or written over in between, its references say: they are what they were, or it is left alone. */
 #include "tier/l1/overwrite.h"
 
+static size_t room_of(struct tc_stripe *s, uint32_t cell)
+{
+    void *p = tc_cell(&s->index.view->cells, cell);
+    return tc_cell_is_extent(cell) ? tc_extents_room(p) : tc_slab_cell_bytes(&s->slab, cell);
+}
+
 /* The cell has room for so many bytes, and for little more. */
 static bool has_room(struct tc_stripe *s, uint32_t cell, size_t bytes)
 {
-    void *p = tc_cell(&s->index.view->cells, cell);
-    size_t room = tc_cell_is_extent(cell) ? tc_extents_room(p) : tc_slab_cell_bytes(&s->slab, cell);
+    size_t room = room_of(s, cell);
     return bytes <= room && room <= tc_slab_round(bytes + bytes / 8);
 }
 
@@ -45,9 +50,28 @@ bool tc_stripe_take_as_victim(struct tc_stripe *s, uint32_t cell, const struct t
 
 #define CANDIDATES 8 /* of some thousand in a stripe: who leaves is still one of those that were not used for longest */
 
-static inline uint32_t next_candidate(const struct tc_order *o, uint32_t cell)
+static uint32_t next_candidate(const struct tc_order *o, uint32_t cell)
 {
     return o->evict->later != NULL ? o->evict->later(o->state, cell) : 0;
+}
+
+/* Behind those that are known to be too small. */
+static uint32_t first_candidate(struct tc_stripe *s, size_t bytes, unsigned *n)
+{
+    const struct tc_order *o = &s->shared;
+    *n = bytes > o->passed.room ? o->passed.n : 0;
+    return *n > 0 ? next_candidate(o, o->passed.last) : tc_stripe_victim(s, &s->shared, 0);
+}
+
+/* The nth will not do; if it is too small, and so were those before it, who comes next need not look at them. */
+static void pass(struct tc_stripe *s, uint32_t cell, unsigned n, size_t bytes)
+{
+    struct tc_passed *passed = &s->shared.passed;
+    if (passed->n != n || tc_cell_is_alone(cell))
+        return;
+    size_t room = room_of(s, cell);
+    if (room < bytes)
+        *passed = (struct tc_passed){ cell, n + 1, passed->room > room ? passed->room : room };
 }
 
 bool tc_stripe_choose_victim(struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes, struct tc_victim *v)
@@ -55,10 +79,12 @@ bool tc_stripe_choose_victim(struct tc_stripe *s, const struct tc_entry_parts *p
     tc_lock_assert_held(&s->lock);
     const struct tc_order *o = &s->shared;
     tc_assert(o->next == NULL);
-    uint32_t cell = tc_stripe_victim(s, &s->shared, 0);
-    for (unsigned n = 0; cell != 0 && n < CANDIDATES; n++, cell = next_candidate(o, cell))
+    unsigned n;
+    for (uint32_t cell = first_candidate(s, bytes, &n); cell != 0 && n < CANDIDATES; cell = next_candidate(o, cell)) {
         if (tc_stripe_take_as_victim(s, cell, p, bytes, v))
             return true;
+        pass(s, cell, n++, bytes);
+    }
     return false;
 }
 
@@ -87,7 +113,8 @@ bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *v, 
     if (cell & TC_CELL_APART)
         tc_stripe_count_apart(s, s->apart_of, e, -1);
     tc_overwrite_write(e, p);
-    tc_words_store(tc_entry_plain_key(e), p->key.data, p->key.len);
+    tc_assert(tc_words_are_ended(p->key.data, p->key.len));
+    tc_words_store(tc_entry_plain_key(e), p->key.data, tc_words_round(p->key.len));
     if (cell & TC_CELL_APART)
         tc_stripe_count_apart(s, s->apart_of, e, 1);
     struct cache_type *from = tc_l1_type_of_id(s->l1, v->sizes >> 24), *to = tc_l1_type_of_id(s->l1, p->type_id);
