@@ -160,11 +160,15 @@ enum {
                                           thread, also at once with the other slots and with itself on the same node:
                                           it may only do relaxed atomic loads and stores on the node. It may come a
                                           moment after remove() or move() */
-    CACHE_EVICT_STAMPED_HITS = 1u << 1 /* hit() is not called. The node begins with a uint8_t that a hit sets to the
+    CACHE_EVICT_STAMPED_HITS = 1u << 1, /* hit() is not called. The node begins with a uint8_t that a hit sets to the
                                           present stamp (1 to 255; see tick), with no lock, unless it is that already.
                                           The policy sets it to 0 when it likes, in insert() at least, and reads it as a
                                           relaxed atomic.
                                           Not together with CACHE_EVICT_LOCKED_HITS */
+    CACHE_EVICT_LAST_IN = 1u << 2 /* insert() puts an entry behind all others, replace() in the place of the one before,
+                                     and later() may be asked of any entry at any time: whose memory is too small for
+                                     most is then not looked at by each. Without this flag later() is only asked of what
+                                     victim() or later() named in the same store */
 };
 
 /* What an order gets when it begins; valid until end(). Memory counts in the cache's l1_bytes. */
@@ -209,8 +213,8 @@ struct cache_evict_ops {
                                                  used, for comparing the victims of several orders. NULL: how long its
                                                  entries stay on average decides. With CACHE_EVICT_LOCKED_HITS not
                                                  asked: the last use of each is known */
-    uint32_t (*later)(void *state, uint32_t entry); /* optional: one whose turn comes soon after that of an entry that
-                                                 victim() or this one named, as far as is known; 0: none. A new value
+    uint32_t (*later)(void *state, uint32_t entry); /* optional: one whose turn comes soon after that of an entry, as
+                                                 far as is known; 0: none. Of which: see CACHE_EVICT_LAST_IN. A new value
                                                  takes its place in memory, and it leaves, where the sizes are alike and
                                                  those of the ones before are not. NULL: only the first is looked at */
 };

@@ -10,13 +10,19 @@
 #include "base/hash.h"
 #include "base/words.h"
 
+/* Tells apart keys of n bytes that are the same up to the whole word. */
+static inline uint64_t tc_hash_of_length(uint64_t words_hash, size_t n)
+{
+    return words_hash + n * UINT64_C(0x9E3779B97F4A7C15);
+}
+
 /* Of 1 to TC_HASH_HERE_MOST bytes: what xxHash does for more is no part of it. */
 static inline __attribute__((always_inline)) uint64_t tc_hash_here(const struct tc_hash *h, const void *p, size_t n)
 {
-    n = tc_words_round(n);
-    if (n > TC_HASH_HERE_MOST || n == 0)
+    size_t whole = tc_words_round(n);
+    if (whole > TC_HASH_HERE_MOST || whole == 0)
         __builtin_unreachable();
-    return XXH3_64bits_withSecret(p, n, h->secret, sizeof h->secret);
+    return tc_hash_of_length(XXH3_64bits_withSecret(p, whole, h->secret, sizeof h->secret), n);
 }
 
 #endif

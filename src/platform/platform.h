@@ -14,6 +14,9 @@
 #define TC_CACHELINE 64
 #define TC_ARRAY_LEN(a) (sizeof(a) / sizeof(*(a)))
 
+/* Never part of whoever calls it: what is seldom done on a way that is flattened. */
+#define TC_APART __attribute__((noinline))
+
 /* Invariants of the library itself, never checks of what a caller gave; compiled out with NDEBUG. */
 #define tc_assert(x) assert(x)
 

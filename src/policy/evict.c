@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define HITS (CACHE_EVICT_LOCKED_HITS | CACHE_EVICT_STAMPED_HITS) /* the flags that say how they are told */
+#define KNOWN (HITS | CACHE_EVICT_LAST_IN)
 #define TEXT(number) TEXT_OF(number)
 #define TEXT_OF(tokens) #tokens
 
@@ -16,7 +17,7 @@ static bool has_slots(const struct cache_evict_ops *e)
 
 const char *tc_evict_fault(const struct cache_evict_ops *e)
 {
-    if (e->abi != CACHE_HOOKS_ABI || (e->flags & ~(uint32_t)HITS) != 0 || (e->flags & HITS) == HITS || !has_slots(e))
+    if (e->abi != CACHE_HOOKS_ABI || (e->flags & ~(uint32_t)KNOWN) != 0 || (e->flags & HITS) == HITS || !has_slots(e))
         return "unknown abi, unknown bits are set, or a required slot is missing";
     if (e->state_bytes > TC_EVICT_STATE_MAX)
         return "state_bytes: at most " TEXT(TC_EVICT_STATE_MAX);

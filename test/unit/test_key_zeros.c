@@ -63,7 +63,7 @@ static void a_key_of_any_length_ends_in_zeros(void **state)
     }
 }
 
-/* A part that begins plainly has been written already when what must be escaped is found: nothing of that is left. */
+/* A part that begins plainly and has something to be escaped, or is too long: nothing of what was tried is left. */
 static void what_was_written_in_vain_leaves_nothing_behind(void **state)
 {
     struct tt_key *f = *state;

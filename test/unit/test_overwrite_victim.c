@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "tier/l1/overwrite.h"
 #include "tt_util.h"
 #include "unit/tt_hasher.h"
 #include "unit/tt_item.h"
@@ -311,7 +312,7 @@ static bool overwrite_cell(struct tt_l1 *r, uint32_t cell, const struct tt_item 
     assert_int_equal(tc_index_find_or_gap(&tt_item_stripe(r)->index, p.hash, p.key, true, &gap), 0);
     assert_non_null(gap.at.bucket);
     struct tc_victim v;
-    bool done = tc_stripe_take_as_victim(tt_item_stripe(r), cell, &p, bytes, &v) &&
+    bool done = tc_overwrite_suits(&r->l1, &p) && tc_stripe_take_as_victim(tt_item_stripe(r), cell, bytes, &v) &&
                 tc_stripe_overwrite_victim(tt_item_stripe(r), &v, &gap, &p, bytes, &dropped);
     assert_int_equal(tt_item_stripe(r)->index.count, count);
     if (!done) {

@@ -319,6 +319,51 @@ static void one_that_was_moved_is_forgotten(void **state)
     tt_item_assert_counts(r);
 }
 
+/* A policy that may put newcomers in front of others, and asks its victim() for a place to begin at: later() is asked
+ * of what was named in the same store, and of nothing else. */
+static uint32_t named;
+
+static uint32_t naming_victim(void *state)
+{
+    return named = tc_evict_lru.victim(state);
+}
+
+static uint32_t naming_later(void *state, uint32_t entry)
+{
+    assert_int_equal(entry, named);
+    return named = tc_evict_lru.later(state, entry);
+}
+
+static void changing_insert(void *state, uint32_t entry, uint64_t hash, size_t bytes)
+{
+    named = 0;
+    tc_evict_lru.insert(state, entry, hash, bytes);
+}
+
+static void who_does_not_promise_that_is_asked_anew(void **state)
+{
+    struct cache_evict_ops ops = tc_evict_lru;
+    (void)state;
+    ops.name = "naming";
+    ops.flags &= ~(uint32_t)CACHE_EVICT_LAST_IN;
+    ops.victim = naming_victim;
+    ops.later = naming_later;
+    ops.insert = changing_insert;
+    struct tt_l1 *r = tt_l1_new(LIMIT, 1, &ops);
+    assert_non_null(r);
+    tc_l1_know(&r->l1, r->types[0]);
+    tt_l1_have_company(r);
+    uint64_t was_evicted = 0;
+    for (uint64_t n = fill(r, 12), end = n + 2000; n < end; n++) {
+        struct tt_item i = item(n, len_for(n, 12));
+        tt_item_store(r, &i);
+        assert_int_equal(tt_item_stripe(r)->shared.passed.n, 0);
+        was_evicted = evicted(r);
+    }
+    assert_true(was_evicted > 1000);
+    assert_true(tt_l1_free(r));
+}
+
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -329,6 +374,7 @@ int main(void)
         WITH(what_may_move_some_makes_them_forgotten),
         WITH(one_that_was_moved_is_forgotten),
         WITH(who_came_lately_stays_whoever_was_hit),
+        cmocka_unit_test(who_does_not_promise_that_is_asked_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,7 +6,7 @@
  *   made       1, its maker          the maker: value bytes, lifetimes
  *   published  1 of L1 + pins        what is atomic: anyone who reads it. Key, value and lifetime: nobody while there
  *                                    is a pin, or a flag of TC_ENTRY_FLAGS; else, if it is housed and the value is
- *                                    short, whoever takes it from an even version to an odd one: stripe_overwrite.c
+ *                                    short, whoever takes it from an even version to an odd one: overwrite.h
  *   unlinked   1 of L1 + pins        whoever has its stripe's lock, tc_entry_left() only, until every reader who may
  *                                    have come upon it is through
  *   detached   pins only             nobody; the last release frees it

@@ -2,28 +2,22 @@
  * lies (stripe_overwrite.c) or into a cell of a page; the cell is there, the table has a place for it, and the type has
  * no order of its own in the stripe. Anything else goes the general way (l1_store.c), which begins anew; nothing has
  * been changed for the key then. */
-#include "tier/l1/l1.h"
+#include "tier/l1/overwrite.h"
 
 /* Whose cell a new entry gets, if the stripe is full and has no more in reserve than it should. Where there are several
  * orders it may be another's turn. */
 static bool choose_victim(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
                           struct tc_victim *v)
 {
-    return tc_l1_is_full(l1) && s->shared.next == NULL && !tc_l1_asks_others(l1, s) &&
-           !tc_stripe_has(s, bytes, tc_stripe_slack(s)) && tc_stripe_choose_victim(s, p, bytes, v);
+    return tc_l1_is_full(l1) && s->shared.next == NULL && tc_overwrite_suits(l1, p) && !tc_l1_asks_others(l1, s) &&
+           !tc_stripe_has(s, bytes, tc_stripe_slack(s)) && tc_stripe_choose_victim(s, bytes, v);
 }
 
-/* What is not written over the value before. old: its cell, or 0; at: where that is listed, or where the new one can
- * be. victim: NULL if there is none. */
-static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
-                     uint32_t old, const struct tc_index_gap *at, const struct tc_victim *victim,
-                     struct tc_dropped *dropped)
+/* In a cell of its own. old: that of the value before, or 0; at: where it is listed, or where the new one can be. */
+static TC_APART bool set_in_cell(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
+                                 uint32_t old, const struct tc_index_gap *at, struct tc_dropped *dropped)
 {
     bool full = tc_l1_is_full(l1);
-    if (at->at.bucket == NULL || tc_stripe_order_of_type(s, p->type_id) != &s->shared)
-        return false;
-    if (old == 0 && victim != NULL && tc_stripe_overwrite_victim(s, victim, at, p, bytes, dropped))
-        return true;
     struct tc_lane lane = { old, old != 0 ? &at->at : NULL, old == 0 ? at : NULL, TC_NOT_COUNTED };
     if (tc_stripe_housing_growth(s, bytes, false) > 0)
         return false;
@@ -35,6 +29,17 @@ static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entr
     if (full)
         tc_l1_keep_slack(l1, s, cell, bytes, dropped);
     return true;
+}
+
+/* What is not written over the value before. victim: NULL if there is none. */
+static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
+                     uint32_t old, const struct tc_index_gap *at, const struct tc_victim *victim,
+                     struct tc_dropped *dropped)
+{
+    if (at->at.bucket == NULL || tc_stripe_order_of_type(s, p->type_id) != &s->shared)
+        return false;
+    return (old == 0 && victim != NULL && tc_stripe_overwrite_victim(s, victim, at, p, bytes, dropped)) ||
+           set_in_cell(l1, s, p, bytes, old, at, dropped);
 }
 
 static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,

@@ -37,8 +37,8 @@ void tc_dropped_add(struct tc_dropped *dropped, struct tc_block *b); /* b may be
  * what may make it move some. */
 struct tc_passed {
     uint32_t last; /* cell; 0: none */
-    uint32_t n;
-    size_t room; /* of the largest cell among them */
+    uint32_t n;    /* when they were passed: some may have left since then, */
+    size_t room;   /* and the one with the largest cell, whose this is */
 };
 
 /* The entries of a stripe, or those of one type with a quota, a priority or an eviction policy of its own in it, in the
@@ -99,7 +99,7 @@ enum { TC_HITS_UNTOLD, TC_HITS_STAMPED, TC_HITS_CALLED }; /* untold: nothing, or
  * write.
  * index.view->hits: what a hit does without the lock, if the entry stands under the cache's policy.
  *
- * What each store writes stands on the first two lines: they go from processor to processor. */
+ * What each store writes stands on the first three lines: they go from processor to processor. */
 struct tc_stripe {
     _Alignas(TC_CACHELINE) struct tc_lock lock;
     _Atomic uint32_t uses; /* insertions, and first hits of an entry in a tick. Written under the lock */
@@ -120,13 +120,13 @@ struct tc_stripe {
     _Atomic uint64_t granted; /* its share of the limit; bytes <= granted. Written under the lock */
     struct tc_gate gates[TC_GATES];
     int64_t round_ms, last_round_ms; /* when the hand's round began, and the one before it */
-    struct tc_wheel_due due;         /* as of that tick; 0: not looked at in this round */
+    struct tc_wheel_due due;         /* as of that tick */
     int64_t due_tick;
     uint32_t ticked;                 /* when the tick began, counted by uses, */
     int64_t uses_of_tick;            /* and how many of these one has, times 256 */
 };
 
-/* What each store writes, but for gates and the policy. */
+/* What each store writes, as a rule, but for gates and the policy. */
 #define TC_STRIPE_WRITTEN offsetof(struct tc_stripe, shared.state)
 
 /* CACHE_OK, _E_NOMEM, _E_SYSTEM. */
@@ -297,12 +297,11 @@ struct tc_victim {
     size_t bytes;  /* its own */
     uint64_t hash; /* of its key */
 };
-/* Chooses one that would do for an entry of so many bytes, and asks for where it is listed: the next to be evicted, or
- * one of those soon after it. False: there is none. */
-bool tc_stripe_choose_victim(struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes, struct tc_victim *v);
+/* Chooses one that would do for an entry of so many bytes that is one to write over others (tc_overwrite_suits()), and
+ * asks for where it is listed: the next to be evicted, or one of those soon after it. False: there is none. */
+bool tc_stripe_choose_victim(struct tc_stripe *s, size_t bytes, struct tc_victim *v);
 /* The same with one that is named. */
-bool tc_stripe_take_as_victim(struct tc_stripe *s, uint32_t cell, const struct tc_entry_parts *p, size_t bytes,
-                              struct tc_victim *v);
+bool tc_stripe_take_as_victim(struct tc_stripe *s, uint32_t cell, size_t bytes, struct tc_victim *v);
 /* False: it was pinned or written over since it was chosen; nothing has changed. */
 bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *v, const struct tc_index_gap *gap,
                                 const struct tc_entry_parts *p, size_t bytes, struct tc_dropped *dropped);

@@ -69,7 +69,7 @@ static inline void note_use(struct tc_stripe *s, const struct tc_order *o, uint3
 }
 
 /* So many entries came as were to come in this round. */
-static void begin_round(const struct tc_stripe *s, struct tc_order *o)
+static TC_APART void begin_round(const struct tc_stripe *s, struct tc_order *o)
 {
     uint32_t uses = uses_of(s);
     uint64_t now = ((uint64_t)(uses - o->began) << 16) / o->round;
@@ -120,7 +120,7 @@ void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes)
 void tc_stripe_renew_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t from_bytes,
                               uint64_t hash, uint64_t bytes)
 {
-    tc_stripe_forget_passed(o, cell);
+    tc_assert(o->passed.last != cell); /* who stands there has no room */
     o->evict->remove(o->state, cell);
     o->bytes += bytes - from_bytes;
     came(s, o, cell);
@@ -156,7 +156,7 @@ static void measure_tick(struct tc_stripe *s)
     s->ticked = uses_of(s);
 }
 
-static void set_stamp(struct tc_stripe *s, uint8_t stamp)
+static TC_APART void set_stamp(struct tc_stripe *s, uint8_t stamp)
 {
     uint32_t kept = s->index.count / 256;
     measure_tick(s);
@@ -213,7 +213,6 @@ void tc_stripe_hit(struct tc_stripe *s, uint32_t cell)
     bool first = (int32_t)(use_of(s, cell)->at - s->ticked) < 0; /* in this tick, as where stamps tell it */
     used(s, 1, first ? MARKED : 0);
     note_use(s, o, cell);
-    tc_stripe_forget_passed(o, cell);
     o->evict->hit(o->state, cell, tc_cell(&s->index.view->cells, cell));
 }
 

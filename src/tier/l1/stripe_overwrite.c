@@ -54,7 +54,7 @@ bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_ind
     tc_lock_assert_held(&s->lock);
     struct tc_entry *e = tc_stripe_entry(s, cell);
     struct tc_l1 *l1 = s->l1;
-    uint32_t refs = atomic_load_explicit(&e->refs, memory_order_relaxed);
+    uint32_t refs = atomic_load_explicit(&e->refs, memory_order_acquire); /* before what it is judged by */
     if (!fits(l1, e, refs, p) || !tc_overwrite_begin(e, refs))
         return false;
     tc_overwrite_write(e, p);

@@ -6,7 +6,7 @@
  * was pinned or written over in between, its references say: they are what they were, or it is left alone. */
 #include "tier/l1/overwrite.h"
 
-static size_t room_of(struct tc_stripe *s, uint32_t cell)
+static TC_APART size_t room_of(struct tc_stripe *s, uint32_t cell)
 {
     void *p = tc_cell(&s->index.view->cells, cell);
     return tc_cell_is_extent(cell) ? tc_extents_room(p) : tc_slab_cell_bytes(&s->slab, cell);
@@ -23,7 +23,7 @@ static bool has_room(struct tc_stripe *s, uint32_t cell, size_t bytes)
 static inline bool would_do(struct tc_stripe *s, uint32_t cell, size_t bytes, struct tc_victim *v)
 {
     struct tc_entry *e = tc_stripe_entry(s, cell);
-    uint32_t refs = atomic_load_explicit(&e->refs, memory_order_relaxed), sizes = tc_entry_sizes(e);
+    uint32_t refs = atomic_load_explicit(&e->refs, memory_order_acquire), sizes = tc_entry_sizes(e);
     if (!tc_overwrite_may(sizes, refs))
         return false;
     size_t is = tc_entry_bytes_for(s->index.view->node_bytes, 0, tc_sizes_key_len(sizes), tc_sizes_len(sizes));
@@ -37,11 +37,10 @@ static inline bool would_do(struct tc_stripe *s, uint32_t cell, size_t bytes, st
     return true;
 }
 
-bool tc_stripe_take_as_victim(struct tc_stripe *s, uint32_t cell, const struct tc_entry_parts *p, size_t bytes,
-                              struct tc_victim *v)
+bool tc_stripe_take_as_victim(struct tc_stripe *s, uint32_t cell, size_t bytes, struct tc_victim *v)
 {
     tc_lock_assert_held(&s->lock);
-    if (!tc_overwrite_suits(s->l1, p) || !would_do(s, cell, bytes, v))
+    if (!would_do(s, cell, bytes, v))
         return false;
     v->hash = tc_entry_hash(v->entry, &s->l1->hasher);
     tc_index_prefetch(s->index.view, v->hash);
@@ -60,6 +59,8 @@ static uint32_t first_candidate(struct tc_stripe *s, size_t bytes, unsigned *n)
 {
     const struct tc_order *o = &s->shared;
     *n = bytes > o->passed.room ? o->passed.n : 0;
+    if (*n == CANDIDATES)
+        return 0;
     return *n > 0 ? next_candidate(o, o->passed.last) : tc_stripe_victim(s, &s->shared, 0);
 }
 
@@ -67,21 +68,21 @@ static uint32_t first_candidate(struct tc_stripe *s, size_t bytes, unsigned *n)
 static void pass(struct tc_stripe *s, uint32_t cell, unsigned n, size_t bytes)
 {
     struct tc_passed *passed = &s->shared.passed;
-    if (passed->n != n || tc_cell_is_alone(cell))
+    if (passed->n != n || !(s->shared.evict->flags & CACHE_EVICT_LAST_IN) || tc_cell_is_alone(cell))
         return;
     size_t room = room_of(s, cell);
     if (room < bytes)
         *passed = (struct tc_passed){ cell, n + 1, passed->room > room ? passed->room : room };
 }
 
-bool tc_stripe_choose_victim(struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes, struct tc_victim *v)
+bool tc_stripe_choose_victim(struct tc_stripe *s, size_t bytes, struct tc_victim *v)
 {
     tc_lock_assert_held(&s->lock);
     const struct tc_order *o = &s->shared;
     tc_assert(o->next == NULL);
     unsigned n;
     for (uint32_t cell = first_candidate(s, bytes, &n); cell != 0 && n < CANDIDATES; cell = next_candidate(o, cell)) {
-        if (tc_stripe_take_as_victim(s, cell, p, bytes, v))
+        if (tc_stripe_take_as_victim(s, cell, bytes, v))
             return true;
         pass(s, cell, n++, bytes);
     }
