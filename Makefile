@@ -7,6 +7,7 @@
 #   make install uninstall    PREFIX LIBDIR INCLUDEDIR PKGCONFIGDIR MANDIR DESTDIR
 #   SAN=address,undefined     a sanitizer build, in a directory of its own (or SAN=thread)
 #   WERROR=1 V=1              warnings are errors; show the commands
+#   LTO=no                    each file optimised alone, as where the compiler cannot join them (clang)
 #   SYMBOL_PREFIX=foo_        renames every public function and struct (see include/tiercache/symbols.h)
 #
 # CC AR CPPFLAGS CFLAGS LDFLAGS LIBS belong to whoever builds; what the library itself needs is in TC_*.
@@ -27,6 +28,7 @@ V            ?= 0
 SAN          ?=
 WERROR       ?=
 SYMBOL_PREFIX ?=
+LTO          ?= $(if $(SAN),no,$(call joins_and_optimises))
 
 comma := ,
 BUILD ?= build/$(if $(SAN),$(subst $(comma),-,$(SAN)),release)
@@ -41,6 +43,13 @@ Q := @
 # Nothing at all with make -s, whose letter is in the first word of MAKEFLAGS.
 say = $(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-8s %s\n' '$(1)' '$(2)')
 endif
+
+# Whether the compiler makes one object of many, optimised as a whole, of plain machine code: whoever links it needs
+# neither this compiler nor its plugin.
+joins_and_optimises = $(if $(shell t=$$(mktemp -d) && echo 'int x;' > $$t/x.c && \
+    $(CC) -flto -c -o $$t/x.o $$t/x.c 2> /dev/null && $(CC) $(TC_JOIN) -o $$t/y.o $$t/x.o 2> /dev/null && echo yes; \
+    rm -r $$t),yes,no)
+TC_JOIN := -flto=auto -flinker-output=nolto-rel -r -nostdlib
 
 # ---- version: written once, in include/tiercache.h ------------------------------------------------------------------
 
@@ -162,7 +171,7 @@ clean:
 
 # ---- stamps: what was built with other flags, or from other files, is built again -----------------------------------
 
-flags_text = $(CC) $(TC_CPPFLAGS) $(CPPFLAGS) $(WARNINGS) $(CFLAGS) $(TC_CFLAGS) $(LDFLAGS) $(TC_LIBS) $(LIBS) $(AR)
+flags_text = $(CC) $(LTO) $(TC_CPPFLAGS) $(CPPFLAGS) $(WARNINGS) $(CFLAGS) $(TC_CFLAGS) $(LDFLAGS) $(TC_LIBS) $(LIBS) $(AR)
 quoted     = '$(subst ','\'',$(1))'
 write_if_changed = @mkdir -p $(@D); printf '%s\n' $(call quoted,$(1)) | cmp -s - $@ \
                    || printf '%s\n' $(call quoted,$(1)) > $@
@@ -185,6 +194,9 @@ $(BUILD)/obj/src/%.o $(BUILD)/dbg/src/%.o: TREE_CPPFLAGS += -Isrc
 $(BUILD)/obj/test/%.o $(BUILD)/dbg/test/%.o: TREE_CPPFLAGS += -Isrc -Itest -Itest/fake -Itest/suite
 $(BUILD)/obj/test/bench/%.o: TREE_CPPFLAGS += -Itest/bench
 $(BUILD)/obj/test/bench/peers/%.o: TREE_CPPFLAGS += $(PEER_CPPFLAGS)
+ifeq ($(LTO),yes)
+$(BUILD)/obj/src/%.o: TREE_CPPFLAGS += -flto
+endif
 $(BUILD)/obj/%: ASSERTIONS := -DNDEBUG
 $(BUILD)/dbg/%: ASSERTIONS := -UNDEBUG
 
@@ -209,18 +221,27 @@ $(BUILD)/obj/%.o: %.cc $(BUILD)/flags.stamp
 
 # ---- the library ----------------------------------------------------------------------------------------------------
 
-# One object that shows only the public names: an application with a cache_get() of its own then fails to link, instead
+# One object, optimised as a whole, that shows only the public names: an application with a cache_get() of its own then fails to link, instead
 # of silently calling its own, and internal names meet nobody's. Sanitizers keep their own marks in the objects, so
 # their build joins them as they are.
-$(STATIC): $(call obj,$(SRC)) $(BUILD)/flags.stamp $(BUILD)/sources.stamp
+ifeq ($(SAN),)
+JOINED := $(BUILD)/joined.o
+join = $(CC) $(if $(or $(filter yes,$(LTO)),$(findstring -flto,$(CFLAGS))),\
+         $(WARNINGS) $(CFLAGS) $(TC_CFLAGS) $(TC_JOIN),$(CFLAGS) -r -nostdlib) -o $@ $(filter %.o,$^)
+$(JOINED): $(call obj,$(SRC)) $(BUILD)/flags.stamp $(BUILD)/sources.stamp
+	$(call say,JOIN,$@)
+	$(Q)$(join)
+
+$(STATIC): $(JOINED)
 	$(call say,AR,$@)
 	$(Q)rm -f $@
-ifeq ($(SAN),)
-	$(Q)$(CC) $(CFLAGS) $(if $(findstring -flto,$(CFLAGS)),-flinker-output=nolto-rel) -r -nostdlib \
-	    -o $(BUILD)/tiercache.o $(filter %.o,$^)
-	$(Q)$(OBJCOPY) --localize-hidden $(BUILD)/tiercache.o
+	$(Q)$(OBJCOPY) --localize-hidden $< $(BUILD)/tiercache.o
 	$(Q)$(AR) rcs $@ $(BUILD)/tiercache.o
 else
+JOINED := $(call obj,$(SRC))
+$(STATIC): $(JOINED) $(BUILD)/flags.stamp $(BUILD)/sources.stamp
+	$(call say,AR,$@)
+	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $(filter %.o,$^)
 endif
 
@@ -230,7 +251,7 @@ $(BUILD)/tiercache.map: src/api/exports.txt $(BUILD)/flags.stamp
 	    'BEGIN { print n " {"; print "global:" } NF { print "    " p $$1 ";" } END { print "local: *;"; print "};" }' \
 	    $< > $@
 
-$(SHARED): $(call obj,$(SRC)) $(BUILD)/tiercache.map $(BUILD)/flags.stamp $(BUILD)/sources.stamp
+$(SHARED): $(JOINED) $(BUILD)/tiercache.map $(BUILD)/flags.stamp $(BUILD)/sources.stamp
 	$(call say,LD,$@)
 	$(Q)$(LINK) -shared -Wl,-soname,$(SONAME) -Wl,--version-script=$(BUILD)/tiercache.map \
 	    $(if $(SAN),,-Wl$(comma)-z$(comma)defs) -Wl,-z,relro,-z,now -o $@ $(filter %.o,$^) $(TC_LIBS) $(LIBS)
@@ -268,9 +289,19 @@ $(BUILD)/%/internals.a: $(BUILD)/sources.stamp
 	$(archive)
 $(BUILD)/%/support.a: $(BUILD)/sources.stamp
 	$(archive)
+# LTO_TESTS=yes: tests of what the compiler makes of the library as a whole, with its assertions.
+LTO_TESTS ?= no
+ifeq ($(LTO_TESTS),yes)
+$(BUILD)/dbg/src/%.o: TREE_CPPFLAGS += -flto
+$(BUILD)/dbg/joined.o: $(call dbg,$(SRC)) $(BUILD)/flags.stamp $(BUILD)/sources.stamp
+	$(call say,JOIN,$@)
+	$(Q)$(join)
+$(BUILD)/dbg/internals.a: $(BUILD)/dbg/joined.o
+else
 $(BUILD)/dbg/internals.a: $(call dbg,$(SRC))
+endif
 $(BUILD)/dbg/support.a: $(call dbg,$(TEST_HELP))
-$(BUILD)/obj/internals.a: $(call obj,$(SRC))
+$(BUILD)/obj/internals.a: $(JOINED)
 $(BUILD)/obj/support.a: $(call obj,$(TEST_HELP) $(BENCH_HELP))
 
 $(BUILD)/test/%: $(BUILD)/dbg/test/%.o $(BUILD)/dbg/support.a $(BUILD)/dbg/internals.a

@@ -157,7 +157,7 @@ static __attribute__((noinline)) int set(struct cache *c, const struct cache_key
     return rc;
 }
 
-/* Flattened, as cache_get_copy() is. */
+/* Flattened, as cache_get_copy() is, but for what is marked TC_APART. */
 __attribute__((flatten)) int cache_set(struct cache *c, const struct cache_key *k, const void *data, size_t len,
                                        const struct cache_set_opts *o)
 {

@@ -4,6 +4,11 @@
 #include "policy/ticket.h"
 
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#include "platform/platform.h"
 
 #define TICKET_MAGIC UINT64_C(0x74636b7469636b31)
 
@@ -35,7 +40,7 @@ struct miss {
 
 /* The hashes apart, since every set looks through them. */
 static _Thread_local struct {
-    uint64_t hashes[TC_TICKET_RING];
+    _Alignas(16) uint64_t hashes[TC_TICKET_RING];
     struct miss misses[TC_TICKET_RING];
     unsigned next;
     unsigned open; /* misses that are not answered, or forgotten for newer ones */
@@ -46,25 +51,50 @@ static bool is_at(unsigned i, uint64_t cache_id, uint64_t hash)
     return ring.hashes[i] == hash && ring.misses[i].cache_id == cache_id;
 }
 
-/* Where the key's miss is, or TC_TICKET_RING. The last one is asked for most often; the others, which are there if
- * misses are not answered at once, without a branch for each. */
+/* Where a hash lies in the ring: a bit for each place. Without a branch for each. */
+#ifdef __SSE2__
+#define HALVES(a, b, first) \
+    _mm_shuffle_ps(_mm_castsi128_ps(a), _mm_castsi128_ps(b), _MM_SHUFFLE(first + 2, first, first + 2, first))
+
+/* Four at a time: where both halves are the same. */
+static uint64_t places_of(uint64_t hash)
+{
+    const __m128i *at = (const __m128i *)(const void *)ring.hashes, one = _mm_set1_epi64x((int64_t)hash);
+    uint64_t places = 0;
+    for (unsigned i = 0; i < TC_TICKET_RING; i += 4, at += 2) {
+        __m128i a = _mm_cmpeq_epi32(_mm_load_si128(at), one), b = _mm_cmpeq_epi32(_mm_load_si128(at + 1), one);
+        places |= (uint64_t)(unsigned)_mm_movemask_ps(_mm_and_ps(HALVES(a, b, 0), HALVES(a, b, 1))) << i;
+    }
+    return places;
+}
+#else
+static uint64_t places_of(uint64_t hash)
+{
+    uint64_t places = 0;
+    for (unsigned i = 0; i < TC_TICKET_RING; i++)
+        places |= (uint64_t)(ring.hashes[i] == hash) << i;
+    return places;
+}
+#endif
+_Static_assert(TC_TICKET_RING == 64, "a bit for each");
+
+static TC_APART unsigned search(uint64_t cache_id, uint64_t hash)
+{
+    for (uint64_t places = places_of(hash); places != 0; places &= places - 1)
+        if (is_at((unsigned)__builtin_ctzll(places), cache_id, hash))
+            return (unsigned)__builtin_ctzll(places);
+    return TC_TICKET_RING;
+}
+
+/* Where the key's miss is, or TC_TICKET_RING. The last one is asked for most often; the others if misses are not
+ * answered at once. */
 static unsigned find(uint64_t cache_id, uint64_t hash)
 {
     unsigned last = (ring.next - 1) % TC_TICKET_RING;
-    uint64_t alike = 0;
     if (ring.open == 0)
         return TC_TICKET_RING;
-    if (is_at(last, cache_id, hash))
-        return last;
-#pragma GCC unroll 8
-    for (unsigned i = 0; i < TC_TICKET_RING; i++)
-        alike |= (uint64_t)(ring.hashes[i] == hash) << i;
-    for (; alike != 0; alike &= alike - 1)
-        if (is_at((unsigned)__builtin_ctzll(alike), cache_id, hash))
-            return (unsigned)__builtin_ctzll(alike);
-    return TC_TICKET_RING;
+    return is_at(last, cache_id, hash) ? last : search(cache_id, hash);
 }
-_Static_assert(TC_TICKET_RING == 64, "a bit for each");
 
 static void forget(unsigned i)
 {

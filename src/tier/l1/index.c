@@ -36,7 +36,7 @@ static uint64_t hash_of(const struct tc_index *x, uint32_t cell)
 
 /* ---- look-ups ---- */
 
-bool tc_index_is_more_key(const struct tc_entry *e, struct cache_slice key)
+TC_APART bool tc_index_is_more_key(const struct tc_entry *e, struct cache_slice key)
 {
     struct cache_slice is = tc_entry_key(e);
     return is.len == key.len && (is.len == 0 || memcmp(is.data, key.data, is.len) == 0);
@@ -213,7 +213,7 @@ static size_t count_at(const struct tc_index *x, size_t home, size_t distance, s
 
 /* One at that distance from its home left, which is not 0. Who still lies how far tells a look at all that do, which is
  * hardly ever needed: mostly it was the only one. */
-static void shrink_reach(struct tc_index *x, size_t home, size_t distance)
+static TC_APART void shrink_reach(struct tc_index *x, size_t home, size_t distance)
 {
     struct tc_bucket *b = bucket(x, home);
     size_t away = tc_bucket_away(b) - 1, reach = away > 0 ? tc_bucket_reach(b) : 0;
@@ -260,8 +260,8 @@ void tc_index_insert(struct tc_index *x, uint32_t cell, uint64_t hash, uint8_t c
     struct tc_index_gap gap;
     bool found = find_gap(x, home_of(x, hash), &gap);
     tc_assert(found);
-    (void)found;
-    tc_index_fill(x, &gap, cell, hash, code);
+    if (found)
+        tc_index_fill(x, &gap, cell, hash, code);
 }
 
 static void empty_lane(const struct tc_index_at *at)

@@ -97,8 +97,8 @@ struct giving {
 };
 
 /* Gives up to need bytes of s's grant back: first what lies idle, then by evicting, but not below floor. */
-static uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need, uint64_t floor, struct giving *g,
-                            struct tc_dropped *dropped)
+static TC_APART uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need, uint64_t floor,
+                                     struct giving *g, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
     uint64_t given = 0;

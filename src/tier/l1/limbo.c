@@ -150,18 +150,22 @@ static void give_up(struct tc_l1 *l1, bool alone, struct tc_dropped *dropped)
     step_if_due(l1, d.bytes);
 }
 
-void tc_l1_leave(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped)
+static TC_APART void leave_with(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped)
 {
-    tc_lock_assert_held(&s->lock);
-    if (s->left.n == 0 && dropped->first == NULL && dropped->blocks == NULL && dropped->bytes == 0 &&
-        dropped->type == NULL) {
-        tc_lock_release(&s->lock);
-        return;
-    }
     tc_dropped_tell(dropped);
     bool alone = tc_stripe_reap_some(s, dropped);
     tc_lock_release(&s->lock);
     give_up(l1, alone, dropped);
+}
+
+void tc_l1_leave(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    if (s->left.n == 0 && dropped->first == NULL && dropped->blocks == NULL && dropped->bytes == 0 &&
+        dropped->type == NULL)
+        tc_lock_release(&s->lock);
+    else
+        leave_with(l1, s, dropped);
 }
 
 /* ---- the reserve ---- */

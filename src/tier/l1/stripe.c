@@ -98,7 +98,7 @@ static void tally(struct tc_dropped *dropped, struct cache_type *t, int64_t entr
     dropped->bytes_more += bytes;
 }
 
-void tc_stripe_count_moved(struct cache_type *from, uint64_t counted, struct cache_type *to, uint64_t counts,
+TC_APART void tc_stripe_count_moved(struct cache_type *from, uint64_t counted, struct cache_type *to, uint64_t counts,
                            struct tc_dropped *dropped)
 {
     tally(dropped, from, -1, -(int64_t)counted);
@@ -195,7 +195,7 @@ static void expire_lane(struct tc_stripe *s, size_t i, int64_t now_ms, struct tc
         tc_index_set_code(&s->index, i, tc_wheel_code(until_ms, now_ms));
 }
 
-static __attribute__((noinline)) void expire_bucket(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dropped)
+static TC_APART void expire_bucket(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dropped)
 {
     uint8_t codes[TC_INDEX_LANES];
     unsigned due = 0;
@@ -216,7 +216,7 @@ static inline bool is_any_due(const struct tc_stripe *s, const struct tc_bucket 
 }
 
 /* A tick, or a round of the hand. */
-static __attribute__((noinline)) void look_anew(struct tc_stripe *s, int64_t now_ms, int64_t tick)
+static TC_APART void look_anew(struct tc_stripe *s, int64_t now_ms, int64_t tick)
 {
     if (s->hand == 0) {
         s->last_round_ms = s->round_ms;

@@ -21,14 +21,14 @@ static inline bool goes_to_known_page(const struct tc_stripe *s, size_t bytes)
            tc_slab_has_page(&s->slab, tc_slab_class(bytes));
 }
 
-static bool goes_to_page(const struct tc_stripe *s, size_t bytes, bool anywhere)
+static TC_APART bool goes_to_page(const struct tc_stripe *s, size_t bytes, bool anywhere)
 {
     return bytes <= TC_SLAB_MOST && tc_slab_has_number(&s->slab, bytes) && pages_pay(s, bytes) &&
            (!anywhere || tc_slab_take_growth(&s->slab, bytes) == 0 || tc_extents_growth(&s->extents, bytes) > 0);
 }
 
-void tc_stripe_count_apart(const struct tc_stripe *s, uint32_t apart_of[TC_SLAB_CLASSES], const struct tc_entry *e,
-                           int more)
+TC_APART void tc_stripe_count_apart(const struct tc_stripe *s, uint32_t apart_of[TC_SLAB_CLASSES],
+                                    const struct tc_entry *e, int more)
 {
     size_t bytes = tc_entry_copied_bytes(e, s->l1->node_bytes);
     if (bytes <= TC_SLAB_MOST)
