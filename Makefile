@@ -28,7 +28,6 @@ V            ?= 0
 SAN          ?=
 WERROR       ?=
 SYMBOL_PREFIX ?=
-LTO          ?= $(if $(SAN),no,$(call joins_and_optimises))
 
 comma := ,
 BUILD ?= build/$(if $(SAN),$(subst $(comma),-,$(SAN)),release)
@@ -46,10 +45,12 @@ endif
 
 # Whether the compiler makes one object of many, optimised as a whole, of plain machine code: whoever links it needs
 # neither this compiler nor its plugin.
-joins_and_optimises = $(if $(shell t=$$(mktemp -d) && echo 'int x;' > $$t/x.c && \
-    $(CC) -flto -c -o $$t/x.o $$t/x.c 2> /dev/null && $(CC) $(TC_JOIN) -o $$t/y.o $$t/x.o 2> /dev/null && echo yes; \
-    rm -r $$t),yes,no)
 TC_JOIN := -flto=auto -flinker-output=nolto-rel -r -nostdlib
+ifeq ($(origin LTO),undefined)
+LTO := $(if $(SAN),no,$(if $(shell t=$$(mktemp -d) && echo 'int x;' > $$t/x.c && \
+    $(CC) -flto -c -o $$t/x.o $$t/x.c 2> /dev/null && $(CC) $(TC_JOIN) -o $$t/y.o $$t/x.o 2> /dev/null && echo yes; \
+    rm -r $$t),yes,no))
+endif
 
 # ---- version: written once, in include/tiercache.h ------------------------------------------------------------------
 
@@ -226,8 +227,9 @@ $(BUILD)/obj/%.o: %.cc $(BUILD)/flags.stamp
 # their build joins them as they are.
 ifeq ($(SAN),)
 JOINED := $(BUILD)/joined.o
+# Warnings of the whole are shown, and no more: what a compiler guesses across files differs from version to version.
 join = $(CC) $(if $(or $(filter yes,$(LTO)),$(findstring -flto,$(CFLAGS))),\
-         $(WARNINGS) $(CFLAGS) $(TC_CFLAGS) $(TC_JOIN),$(CFLAGS) -r -nostdlib) -o $@ $(filter %.o,$^)
+         $(filter-out -Werror,$(WARNINGS)) $(CFLAGS) $(TC_CFLAGS) $(TC_JOIN),$(CFLAGS) -r -nostdlib) -o $@ $(filter %.o,$^)
 $(JOINED): $(call obj,$(SRC)) $(BUILD)/flags.stamp $(BUILD)/sources.stamp
 	$(call say,JOIN,$@)
 	$(Q)$(join)
