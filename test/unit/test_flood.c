@@ -1,7 +1,7 @@
 /* Keys whose hashes were chosen to collide: what a look-up costs then. Nobody outside knows the secret of the hash, but
  * a hash may leak; then too a cache must stay one.
  *
- *   all of one home bucket   a look-up of one of them reads TC_INDEX_REACH + 1 buckets at most, that follow each other
+ *   all of one home bucket   a look-up of one of them reads TC_INDEX_REACH + 1 buckets at most
  *   all of one tag           it compares the keys of all lanes of its bucket: TC_INDEX_LANES in each that it reads
  *   all of one whole hash    both: TC_INDEX_PROBES keys at most, since no more of them are held
  *
@@ -76,9 +76,9 @@ static struct work work_of(struct tt_l1 *r, const struct tt_l1_key *k)
     uint32_t refs;
     struct tc_entry *is = tc_index_find(v, k->hash, key, &refs), *found = NULL;
     struct work w = { 0, 0 };
-    size_t at = tc_index_home(k->hash, x->n), reach = 0;
-    for (size_t distance = 0; distance <= reach && found == NULL; distance++, at = (at + 1) % x->n) {
-        struct tc_bucket *b = tc_index_bucket(x, at);
+    size_t home = tc_index_home(k->hash, x->n), reach = 0;
+    for (size_t distance = 0; distance <= reach && found == NULL; distance++) {
+        struct tc_bucket *b = tc_index_bucket(x, (home + tc_index_offset(x->n, distance)) % x->n);
         uint64_t m = tc_bucket_lanes_with(b, tc_index_tag(k->hash));
         reach = distance == 0 ? tc_bucket_reach(b) : reach;
         w.buckets++;

@@ -79,6 +79,13 @@ CASE(it_agrees_with_a_naive_table_across_the_end_of_the_buckets, run_model, TT_E
 CASE(it_agrees_with_a_naive_table_when_tags_are_the_least, run_model, TT_TAG_0, 290, SMALL_STEPS, 1)
 CASE(it_agrees_with_a_naive_table_in_a_crowd, run_model, TT_CROWD, 570, SMALL_STEPS, 1)
 
+/* Where buckets are looked at in longer and longer steps. */
+static void it_agrees_with_a_naive_table_in_a_crowd_of_a_large_one(void **state)
+{
+    tt_index_make_empty(*state, 300);
+    run_model(*state, TT_CROWD, 1500, STEPS / 4, 10);
+}
+
 /* FAULTS 61 */
 static void it_agrees_with_a_naive_table_when_whole_hashes_collide(void **state)
 {
@@ -265,55 +272,87 @@ static void a_lane_that_was_left_is_the_next_ones_whichever_it_is(void **state)
 
 /* The last of its home at that distance: first one lane's entry, then another's, so that those of the second word of
  * tags hold the reach as those of the first do. */
-static void the_reach_lasts_until_the_last_stranger_leaves_whatever_lane_it_has(void **state)
+static void assert_reach_lasts(struct tt_index *f, size_t buckets)
 {
-    struct tt_index *f = *state;
-    enum { HOME = 18, FAR = 4 }; /* across the end */
-    tt_index_make_empty(f, 20);
+    enum { FAR = 4 };
+    tt_index_make_empty(f, buckets);
+    size_t n = f->index.n, home = n - 2; /* across the end */
     for (size_t last = 0; last < LANES; last++) {
         for (uint32_t number = 0; number < (FAR + 1) * LANES; number++)
-            assert_int_equal(tt_index_insert(f, number, tt_index_hash_at(f, HOME, number)), 0);
+            assert_int_equal(tt_index_insert(f, number, tt_index_hash_at(f, home, number)), 0);
         for (size_t distance = FAR; distance > 0; distance--) {
-            size_t at = (HOME + distance) % f->index.n;
+            size_t at = (home + tt_index_offset(distance, n)) % n;
             uint32_t kept = number_in(f, at, last);
-            assert_int_equal(tt_index_reach(f, HOME), distance);
+            assert_int_equal(tt_index_reach(f, home), distance);
             for (size_t lane = 0; lane < LANES; lane++)
                 if (lane != last)
                     tt_index_remove(f, number_in(f, at, lane));
-            assert_int_equal(tt_index_reach(f, HOME), distance);
+            assert_int_equal(tt_index_reach(f, home), distance);
             tt_index_assert_exact(f);
-            assert_found(f, kept, tt_index_hash_at(f, HOME, kept));
+            assert_found(f, kept, tt_index_hash_at(f, home, kept));
             tt_index_remove(f, kept);
-            assert_int_equal(tt_index_reach(f, HOME), distance - 1);
+            assert_int_equal(tt_index_reach(f, home), distance - 1);
             tt_index_assert_exact(f);
         }
         tt_index_remove_all(f);
     }
 }
 
-/* One of another home in its place, as make_room names it: reaches of both homes, and whose is a stranger. */
-static void who_takes_anothers_lane_brings_its_own_reach(void **state)
+static void the_reach_lasts_until_the_last_stranger_leaves_whatever_lane_it_has(void **state)
+{
+    assert_reach_lasts(*state, 20);
+    assert_reach_lasts(*state, 200);
+}
+
+/* Nobody lies where the reach falls to first, or second. */
+static void the_reach_falls_past_buckets_that_nobody_of_its_home_has(void **state)
 {
     struct tt_index *f = *state;
-    tt_index_make_empty(f, 20);
+    tt_index_make_empty(f, 200);
+    size_t n = f->index.n, home = n - 9;
+    for (size_t stays = 0; stays < 5; stays++) { /* 0: nobody */
+        for (uint32_t number = 0; number < 5 * LANES; number++)
+            assert_int_equal(tt_index_insert(f, number, tt_index_hash_at(f, home, number)), 0);
+        for (size_t distance = 1; distance < 5; distance++) /* the farthest last */
+            for (size_t lane = 0; lane < LANES && distance != stays; lane++)
+                tt_index_remove(f, number_in(f, (home + tt_index_offset(distance, n)) % n, lane));
+        assert_int_equal(tt_index_reach(f, home), stays);
+        tt_index_assert_exact(f);
+        tt_index_assert_all_found(f);
+        tt_index_remove_all(f);
+    }
+}
+
+/* One of another home in its place, as make_room names it: reaches of both homes, and whose is a stranger. */
+static void assert_brings_its_reach(struct tt_index *f, size_t buckets)
+{
+    enum { FAR = 14 };
+    tt_index_make_empty(f, buckets);
     size_t n = f->index.n;
     for (size_t i = 0; i < 2 * LANES; i++) { /* in bucket 3 those of home 3, in bucket 4 strangers of it */
         for (uint32_t number = 0; number < 2 * LANES; number++)
             assert_int_equal(tt_index_insert(f, number, tt_index_hash_at(f, 3, number)), 0);
-        for (size_t home = n - 10; home < n + 4; home++) {
-            uint32_t old = number_in(f, 3 + i / LANES, i % LANES), number = old + 100;
-            uint64_t hash = tt_index_hash_at(f, home % n, number);
+        for (size_t distance = FAR; distance < FAR + 1; distance--) {
+            size_t at = 3 + i / LANES, home = (at + n - tt_index_offset(distance, n)) % n;
+            uint32_t old = number_in(f, at, i % LANES), number = old + 100;
+            uint64_t hash = tt_index_hash_at(f, home, number);
             f->cell[number] = tt_index_open(f, number, hash);
             f->code[number] = (uint8_t)(home * 19);
             tc_index_replace(&f->index, f->cell[old], f->cell[number], hash, f->code[number]);
             tt_index_let_go(f, f->cell[old]);
             f->cell[old] = 0;
-            assert_int_equal(number_in(f, 3 + i / LANES, i % LANES), number);
+            assert_int_equal(number_in(f, at, i % LANES), number);
             tt_index_assert_exact(f);
             tt_index_assert_all_found(f);
         }
         tt_index_remove_all(f);
     }
+}
+
+static void who_takes_anothers_lane_brings_its_own_reach(void **state)
+{
+    assert_brings_its_reach(*state, 20);
+    assert_brings_its_reach(*state, 200);
 }
 
 /* ---- the reach ---- */
@@ -329,22 +368,21 @@ static void no_more_keys_of_one_hash_are_held_than_lanes_lie_in_reach(void **sta
 }
 
 /* Whatever else a bucket's second word says. */
-#define NOISE UINT64_C(0xA5C3A5C3FF000000)
+#define NOISE UINT64_C(0xA5C3A5C3FFA00000)
 
 /* FAULTS 61: built by hand: the key lies behind the last bucket that its home names, all before are full of its tag. */
-static void a_look_up_goes_as_far_as_its_home_says_and_no_farther(void **state)
+static void assert_goes_as_far(struct tt_index *f, size_t n)
 {
-    enum { N = 40, AT = N - 5 };
-    struct tt_index *f = *state;
-    struct tc_block *block = tc_block_open(&tc_alloc_default, N);
+    struct tc_block *block = tc_block_open(&tc_alloc_default, n);
     struct tc_bucket *b = tc_block_lines(block);
     struct tc_index_view *v = &f->view;
-    uint64_t hash = UINT64_C(0x1100000000000000) + (((uint64_t)AT << 32) + N - 1) / N;
+    size_t home = n - 5;
+    uint64_t hash = UINT64_C(0x1100000000000000) + (((uint64_t)home << 32) + n - 1) / n;
     uint32_t cell = tt_index_open(f, 5, hash), filler = tt_index_open(f, 6, hash);
-    atomic_store(&v->n, N);
+    atomic_store(&v->n, (uint32_t)n);
     atomic_store(&v->buckets, b);
-    assert_int_equal(tt_index_home(hash, N), AT);
-    for (size_t i = 0; i < N; i++) {
+    assert_int_equal(tt_index_home(hash, n), home);
+    for (size_t i = 0; i < n; i++) {
         atomic_store(&b[i].tags, UINT64_C(0x1111111111111111));
         atomic_store(&b[i].more, UINT64_C(0x1111) | UINT64_C(15) << 16 | NOISE);
         for (size_t lane = 0; lane < LANES; lane++)
@@ -352,10 +390,10 @@ static void a_look_up_goes_as_far_as_its_home_says_and_no_farther(void **state)
     }
     for (size_t lane = 0; lane < LANES; lane++)
         for (size_t distance = 0; distance <= 17; distance++) {
-            size_t at = (AT + distance) % N;
+            size_t at = (home + tt_index_offset(distance, n)) % n;
             atomic_store(&b[at].lanes[lane], cell);
             for (uint64_t reach = 0; reach <= 15; reach++) {
-                atomic_store(&b[AT].more, UINT64_C(0x1111) | reach << 16 | NOISE);
+                atomic_store(&b[home].more, UINT64_C(0x1111) | reach << 16 | NOISE);
                 assert_ptr_equal(tt_index_find(v, 5, hash), distance <= reach ? tt_index_entry(f, cell) : NULL);
             }
             atomic_store(&b[at].lanes[lane], filler);
@@ -365,6 +403,13 @@ static void a_look_up_goes_as_far_as_its_home_says_and_no_farther(void **state)
     tc_block_close(&tc_alloc_default, block);
     tt_index_let_go(f, cell);
     tt_index_let_go(f, filler);
+}
+
+static void a_look_up_goes_as_far_as_its_home_says_and_no_farther(void **state)
+{
+    static const size_t sizes[] = { 40, 128, 129, 400 }; /* up to 128 buckets one by one */
+    for (size_t i = 0; i < TC_ARRAY_LEN(sizes); i++)
+        assert_goes_as_far(*state, sizes[i]);
 }
 
 /* ---- readers ---- */
@@ -451,6 +496,7 @@ int main(void)
         TEST(it_agrees_with_a_naive_table_across_the_end_of_the_buckets),
         TEST(it_agrees_with_a_naive_table_when_tags_are_the_least),
         TEST(it_agrees_with_a_naive_table_in_a_crowd),
+        TEST(it_agrees_with_a_naive_table_in_a_crowd_of_a_large_one),
         TEST(an_empty_table_finds_nothing_and_takes_no_memory),
         TEST(keys_of_one_hash_are_told_apart_by_their_bytes),
         cmocka_unit_test(no_lane_of_a_tag_is_missed_and_the_first_that_is_named_has_it),
@@ -458,6 +504,7 @@ int main(void)
         TEST(what_is_replaced_or_moved_stays_in_its_lane),
         TEST(a_lane_that_was_left_is_the_next_ones_whichever_it_is),
         TEST(the_reach_lasts_until_the_last_stranger_leaves_whatever_lane_it_has),
+        TEST(the_reach_falls_past_buckets_that_nobody_of_its_home_has),
         TEST(who_takes_anothers_lane_brings_its_own_reach),
         TEST(no_more_keys_of_one_hash_are_held_than_lanes_lie_in_reach),
         TEST(a_look_up_goes_as_far_as_its_home_says_and_no_farther),

@@ -268,7 +268,7 @@ static void neither_key_nor_neighbour_is_touched(void **state)
     struct tt_l1 *r = *state;
     unsigned char key[KEYS], value[BIG], buf[BIG];
     bool replaced;
-    for (uint64_t n = 0; n < 10 * KEYS; n++) /* the table will not have to grow */
+    for (uint64_t n = 0; n < 11 * KEYS; n++) /* the table will not have to grow */
         store(r, tt_l1_key(r, n), &(struct wish){ .len = 0 });
     begin_pages(r);
     for (size_t i = 0; i < ROUNDS * KEYS; i++) {

@@ -106,6 +106,23 @@ size_t tt_index_home(uint64_t hash, size_t n)
     return (size_t)((uint64_t)(uint32_t)hash * n / (UINT64_C(1) << 32));
 }
 
+size_t tt_index_offset(size_t distance, size_t n)
+{
+    size_t offset = 0;
+    for (size_t step = 1; step <= distance; step++)
+        offset += n <= 128 ? 1 : step;
+    return offset;
+}
+
+size_t tt_index_distance(size_t home, size_t at, size_t n)
+{
+    for (size_t distance = 0; distance <= TC_INDEX_REACH; distance++)
+        if ((home + tt_index_offset(distance, n)) % n == at)
+            return distance;
+    fail_msg("bucket %zu of %zu is out of reach of %zu", at, n, home);
+    return 0;
+}
+
 uint64_t tt_index_hash_at(const struct tt_index *f, size_t home, size_t i)
 {
     uint64_t n = f->index.n, step = (UINT64_C(1) << 32) / n;
@@ -252,7 +269,7 @@ void tt_index_replace(struct tt_index *f, uint32_t number)
     assert_int_equal(tc_index_find_or_gap(&f->index, hash, key, f->thrift, &place), old);
     assert_true(place.at.bucket == at.bucket && place.at.lane == at.lane);
     size_t bucket = (size_t)(at.bucket - tc_index_bucket(&f->index, 0)), n = f->index.n;
-    assert_int_equal((bucket + n - tt_index_home(hash, n)) % n, place.distance);
+    assert_int_equal(tt_index_distance(tt_index_home(hash, n), bucket, n), place.distance);
     f->cell[number] = tt_index_open(f, number, hash);
     tc_index_replace_at(&at, f->cell[number], ++f->code[number]);
     tt_index_let_go(f, old);
@@ -313,12 +330,12 @@ static uint64_t code_of(const struct tc_bucket *b, size_t lane)
 
 size_t tt_index_reach(const struct tt_index *f, size_t at)
 {
-    return atomic_load(&bucket(f, at)->more) >> 16 & 0xFF;
+    return atomic_load(&bucket(f, at)->more) >> 16 & 15;
 }
 
-/* What lies elsewhere, of those with one home. */
+/* What lies elsewhere, of those with one home: all, and as far as the farthest. */
 struct away {
-    size_t reach, n;
+    size_t reach, n, farthest;
 };
 
 static size_t assert_lane(struct tt_index *f, size_t at, size_t lane, struct away *away)
@@ -332,7 +349,7 @@ static size_t assert_lane(struct tt_index *f, size_t at, size_t lane, struct awa
         return 0;
     }
     const struct tc_entry *e = tt_index_entry(f, cell);
-    size_t n = f->index.n, home = tt_index_home(tt_hash_of(e), n), distance = (at + n - home) % n;
+    size_t n = f->index.n, home = tt_index_home(tt_hash_of(e), n), distance = tt_index_distance(home, at, n);
     assert_int_equal(f->cell[tt_index_number(e)], cell);
     assert_int_equal(code_of(b, lane), f->code[tt_index_number(e)]);
     assert_int_equal(tc_index_code(&f->index, at * TC_INDEX_LANES + lane), f->code[tt_index_number(e)]);
@@ -341,9 +358,11 @@ static size_t assert_lane(struct tt_index *f, size_t at, size_t lane, struct awa
     assert_int_equal(codes[lane], f->code[tt_index_number(e)]);
     assert_int_equal(tag_of(b, lane), tt_hash_of(e) >> 56 > 0 ? tt_hash_of(e) >> 56 : 1);
     assert_int_equal(stranger, distance > 0);
-    assert_true(distance <= TC_INDEX_REACH);
-    away[home].reach = distance > away[home].reach ? distance : away[home].reach;
-    away[home].n += distance > 0;
+    struct away *a = &away[home];
+    if (distance > a->reach)
+        *a = (struct away){ distance, a->n, 0 };
+    a->n += distance > 0;
+    a->farthest += distance > 0 && distance == a->reach;
     return 1;
 }
 
@@ -360,6 +379,7 @@ void tt_index_assert_exact(struct tt_index *f)
     for (size_t at = 0; at < n; at++) {
         uint64_t more = atomic_load(&bucket(f, at)->more);
         assert_int_equal(tt_index_reach(f, at), away[at].reach);
+        assert_int_equal(more >> 20 & 15, away[at].farthest);
         assert_int_equal(more >> 24 & 0xFF, away[at].n);
         assert_int_equal(more & UINT64_C(0xFC00000000000000), 0); /* nobody's bits */
     }

@@ -35,6 +35,9 @@ enum tt_index_kind { TT_SPREAD, TT_EQUAL, TT_FEW, TT_HOME, TT_END, TT_TAG_0, TT_
 
 uint64_t tt_index_hash(uint32_t number, enum tt_index_kind kind);
 size_t tt_index_home(uint64_t hash, size_t n); /* in a table of n buckets, computed in another way */
+/* How many buckets behind its home one at that distance lies, and the other way round. */
+size_t tt_index_offset(size_t distance, size_t n);
+size_t tt_index_distance(size_t home, size_t at, size_t n);
 /* The ith of hashes that all have that home now, but not in a larger table. */
 uint64_t tt_index_hash_at(const struct tt_index *f, size_t home, size_t i);
 

@@ -14,7 +14,7 @@
 #include "platform/platform.h"
 
 #define TC_INDEX_LANES 10
-#define TC_INDEX_REACH 15 /* how far from its home an entry may lie, in buckets */
+#define TC_INDEX_REACH 15 /* how far from its home an entry may lie: the number of buckets that are looked at before */
 /* The most lanes that any look-up examines. */
 #define TC_INDEX_PROBES (TC_INDEX_LANES * (TC_INDEX_REACH + 1))
 
@@ -24,9 +24,9 @@
 
 struct tc_bucket {
     _Alignas(TC_CACHELINE) _Atomic uint64_t tags; /* a byte for each of the lanes 0 to 7, lowest first */
-    /* Lowest bytes: the tags of lanes 8 and 9. Byte 2: the reach of those whose home it is, byte 3: how many of them
-     * lie elsewhere. Bytes 4 and 5: wheel codes of lanes 8 and 9. Upper 16 bits: one for each lane whose entry has its
-     * home elsewhere. */
+    /* Lowest bytes: the tags of lanes 8 and 9. Byte 2: the reach of those whose home it is, and in its upper half how
+     * many lie that far; byte 3: how many of them lie elsewhere at all. Bytes 4 and 5: wheel codes of lanes 8 and 9.
+     * Upper 16 bits: one for each lane whose entry has its home elsewhere. */
     _Atomic uint64_t more;
     _Atomic uint64_t codes; /* the wheel's, of lanes 0 to 7. Nobody reads them without the lock */
     _Atomic uint32_t lanes[TC_INDEX_LANES]; /* cells; 0 is empty */
@@ -34,6 +34,7 @@ struct tc_bucket {
 _Static_assert(sizeof(struct tc_bucket) == TC_CACHELINE, "one line");
 
 #define TC_INDEX_REACH_SHIFT 16
+#define TC_INDEX_FARTHEST_SHIFT 20
 #define TC_INDEX_AWAY_SHIFT 24
 #define TC_INDEX_CODES_SHIFT 32
 #define TC_INDEX_STRANGERS_SHIFT 48
@@ -133,6 +134,13 @@ static inline size_t tc_bucket_reach(const struct tc_bucket *b)
     return (size_t)(tc_bucket_word(&b->more) >> TC_INDEX_REACH_SHIFT & TC_INDEX_REACH);
 }
 
+/* How many of them lie as far as that; 0 if the reach is. */
+static inline size_t tc_bucket_farthest(const struct tc_bucket *b)
+{
+    return (size_t)(tc_bucket_word(&b->more) >> TC_INDEX_FARTHEST_SHIFT & 15);
+}
+_Static_assert(TC_INDEX_REACH <= 15 && TC_INDEX_LANES <= 15, "half a byte for either");
+
 /* How many of those whose home it is lie elsewhere, in one of fifteen buckets. */
 static inline size_t tc_bucket_away(const struct tc_bucket *b)
 {
@@ -140,10 +148,11 @@ static inline size_t tc_bucket_away(const struct tc_bucket *b)
 }
 _Static_assert(TC_INDEX_REACH * TC_INDEX_LANES <= UINT8_MAX, "they can be counted");
 
-static inline void tc_bucket_set_reach(struct tc_bucket *b, size_t reach, size_t away)
+static inline void tc_bucket_set_reach(struct tc_bucket *b, size_t reach, size_t farthest, size_t away)
 {
-    uint64_t both = reach | away << (TC_INDEX_AWAY_SHIFT - TC_INDEX_REACH_SHIFT);
-    tc_bucket_set_bits(&b->more, UINT16_MAX, TC_INDEX_REACH_SHIFT, both);
+    uint64_t all = reach | farthest << (TC_INDEX_FARTHEST_SHIFT - TC_INDEX_REACH_SHIFT) |
+                   away << (TC_INDEX_AWAY_SHIFT - TC_INDEX_REACH_SHIFT);
+    tc_bucket_set_bits(&b->more, UINT16_MAX, TC_INDEX_REACH_SHIFT, all);
 }
 
 static inline bool tc_bucket_is_stranger(const struct tc_bucket *b, unsigned lane)

@@ -6,16 +6,23 @@
 #include "tier/l1/index.h"
 
 #define FIRST_BUCKETS 2
-#define SMALL_BUCKETS 16 /* up to there the table doubles, then it grows by a quarter */
+#define SMALL_BUCKETS 16 /* up to there the table doubles, up to TC_INDEX_CLOSE_BUCKETS it grows by a quarter */
 
 static struct tc_bucket *bucket(const struct tc_index *x, size_t at)
 {
     return tc_index_bucket(x, at);
 }
 
-static size_t wrap(const struct tc_index *x, size_t at)
+/* The bucket at that distance from a home, of n. */
+static size_t behind(size_t n, size_t home, size_t distance)
 {
-    return at < x->n ? at : at - x->n;
+    size_t at = home + tc_index_offset(n, distance);
+    return at < n ? at : at - n;
+}
+
+static size_t at_distance(const struct tc_index *x, size_t home, size_t distance)
+{
+    return behind(x->n, home, distance);
 }
 
 /* A small table has fewer buckets than the reach is long. */
@@ -49,11 +56,14 @@ static struct tc_entry *look_up(const struct tc_index_view *v, uint64_t hash, st
     if (buckets == NULL)
         return NULL;
     uint64_t tag = tc_index_tag(hash);
-    size_t n = tc_block_of(buckets)->n, at = tc_index_home(hash, (uint32_t)n);
-    for (uint64_t distance = 0, reach = 0; distance <= reach; distance++) {
-        struct tc_bucket *b = &buckets[at];
-        if (distance == 0)
+    size_t n = tc_block_of(buckets)->n, home = tc_index_home(hash, (uint32_t)n);
+    for (size_t distance = 0, reach = 0; distance <= reach; distance++) {
+        struct tc_bucket *b = &buckets[behind(n, home, distance)];
+        if (distance == 0) {
             reach = tc_bucket_reach(b);
+            for (size_t next = 1; next <= reach; next++)
+                __builtin_prefetch(&buckets[behind(n, home, next)]);
+        }
         for (tc_lanes m = tc_bucket_lanes_with(b, tag); m != 0; m &= m - 1) {
             unsigned lane = tc_bucket_lane_of(m);
             uint32_t found = atomic_load_explicit(&b->lanes[lane], memory_order_acquire);
@@ -66,7 +76,6 @@ static struct tc_entry *look_up(const struct tc_index_view *v, uint64_t hash, st
                 *where = (struct tc_index_at){ b, lane };
             return e;
         }
-        at = at + 1 < n ? at + 1 : 0;
     }
     return NULL;
 }
@@ -119,7 +128,7 @@ static bool exceeds(const struct tc_index *x, unsigned sixteenths)
 
 static size_t larger(size_t n)
 {
-    return n < SMALL_BUCKETS ? n * 2 : n + n / 4;
+    return n < SMALL_BUCKETS ? n * 2 : n + n / (n > TC_INDEX_CLOSE_BUCKETS ? 8 : 4);
 }
 
 /* The size to grow to: not one in which these entries did not find their lanes. */
@@ -150,14 +159,14 @@ static bool gap_in(struct tc_bucket *b, size_t distance, struct tc_index_gap *p)
 static bool find_gap(const struct tc_index *x, size_t home, struct tc_index_gap *p)
 {
     for (size_t distance = 0; distance <= farthest(x); distance++)
-        if (gap_in(bucket(x, wrap(x, home + distance)), distance, p))
+        if (gap_in(bucket(x, at_distance(x, home, distance)), distance, p))
             return true;
     return false;
 }
 
-/* Thirteen sixteenths: most keys still lie in their home. Where growing would drive entries out it waits until looking
- * up gets slow: the number of entries will hardly grow much more. */
-#define FULL 13
+/* Fourteen sixteenths: nine keys of ten still lie in their home. Where growing would drive entries out it waits until
+ * looking up gets slow: the number of entries will hardly grow much more. */
+#define FULL 14
 #define CRAMMED 15
 
 static bool wants_growth(const struct tc_index *x, uint64_t hash, bool thrift)
@@ -180,7 +189,7 @@ static struct tc_index_gap place_of(const struct tc_index *x, uint64_t hash, uin
     size_t home = home_of(x, hash);
     for (size_t distance = 0;; distance++) {
         tc_assert(distance <= farthest(x));
-        struct tc_bucket *b = bucket(x, wrap(x, home + distance));
+        struct tc_bucket *b = bucket(x, at_distance(x, home, distance));
         tc_lanes m = tc_bucket_lanes_with(b, tc_index_tag(hash));
         for (; m != 0; m &= m - 1)
             if (tc_bucket_cell(b, tc_bucket_lane_of(m)) == cell)
@@ -196,31 +205,38 @@ static void fill_lane(struct tc_index *x, const struct tc_index_gap *p, uint32_t
     tc_field_set(tc_bucket_tag(b, p->at.lane), tc_index_tag(hash));
     if (p->distance == 0)
         return;
-    size_t reach = tc_bucket_reach(home);
     tc_bucket_set_bits(&b->more, 1, TC_INDEX_STRANGERS_SHIFT + p->at.lane, 1);
-    tc_bucket_set_reach(home, p->distance > reach ? p->distance : reach, tc_bucket_away(home) + 1);
+    size_t reach = tc_bucket_reach(home), n = tc_bucket_farthest(home);
+    if (p->distance > reach)
+        n = 0;
+    reach = p->distance > reach ? p->distance : reach;
+    tc_bucket_set_reach(home, reach, n + (p->distance == reach), tc_bucket_away(home) + 1);
 }
 
-/* Entries of that home at that distance, which is not 0, up to most. */
-static size_t count_at(const struct tc_index *x, size_t home, size_t distance, size_t most)
+/* Entries of that home at that distance, which is not 0. To look at all the others of that bucket takes a while. */
+static TC_APART size_t count_at(const struct tc_index *x, size_t home, size_t distance)
 {
-    struct tc_bucket *b = bucket(x, wrap(x, home + distance));
+    struct tc_bucket *b = bucket(x, at_distance(x, home, distance));
     size_t n = 0;
-    for (unsigned lane = 0; lane < TC_INDEX_LANES && n < most; lane++)
+    for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++)
         n += tc_bucket_is_stranger(b, lane) && home_of(x, hash_of(x, tc_bucket_cell(b, lane))) == home;
     return n;
 }
 
-/* One at that distance from its home left, which is not 0. Who still lies how far tells a look at all that do, which is
- * hardly ever needed: mostly it was the only one. */
-static TC_APART void shrink_reach(struct tc_index *x, size_t home, size_t distance)
+/* One at that distance from its home left, which is not 0. When the last of the farthest has gone the others are
+ * counted, unless it is plain where they are. */
+static void shrink_reach(struct tc_index *x, size_t home, size_t distance)
 {
     struct tc_bucket *b = bucket(x, home);
-    size_t away = tc_bucket_away(b) - 1, reach = away > 0 ? tc_bucket_reach(b) : 0;
-    if (distance == reach)
-        while (reach > 0 && count_at(x, home, reach, 1) == 0)
+    size_t away = tc_bucket_away(b) - 1, reach = tc_bucket_reach(b), n = tc_bucket_farthest(b);
+    if (distance == reach && --n == 0) {
+        reach = away > 0 ? reach - 1 : 0;
+        while (reach > 1 && (n = count_at(x, home, reach)) == 0)
             reach--;
-    tc_bucket_set_reach(b, reach, away);
+        if (reach == 1)
+            n = away;
+    }
+    tc_bucket_set_reach(b, reach, n, away);
 }
 
 uint32_t tc_index_find_or_gap(const struct tc_index *x, uint64_t hash, struct cache_slice key, bool thrift,
@@ -232,7 +248,7 @@ uint32_t tc_index_find_or_gap(const struct tc_index *x, uint64_t hash, struct ca
     bool seeks = !exceeds(x, thrift ? CRAMMED : FULL);
     size_t home = home_of(x, hash), reach = tc_bucket_reach(bucket(x, home)), end = seeks ? farthest(x) : reach;
     for (size_t distance = 0; distance <= end; distance++) {
-        struct tc_bucket *b = bucket(x, wrap(x, home + distance));
+        struct tc_bucket *b = bucket(x, at_distance(x, home, distance));
         for (tc_lanes m = tc_bucket_lanes_with(b, tc_index_tag(hash)); m != 0; m &= m - 1) {
             struct tc_index_at here = { b, tc_bucket_lane_of(m) };
             uint32_t cell = tc_bucket_cell(b, here.lane), refs;
@@ -302,10 +318,10 @@ void tc_index_replace(struct tc_index *x, uint32_t old, uint32_t cell, uint64_t 
 {
     uint64_t old_hash = hash_of(x, old);
     struct tc_index_gap p = place_of(x, old_hash, old);
-    size_t at = (size_t)(p.at.bucket - bucket(x, 0)), before = p.distance;
+    size_t home = home_of(x, hash), before = p.distance;
     empty_lane(&p.at);
-    p.distance = wrap(x, at + x->n - home_of(x, hash));
-    tc_assert(p.distance <= farthest(x));
+    for (p.distance = 0; bucket(x, at_distance(x, home, p.distance)) != p.at.bucket; p.distance++)
+        tc_assert(p.distance < farthest(x));
     fill_lane(x, &p, cell, hash, code);
     if (before > 0)
         shrink_reach(x, home_of(x, old_hash), before);
@@ -328,11 +344,24 @@ void tc_index_set_code_at(const struct tc_index_at *at, uint8_t code)
 
 /* ---- growing ---- */
 
+#define AHEAD 24 /* lanes: as many entries are on their way from memory while the hash of one is computed */
+
+static void fetch_ahead(const struct tc_index *x, size_t i)
+{
+    uint32_t cell = i < tc_index_lanes(x) ? tc_index_cell(x, i) : 0;
+    if (cell == 0)
+        return;
+    const char *e = (const char *)tc_index_entry(x->view, cell);
+    __builtin_prefetch(e);
+    __builtin_prefetch(e + TC_CACHELINE / 2); /* most of its key */
+}
+
 static bool refill(struct tc_index *to, const struct tc_index *from)
 {
     for (size_t i = 0; i < tc_index_lanes(from); i++) {
         uint32_t cell = tc_index_cell(from, i);
         struct tc_index_gap gap;
+        fetch_ahead(from, i + AHEAD);
         if (cell == 0)
             continue;
         uint64_t hash = hash_of(from, cell);
@@ -371,7 +400,7 @@ static uint32_t first_in_reach(const struct tc_index *x, uint64_t hash)
 {
     for (size_t distance = 0; distance <= farthest(x); distance++)
         for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++) {
-            uint32_t cell = tc_bucket_cell(bucket(x, wrap(x, home_of(x, hash) + distance)), lane);
+            uint32_t cell = tc_bucket_cell(bucket(x, at_distance(x, home_of(x, hash), distance)), lane);
             if (cell != 0)
                 return cell;
         }
@@ -417,14 +446,16 @@ static bool check_bucket(const struct tc_index *x, size_t at, size_t *entries)
             return false;
         *entries += cell != 0;
     }
-    size_t reach = 0, away = 0;
+    size_t reach = 0, last = 0, away = 0;
     for (size_t distance = 1; distance <= farthest(x); distance++) {
-        size_t there = count_at(x, at, distance, TC_INDEX_LANES);
+        size_t there = count_at(x, at, distance);
         away += there;
-        if (there > 0)
+        if (there > 0) {
             reach = distance;
+            last = there;
+        }
     }
-    return reach == tc_bucket_reach(b) && away == tc_bucket_away(b);
+    return reach == tc_bucket_reach(b) && last == tc_bucket_farthest(b) && away == tc_bucket_away(b);
 }
 
 bool tc_index_check(const struct tc_index *x)

@@ -1,5 +1,5 @@
-/* The stripes together: choosing one, pins, and the look-ups. Storing is in l1_set.c and l1_store.c, the
- * sharing of memory in l1_grant.c, the gate to L2 in l1_gate.c. */
+/* The stripes together: choosing one, pins, and the look-ups. Storing is in l1_set.c and l1_store.c,
+ * dropping in l1_invalidate.c, the sharing of memory in l1_grant.c, the gate to L2 in l1_gate.c. */
 #include "tier/l1/l1.h"
 
 #include <errno.h>

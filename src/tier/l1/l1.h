@@ -284,6 +284,9 @@ int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, c
 /* Age and hits of what is stored under a key, for TTL policies; age -1: nothing. */
 void tc_l1_history(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, int64_t *age_ms, uint64_t *hits);
 
+/* Drops the key's entry, if there is one. */
+void tc_l1_remove_locked(struct tc_stripe *s, struct tc_l1_ref ref, tc_reason why, struct tc_dropped *dropped);
+
 /* Drops the key's entry and moves its generation: every ticket taken before is void. */
 void tc_l1_invalidate(struct tc_l1 *l1, struct tc_l1_ref ref);
 void tc_l1_invalidate_locked(struct tc_stripe *s, struct tc_l1_ref ref, struct tc_dropped *dropped);

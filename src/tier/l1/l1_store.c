@@ -155,6 +155,25 @@ static bool is_still_expected(struct tc_stripe *s, struct put *put)
     return false;
 }
 
+/* Where e can go: a gap, or the place of another (tc_index_make_room()). The first table that is tried was paid for by
+ * make_room; larger ones are, if the pool has enough. False: no memory for any. */
+static bool find_lane(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, uint32_t *instead)
+{
+    bool failed;
+    uint32_t refused;
+    do {
+        uint64_t grown_bytes = 0;
+        struct tc_block *before = NULL;
+        refused = s->index.refused;
+        *instead = tc_index_make_room(&s->index, l1->alloc, put->hash, put->thrift, &grown_bytes, &before, &failed);
+        tc_dropped_add(&put->dropped, before);
+        tc_stripe_account(s, grown_bytes, 0);
+        put->grown = put->grown || grown_bytes > 0 || before != NULL;
+    } while (*instead != 0 && s->index.refused != refused &&
+             tc_l1_grant(s, tc_index_growth_bytes(&s->index, put->hash, put->thrift)));
+    return !failed;
+}
+
 /* Puts e into the table, where growing is paid for by make_room. CACHE_OK, CACHE_E_NOMEM, CACHE_E_TICKET. */
 static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct tc_order *order, int64_t now_ms)
 {
@@ -162,17 +181,9 @@ static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct 
         return CACHE_E_TICKET;
     struct tc_lane lane = { put->old, &put->old_at, NULL, TC_COUNT_l1_replaced };
     if (put->old == 0) {
-        uint64_t grown_bytes = 0;
-        bool failed;
-        struct tc_block *before = NULL;
         lane = (struct tc_lane){ 0, NULL, NULL, TC_COUNT_l1_evicted_probe };
-        lane.instead = tc_index_make_room(&s->index, l1->alloc, put->hash, put->thrift, &grown_bytes, &before,
-                                          &failed);
-        tc_dropped_add(&put->dropped, before);
-        if (failed)
+        if (!find_lane(l1, s, put, &lane.instead))
             return CACHE_E_NOMEM;
-        tc_stripe_account(s, grown_bytes, 0);
-        put->grown = put->grown || grown_bytes > 0 || before != NULL;
     }
     uint32_t cell = tc_stripe_house(s, put->e, put->anywhere, &put->dropped);
     if (cell == 0 && put->expected != NULL && put->old != 0) /* it has begun to leave */
@@ -423,14 +434,6 @@ int tc_l1_put(struct tc_l1 *l1, struct tc_entry *e, const struct tc_policy *p, c
     return rc;
 }
 
-static void remove_locked(struct tc_stripe *s, struct tc_l1_ref ref, tc_reason why, struct tc_dropped *dropped)
-{
-    tc_lock_assert_held(&s->lock);
-    uint32_t cell;
-    if (tc_stripe_find(s, ref.hash, ref.key, &cell) != NULL)
-        tc_stripe_remove(s, cell, why, dropped);
-}
-
 /* A value that L1 cannot hold still replaces the one that it holds. False: its ticket is void, nothing changed. */
 static bool forget(struct tc_l1 *l1, const struct put *put)
 {
@@ -442,54 +445,8 @@ static bool forget(struct tc_l1 *l1, const struct put *put)
     if (stands) {
         if (put->advance)
             tc_gate_advance(tc_stripe_gate(s, put->hash));
-        remove_locked(s, ref, TC_COUNT_l1_replaced, &dropped);
+        tc_l1_remove_locked(s, ref, TC_COUNT_l1_replaced, &dropped);
     }
     tc_l1_leave(l1, s, &dropped);
     return stands;
-}
-
-void tc_l1_invalidate_locked(struct tc_stripe *s, struct tc_l1_ref ref, struct tc_dropped *dropped)
-{
-    tc_lock_assert_held(&s->lock);
-    tc_gate_advance(tc_stripe_gate(s, ref.hash));
-    remove_locked(s, ref, TC_COUNT_l1_invalidated, dropped);
-}
-
-void tc_l1_invalidate(struct tc_l1 *l1, struct tc_l1_ref ref)
-{
-    struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
-    struct tc_dropped dropped = { .first = NULL };
-    tc_lock_acquire(&s->lock);
-    tc_l1_invalidate_locked(s, ref, &dropped);
-    tc_l1_leave(l1, s, &dropped);
-}
-
-void tc_l1_void(struct tc_l1 *l1, uint64_t hash)
-{
-    struct tc_stripe *s = tc_l1_stripe(l1, hash);
-    tc_lock_acquire(&s->lock);
-    tc_gate_advance(tc_stripe_gate(s, hash));
-    tc_lock_release(&s->lock);
-}
-
-static void clear_locked(struct tc_stripe *s, struct tc_dropped *dropped)
-{
-    tc_lock_assert_held(&s->lock);
-    for (size_t i = 0; i < TC_GATES; i++)
-        tc_gate_advance(&s->gates[i]);
-    for (size_t i = 0; i < tc_index_lanes(&s->index); i++)
-        if (tc_index_cell(&s->index, i) != 0)
-            tc_stripe_remove(s, tc_index_cell(&s->index, i), TC_COUNT_l1_cleared, dropped);
-}
-
-void tc_l1_clear(struct tc_l1 *l1)
-{
-    for (size_t i = 0; i < l1->n_stripes; i++) {
-        struct tc_stripe *s = &l1->stripes[i];
-        struct tc_dropped dropped = { .first = NULL };
-        tc_lock_acquire(&s->lock);
-        clear_locked(s, &dropped);
-        tc_l1_leave(l1, s, &dropped);
-    }
-    tc_limbo_clear(l1);
 }
