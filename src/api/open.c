@@ -89,6 +89,8 @@ static int open_parts(struct cache *c, const struct cache_opts *o, char *err, si
     c->id |= 1; /* 0 means none in tickets */
     int rc = tc_l1_init(&c->l1, o->l1_bytes, o->l1_stripes, o->evict, o->evict_node_bytes,
                         tc_hasher_of(&c->hash), &c->alloc, &c->clock);
+    if (rc == CACHE_OK && has_l2)
+        rc = tc_l1_open_gates(&c->l1);
     if (rc == CACHE_OK)
         rc = tc_flights_init(&c->flights, &c->alloc);
     if (rc != CACHE_OK)

@@ -167,7 +167,7 @@ static void *act_and_allocate(void *ctx, size_t n)
         return allocate(ctx, n);
     gap.left = 0;
     if (refuses) {
-        tc_gate_advance(tc_stripe_gate(&gap.r->l1.stripes[0], key_of(KEY).hash));
+        tc_generation_advance(tc_stripe_generation(&gap.r->l1.stripes[0], key_of(KEY).hash));
         return NULL;
     }
     gap.wrote = overwrite(gap.r, KEY, 2, LIFE_MS);

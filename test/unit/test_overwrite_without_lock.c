@@ -366,7 +366,7 @@ static void begin_by_hand(struct tt_l1 *r)
 static int begin_and_move_the_generation(struct tt_l1 *r)
 {
     begin_by_hand(r);
-    tc_gate_advance(tc_stripe_gate(&r->l1.stripes[0], tt_l1_key(r, KEY).hash));
+    tc_generation_advance(tc_stripe_generation(&r->l1.stripes[0], tt_l1_key(r, KEY).hash));
     return 0;
 }
 

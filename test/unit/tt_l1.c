@@ -28,6 +28,8 @@ struct tt_l1 *tt_l1_new_with_room(uint64_t limit, size_t stripes, const struct c
     r->clock = (struct tc_clock){ tt_clock_ops, &r->time, false };
     r->secret = UINT64_C(0x5eed);
     int rc = tc_l1_init(&r->l1, limit, stripes, evict, node_bytes, tt_hasher(), &r->alloc, &r->clock);
+    if (rc == CACHE_OK)
+        rc = tc_l1_open_gates(&r->l1);
     if (rc != CACHE_OK) {
         tc_l1_fini(&r->l1);
         tt_alloc_fini(&r->counting);

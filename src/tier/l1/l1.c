@@ -51,6 +51,7 @@ static size_t choose_stripes(uint64_t limit)
 static uint64_t fixed_bytes_of(const struct tc_l1 *l1)
 {
     return l1->reserve + l1->n_stripes * (sizeof(struct tc_stripe) + sizeof(struct tc_index_view) +
+                                          TC_GATES * sizeof(struct tc_gate) + /* which there will be with an L2 */
                                           tc_heap_bytes(l1->evict.state_bytes));
 }
 
@@ -129,6 +130,7 @@ void tc_l1_fini(struct tc_l1 *l1)
     for (size_t i = 0; l1->stripes != NULL && i < l1->n_stripes; i++)
         tc_stripe_fini(&l1->stripes[i]);
     tc_limbo_fini(l1);
+    tc_l1_close_gates(l1);
     tc_free_lines(l1->alloc, l1->stripes, l1->n_stripes * sizeof *l1->stripes);
     tc_free_lines(l1->alloc, l1->views, l1->n_stripes * sizeof *l1->views);
     l1->stripes = NULL;
@@ -351,7 +353,7 @@ void tc_l1_get_as(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, 
 {
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
     bool busy = true;
-    f->generation = tc_gate_generation(tc_stripe_gate(s, ref.hash)); /* before the table: see l1.h */
+    f->generation = tc_generation(tc_stripe_generation(s, ref.hash)); /* before the table: see l1.h */
     if (me != NULL) {
         tc_reader_enter(&l1->readers, me);
         f->entry = find_and_pin(l1, s, me, ref, now_ms, &f->fresh, &busy);
@@ -370,7 +372,7 @@ bool tc_l1_misses(struct tc_l1 *l1, struct tc_reader *me, struct tc_l1_ref ref, 
 {
     size_t stripe = tc_l1_stripe_number(l1, ref.hash);
     uint32_t refs;
-    *generation = tc_gate_generation(tc_stripe_gate(&l1->stripes[stripe], ref.hash)); /* before the table: see l1.h */
+    *generation = tc_generation(tc_stripe_generation(&l1->stripes[stripe], ref.hash)); /* before the table: see l1.h */
     tc_reader_enter(&l1->readers, me);
     bool found = tc_index_find(&l1->views[stripe], ref.hash, ref.key, &refs) != NULL;
     tc_reader_leave(me);
@@ -438,7 +440,7 @@ bool tc_l1_get_copy(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, void
 
 uint64_t tc_l1_generation(struct tc_l1 *l1, uint64_t hash)
 {
-    return tc_gate_generation(tc_stripe_gate(tc_l1_stripe(l1, hash), hash));
+    return tc_generation(tc_stripe_generation(tc_l1_stripe(l1, hash), hash));
 }
 
 void tc_l1_history(struct tc_l1 *l1, struct tc_l1_ref ref, int64_t now_ms, int64_t *age_ms, uint64_t *hits)

@@ -42,6 +42,7 @@ struct tc_l1 {
     size_t stripe_mask; /* n_stripes - 1 */
     struct tc_stripe *stripes;
     struct tc_index_view *views; /* of their tables */
+    struct tc_gate *gates; /* theirs; NULL until tc_l1_open_gates() */
     _Atomic uint64_t limit;
     uint64_t fixed_bytes; /* of the structures that do not depend on the entries */
     _Atomic uint64_t fair; /* a stripe's fair share */
@@ -119,7 +120,7 @@ static inline void tc_l1_prefetch(struct tc_l1 *l1, uint64_t hash)
 static inline void tc_l1_prefetch_to_set(struct tc_l1 *l1, uint64_t hash)
 {
     tc_l1_prefetch(l1, hash);
-    __builtin_prefetch(tc_stripe_gate(tc_l1_stripe(l1, hash), hash), 1);
+    __builtin_prefetch(tc_stripe_generation(tc_l1_stripe(l1, hash), hash), 1);
 }
 
 /* The same of one that is to come to the table, whose home bucket was seen: where it will lie if that is full, and what
@@ -293,7 +294,8 @@ void tc_l1_invalidate_locked(struct tc_stripe *s, struct tc_l1_ref ref, struct t
 void tc_l1_void(struct tc_l1 *l1, uint64_t hash); /* moves the generation only: the entry stays */
 void tc_l1_clear(struct tc_l1 *l1); /* the same for every key */
 
-/* The L2 gate. fill_begin: false if the generation moved or a writer is at the gate: then nothing may be sent.
+/* The L2 gate. open: memory for it, once, before anything else here; CACHE_OK or CACHE_E_NOMEM. close: nobody is in it.
+ * fill_begin: false if the generation moved or a writer is at the gate: then nothing may be sent.
  * fill_end: TC_FILL_STANDS; TC_FILL_VOID: the generation moved meanwhile, but for no writer's sake that L2 concerns:
  * the value is not for L1; TC_FILL_LATE: a writer gave up waiting for it, and what was sent must go again: who got that
  * calls tc_l1_late_end() when its own invalidation is kept. Until then tc_l1_late() is above 0, and L2 may hold, or be
@@ -303,6 +305,8 @@ void tc_l1_clear(struct tc_l1 *l1); /* the same for every key */
  * got in or not; false: fills or another writer were still under way. exclusive: one such writer at a time (a value is
  * sent); the others (deletions) go together, also beside it. Whoever got true calls the matching _end. Who needs
  * several gates takes them in the order of tc_l1_gate_id and each exclusive one once. */
+int tc_l1_open_gates(struct tc_l1 *l1);
+void tc_l1_close_gates(struct tc_l1 *l1);
 bool tc_l1_fill_begin(struct tc_l1 *l1, uint64_t hash, uint64_t generation);
 enum tc_fill_end { TC_FILL_STANDS, TC_FILL_VOID, TC_FILL_LATE };
 enum tc_fill_end tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash, uint64_t generation);
@@ -314,7 +318,7 @@ static inline uint32_t tc_l1_late(struct tc_l1 *l1)
 bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, int64_t deadline_ms);
 static inline uint64_t tc_l1_gate_id(const struct tc_l1 *l1, uint64_t hash)
 {
-    return tc_l1_stripe_number(l1, hash) * TC_GATES + (hash >> 32) % TC_GATES;
+    return tc_l1_stripe_number(l1, hash) * TC_GATES + tc_gate_number(hash);
 }
 bool tc_l1_write_end(struct tc_l1 *l1, uint64_t hash, bool exclusive);
 

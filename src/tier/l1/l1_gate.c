@@ -3,10 +3,38 @@
  * after it. */
 #include "tier/l1/l1.h"
 
-static bool fill_begin_locked(struct tc_stripe *s, struct tc_gate *gate, uint64_t generation)
+static size_t gates_bytes(const struct tc_l1 *l1)
+{
+    return l1->n_stripes * TC_GATES * sizeof(struct tc_gate);
+}
+
+int tc_l1_open_gates(struct tc_l1 *l1)
+{
+    l1->gates = tc_alloc_zeroed(l1->alloc, gates_bytes(l1));
+    if (l1->gates == NULL)
+        return CACHE_E_NOMEM;
+    for (size_t i = 0; i < l1->n_stripes; i++)
+        l1->stripes[i].gates = &l1->gates[i * TC_GATES];
+    return CACHE_OK;
+}
+
+void tc_l1_close_gates(struct tc_l1 *l1)
+{
+    tc_free(l1->alloc, l1->gates, gates_bytes(l1));
+    l1->gates = NULL;
+}
+
+static struct tc_gate *gate_of(const struct tc_stripe *s, uint64_t hash)
+{
+    tc_assert(s->gates != NULL);
+    return &s->gates[tc_gate_number(hash)];
+}
+
+static bool fill_begin_locked(struct tc_stripe *s, uint64_t hash, uint64_t generation)
 {
     tc_lock_assert_held(&s->lock);
-    if (tc_gate_generation(gate) != generation || gate->barrier > 0)
+    struct tc_gate *gate = gate_of(s, hash);
+    if (tc_generation(tc_stripe_generation(s, hash)) != generation || gate->barrier > 0)
         return false;
     gate->fills++;
     return true;
@@ -16,17 +44,18 @@ bool tc_l1_fill_begin(struct tc_l1 *l1, uint64_t hash, uint64_t generation)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, hash);
     tc_lock_acquire(&s->lock);
-    bool entered = fill_begin_locked(s, tc_stripe_gate(s, hash), generation);
+    bool entered = fill_begin_locked(s, hash, generation);
     tc_lock_release(&s->lock);
     return entered;
 }
 
-static enum tc_fill_end fill_end_locked(struct tc_stripe *s, struct tc_gate *gate, uint64_t generation)
+static enum tc_fill_end fill_end_locked(struct tc_stripe *s, uint64_t hash, uint64_t generation)
 {
     tc_lock_assert_held(&s->lock);
+    struct tc_gate *gate = gate_of(s, hash);
     tc_assert(gate->fills > 0);
     gate->fills--;
-    if (tc_gate_generation(gate) == generation)
+    if (tc_generation(tc_stripe_generation(s, hash)) == generation)
         return TC_FILL_STANDS;
     if (gate->late == 0 || generation >= gate->given_up)
         return TC_FILL_VOID;
@@ -38,9 +67,8 @@ enum tc_fill_end tc_l1_fill_end(struct tc_l1 *l1, uint64_t hash, uint64_t genera
 {
     struct tc_stripe *s = tc_l1_stripe(l1, hash);
     tc_lock_acquire(&s->lock);
-    struct tc_gate *gate = tc_stripe_gate(s, hash);
-    enum tc_fill_end end = fill_end_locked(s, gate, generation);
-    bool waited_for = gate->barrier > 0;
+    enum tc_fill_end end = fill_end_locked(s, hash, generation);
+    bool waited_for = gate_of(s, hash)->barrier > 0;
     tc_lock_release(&s->lock);
     if (waited_for)
         tc_cond_broadcast(&s->quiet);
@@ -54,14 +82,15 @@ void tc_l1_late_end(struct tc_l1 *l1)
 
 /* Every fill in the gate is of an older generation than the one that begins after this: readers without the lock must
  * not see that one before they see that something is late. */
-static void give_up_locked(struct tc_l1 *l1, struct tc_stripe *s, struct tc_gate *gate)
+static void give_up_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t hash)
 {
     tc_lock_assert_held(&s->lock);
+    struct tc_gate *gate = gate_of(s, hash);
     uint32_t more = gate->fills - gate->late + (gate->writing && !gate->writer_late);
     atomic_fetch_add_explicit(&l1->late, more, memory_order_release);
     gate->late = gate->fills;
     gate->writer_late = gate->writing;
-    gate->given_up = tc_gate_generation(gate) + 1;
+    gate->given_up = tc_generation(tc_stripe_generation(s, hash)) + 1;
 }
 
 /* The gate's turn for this writer; false at the deadline. */
@@ -79,7 +108,7 @@ bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, i
     struct tc_stripe *s = tc_l1_stripe(l1, ref.hash);
     struct tc_dropped dropped = { .first = NULL };
     tc_lock_acquire(&s->lock);
-    struct tc_gate *gate = tc_stripe_gate(s, ref.hash);
+    struct tc_gate *gate = gate_of(s, ref.hash);
     gate->barrier++;
     bool entered = enter_locked(l1, s, gate, deadline_ms);
     if (entered)
@@ -87,7 +116,7 @@ bool tc_l1_write_begin(struct tc_l1 *l1, struct tc_l1_ref ref, bool exclusive, i
     else
         gate->barrier--;
     if (!entered)
-        give_up_locked(l1, s, gate);
+        give_up_locked(l1, s, ref.hash);
     /* Not before the wait: it would void what the writer that is waited for is about to put. */
     tc_l1_invalidate_locked(s, ref, &dropped);
     tc_l1_leave(l1, s, &dropped);
@@ -98,7 +127,7 @@ bool tc_l1_write_end(struct tc_l1 *l1, uint64_t hash, bool exclusive)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, hash);
     tc_lock_acquire(&s->lock);
-    struct tc_gate *gate = tc_stripe_gate(s, hash);
+    struct tc_gate *gate = gate_of(s, hash);
     tc_assert(gate->barrier > 0);
     gate->barrier--;
     bool late = exclusive && gate->writer_late;

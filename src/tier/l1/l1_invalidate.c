@@ -12,7 +12,7 @@ void tc_l1_remove_locked(struct tc_stripe *s, struct tc_l1_ref ref, tc_reason wh
 void tc_l1_invalidate_locked(struct tc_stripe *s, struct tc_l1_ref ref, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    tc_gate_advance(tc_stripe_gate(s, ref.hash));
+    tc_generation_advance(tc_stripe_generation(s, ref.hash));
     tc_l1_remove_locked(s, ref, TC_COUNT_l1_invalidated, dropped);
 }
 
@@ -29,7 +29,7 @@ void tc_l1_void(struct tc_l1 *l1, uint64_t hash)
 {
     struct tc_stripe *s = tc_l1_stripe(l1, hash);
     tc_lock_acquire(&s->lock);
-    tc_gate_advance(tc_stripe_gate(s, hash));
+    tc_generation_advance(tc_stripe_generation(s, hash));
     tc_lock_release(&s->lock);
 }
 
@@ -37,7 +37,7 @@ static void clear_locked(struct tc_stripe *s, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
     for (size_t i = 0; i < TC_GATES; i++)
-        tc_gate_advance(&s->gates[i]);
+        tc_generation_advance(&s->generations[i]);
     for (size_t i = 0; i < tc_index_lanes(&s->index); i++)
         if (tc_index_cell(&s->index, i) != 0)
             tc_stripe_remove(s, tc_index_cell(&s->index, i), TC_COUNT_l1_cleared, dropped);

@@ -46,7 +46,7 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
                        const uint64_t *expected, bool *replaced, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    struct tc_gate *gate = tc_stripe_gate(s, p->hash);
+    _Atomic uint64_t *generation = tc_stripe_generation(s, p->hash);
     struct tc_index_gap at;
     tc_stripe_expire(s, p->now_ms, dropped);
     struct tc_victim victim;
@@ -54,7 +54,7 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     bool chosen = choose_victim(l1, s, p, bytes, &victim);
     uint32_t old = tc_index_find_or_gap(&s->index, p->hash, p->key, tc_l1_is_full(l1), &at);
     /* Now that what is due has left: until then somebody without the lock may have written over it. */
-    if (expected != NULL && tc_gate_generation(gate) != *expected)
+    if (expected != NULL && tc_generation(generation) != *expected)
         return false;
     *replaced = old != 0;
     if (*replaced && expected != NULL)
@@ -65,7 +65,7 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     if (tc_l1_is_full(l1))
         tc_l1_pay(l1, s, dropped);
     if (expected == NULL)
-        tc_gate_advance(gate);
+        tc_generation_advance(generation);
     return true;
 }
 

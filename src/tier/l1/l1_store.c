@@ -139,7 +139,7 @@ static int make_do(struct tc_stripe *s, struct put *put)
 
 static bool is_expected(struct tc_stripe *s, const struct put *put)
 {
-    return put->expected == NULL || tc_gate_generation(tc_stripe_gate(s, put->hash)) == *put->expected;
+    return put->expected == NULL || tc_generation(tc_stripe_generation(s, put->hash)) == *put->expected;
 }
 
 /* A value that is written without the lock over the one before moves the generation first: whether it did is to be seen
@@ -263,7 +263,7 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     if (!is_expected(s, put))
         return CACHE_E_TICKET;
     if (put->advance) {
-        tc_gate_advance(tc_stripe_gate(s, put->hash));
+        tc_generation_advance(tc_stripe_generation(s, put->hash));
         put->advance = false; /* once, though this may run again */
         put->expected = NULL;
     }
@@ -444,7 +444,7 @@ static bool forget(struct tc_l1 *l1, const struct put *put)
     bool stands = is_expected(s, put);
     if (stands) {
         if (put->advance)
-            tc_gate_advance(tc_stripe_gate(s, put->hash));
+            tc_generation_advance(tc_stripe_generation(s, put->hash));
         tc_l1_remove_locked(s, ref, TC_COUNT_l1_replaced, &dropped);
     }
     tc_l1_leave(l1, s, &dropped);

@@ -72,10 +72,11 @@ struct tc_left {
     _Atomic uint64_t bytes; /* of all that wait. Written under the lock */
 };
 
-/* Generations: a ticket is the number that its key's slot had. The rest is the L2 gate: see l1.h. */
-#define TC_GATES 64 /* keys that share one void each other's tickets: never wrong, only a fill less */
+/* Keys that share one of as many gates void each other's tickets: never wrong, only a fill less. A ticket is the gate's
+ * generation, which is there for L1 alone, too; it moves under the lock, or with a value that is overwritten without
+ * it. The rest is for who writes to L2: see l1.h. */
+#define TC_GATES 64
 struct tc_gate {
-    _Atomic uint64_t generation; /* moves under the lock, or with a value that is overwritten without it */
     uint64_t given_up; /* the generation after a writer last gave up waiting: older fills may come late */
     uint32_t fills;    /* values on their way to L2 under a valid ticket */
     uint32_t late;     /* those of them that such a writer did not wait for */
@@ -118,7 +119,8 @@ struct tc_stripe {
     _Atomic uint64_t bytes;   /* pages, chunks, maps, table, orders, what the policy has, and entries that are
                                  alone, as the heap counts them. Written under the lock */
     _Atomic uint64_t granted; /* its share of the limit; bytes <= granted. Written under the lock */
-    struct tc_gate gates[TC_GATES];
+    _Atomic uint64_t generations[TC_GATES];
+    struct tc_gate *gates; /* TC_GATES, if there is an L2; else NULL */
     int64_t round_ms, last_round_ms; /* when the hand's round began, and the one before it */
     struct tc_wheel_due due;         /* as of that tick */
     int64_t due_tick;
@@ -173,19 +175,25 @@ static inline bool tc_stripe_pages_are_sparse(const struct tc_stripe *s)
 }
 
 /* Without the lock: what a reader sees of the key after this call is not older than this. */
-static inline uint64_t tc_gate_generation(const struct tc_gate *gate)
+static inline uint64_t tc_generation(const _Atomic uint64_t *generation)
 {
-    return atomic_load_explicit(&gate->generation, memory_order_acquire);
+    return atomic_load_explicit(generation, memory_order_acquire);
 }
 
-static inline void tc_gate_advance(struct tc_gate *gate)
+static inline void tc_generation_advance(_Atomic uint64_t *generation)
 {
-    atomic_fetch_add_explicit(&gate->generation, 1, memory_order_release);
+    atomic_fetch_add_explicit(generation, 1, memory_order_release);
 }
 
-static inline struct tc_gate *tc_stripe_gate(struct tc_stripe *s, uint64_t hash)
+static inline size_t tc_gate_number(uint64_t hash)
 {
-    return &s->gates[(hash >> 32) % TC_GATES];
+    return (size_t)(hash >> 32) % TC_GATES;
+}
+
+/* Of the key's gate. */
+static inline _Atomic uint64_t *tc_stripe_generation(struct tc_stripe *s, uint64_t hash)
+{
+    return &s->generations[tc_gate_number(hash)];
 }
 
 /* Marks an entry, whose node this is, with the present stamp. True: it had another one. */

@@ -41,7 +41,7 @@ bool tc_l1_overwrite(struct tc_l1 *l1, struct tc_reader *me, struct tc_entry *e,
     bool fresh_longer = tc_times_until_ms(tc_entry_times(e)) > p->now_ms + p->life_ms;
     if (__builtin_expect(fresh_longer || !fits(l1, e, refs, p) || !tc_overwrite_begin(e, refs), 0))
         return false;
-    tc_gate_advance(tc_stripe_gate(s, p->hash));
+    tc_generation_advance(tc_stripe_generation(s, p->hash));
     tc_overwrite_write(e, p);
     bool stayed = tc_overwrite_end(e);
     tc_l1_touch_plain(l1, &l1->views[stripe], stripe, me, e);
