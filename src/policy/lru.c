@@ -33,9 +33,10 @@ struct state {
     const struct tc_cells *cells;
     uint64_t filled[LISTS / WORD]; /* a bit for each list: it is not empty */
     uint32_t oldest;               /* entry, or 0 */
-    unsigned newest;               /* the list of the present stamp; the one after it is the oldest */
+    uint32_t last;                 /* the newest entry of the list of the present stamp; 0: it is empty */
+    uint8_t newest;                /* that list; the one after it is the oldest */
     uint8_t stamp;
-    uint32_t newest_of[LISTS]; /* entries; 0: the list is empty */
+    uint32_t others[LISTS];        /* the newest entries of all other lists */
 };
 
 _Static_assert(sizeof(node) == 8 && sizeof(struct state) <= TC_EVICT_STATE_MAX, "within limits");
@@ -75,6 +76,12 @@ static unsigned oldest_list(const struct state *s)
     return (s->newest + 1) % LISTS;
 }
 
+/* The newest entry of a list; 0: it is empty. */
+static uint32_t newest_of(const struct state *s, unsigned list)
+{
+    return list == s->newest ? s->last : s->others[list];
+}
+
 /* The newest entry of all lists up to the nth oldest one, n from 0 to LISTS; 0: there is none. */
 static uint32_t newest_among(const struct state *s, unsigned n)
 {
@@ -83,7 +90,7 @@ static uint32_t newest_among(const struct state *s, unsigned n)
         uint64_t bits = s->filled[list / WORD] << (WORD - 1 - list % WORD);
         bits &= ~(here < WORD ? UINT64_MAX >> here : 0);
         if (bits != 0)
-            return s->newest_of[list - (unsigned)__builtin_clzll(bits)];
+            return newest_of(s, list - (unsigned)__builtin_clzll(bits));
         n -= here;
     }
     return 0;
@@ -92,12 +99,12 @@ static uint32_t newest_among(const struct state *s, unsigned n)
 /* entry, or 0 for none, is the newest of the list from now on. */
 static void set_newest(struct state *s, unsigned list, uint32_t entry)
 {
-    uint32_t before = s->newest_of[list];
+    uint32_t before = newest_of(s, list);
     if (before != 0)
         set_ends(node_of(s, before), false);
     if (entry != 0)
         set_ends(node_of(s, entry), true);
-    s->newest_of[list] = entry;
+    *(list == s->newest ? &s->last : &s->others[list]) = entry;
     uint64_t bit = UINT64_C(1) << list % WORD;
     if (entry != 0)
         s->filled[list / WORD] |= bit;
@@ -109,7 +116,7 @@ static void set_newest(struct state *s, unsigned list, uint32_t entry)
 static unsigned ended_by(const struct state *s, uint32_t entry)
 {
     unsigned list = 0;
-    while (s->newest_of[list] != entry)
+    while (newest_of(s, list) != entry)
         list++;
     return list;
 }
@@ -150,11 +157,14 @@ static void take_out(struct state *s, uint32_t entry)
 static void lru_tick(void *state, uint8_t stamp)
 {
     struct state *s = state;
+    unsigned list = oldest_list(s);
+    uint32_t oldest = newest_of(s, list); /* its entries are the oldest list's from now on */
+    set_newest(s, list, 0);
+    s->others[s->newest] = s->last;
     s->stamp = stamp;
-    s->newest = oldest_list(s);
-    uint32_t oldest = s->newest_of[s->newest]; /* its entries are the oldest list's from now on */
-    set_newest(s, s->newest, 0);
-    if (s->newest_of[oldest_list(s)] == 0 && oldest != 0)
+    s->newest = (uint8_t)list;
+    s->last = 0;
+    if (newest_of(s, oldest_list(s)) == 0 && oldest != 0)
         set_newest(s, oldest_list(s), oldest);
 }
 
@@ -164,7 +174,7 @@ static void lru_insert(void *state, uint32_t entry, uint64_t hash, size_t bytes)
     (void)hash;
     (void)bytes;
     struct state *s = state;
-    uint32_t last = s->newest_of[s->newest];
+    uint32_t last = s->last;
     if (last == 0) {
         append(s, s->newest, entry);
         return;
@@ -173,7 +183,7 @@ static void lru_insert(void *state, uint32_t entry, uint64_t hash, size_t bytes)
     atomic_store_explicit(&n->mark, 0, memory_order_relaxed);
     tc_pair_set(n, ENDS, last);
     tc_pair_set_first(node_of(s, last), entry);
-    s->newest_of[s->newest] = entry;
+    s->last = entry;
 }
 
 /* The oldest of a list that goes on, as nearly always; 0: it is not. */
@@ -205,6 +215,8 @@ static unsigned age_of(const struct state *s, uint8_t stamp)
  * is written too where entries are written over. */
 static inline void fetch_next_but_one(const struct state *s, uint32_t next)
 {
+    if (s->last != 0)
+        __builtin_prefetch(node_of(s, s->last), 1);
     uint32_t then = next != 0 ? newer_of(node_of(s, next)) : 0;
     if (then == 0)
         return;
@@ -253,7 +265,7 @@ static uint32_t lru_age(void *state)
     if (stamp != 0)
         return age_of(s, stamp);
     unsigned age = LISTS - 1;
-    while (age > 0 && s->newest_of[(s->newest + LISTS - age) % LISTS] == 0)
+    while (age > 0 && newest_of(s, (s->newest + LISTS - age) % LISTS) == 0)
         age--;
     return age;
 }
@@ -262,8 +274,10 @@ static uint32_t lru_age(void *state)
 static void rename(struct state *s, uint32_t from, uint32_t to)
 {
     const node *n = node_of(s, to);
-    if (tc_pair_first(n) & ENDS)
-        s->newest_of[ended_by(s, from)] = to;
+    if (tc_pair_first(n) & ENDS) {
+        unsigned list = ended_by(s, from);
+        *(list == s->newest ? &s->last : &s->others[list]) = to;
+    }
     name(s, n, to, to);
 }
 

@@ -76,9 +76,10 @@ static struct work work_of(struct tt_l1 *r, const struct tt_l1_key *k)
     uint32_t refs;
     struct tc_entry *is = tc_index_find(v, k->hash, key, &refs), *found = NULL;
     struct work w = { 0, 0 };
-    size_t home = tc_index_home(k->hash, x->n), reach = 0;
-    for (size_t distance = 0; distance <= reach && found == NULL; distance++) {
-        struct tc_bucket *b = tc_index_bucket(x, (home + tc_index_offset(x->n, distance)) % x->n);
+    struct tc_index_walk way = tc_index_walk(x->n, tc_index_home(k->hash, x->n));
+    size_t reach = 0;
+    for (size_t distance = 0; distance <= reach && found == NULL; distance++, tc_index_go_on(&way)) {
+        struct tc_bucket *b = tc_index_bucket(x, way.at);
         uint64_t m = tc_bucket_lanes_with(b, tc_index_tag(k->hash));
         reach = distance == 0 ? tc_bucket_reach(b) : reach;
         w.buckets++;

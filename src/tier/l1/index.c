@@ -13,16 +13,17 @@ static struct tc_bucket *bucket(const struct tc_index *x, size_t at)
     return tc_index_bucket(x, at);
 }
 
-/* The bucket at that distance from a home, of n. */
-static size_t behind(size_t n, size_t home, size_t distance)
+static struct tc_index_walk walk(const struct tc_index *x, size_t home)
 {
-    size_t at = home + tc_index_offset(n, distance);
-    return at < n ? at : at - n;
+    return tc_index_walk(x->n, home);
 }
 
 static size_t at_distance(const struct tc_index *x, size_t home, size_t distance)
 {
-    return behind(x->n, home, distance);
+    struct tc_index_walk w = walk(x, home);
+    for (; distance > 0; distance--)
+        tc_index_go_on(&w);
+    return w.at;
 }
 
 /* A small table has fewer buckets than the reach is long. */
@@ -49,6 +50,14 @@ TC_APART bool tc_index_is_more_key(const struct tc_entry *e, struct cache_slice 
     return is.len == key.len && (is.len == 0 || memcmp(is.data, key.data, is.len) == 0);
 }
 
+static void fetch_others(const struct tc_bucket *buckets, struct tc_index_walk w, size_t reach)
+{
+    for (; reach > 0; reach--) {
+        tc_index_go_on(&w);
+        __builtin_prefetch(&buckets[w.at]);
+    }
+}
+
 static struct tc_entry *look_up(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *refs,
                                 uint32_t *cell, struct tc_index_at *where)
 {
@@ -56,13 +65,13 @@ static struct tc_entry *look_up(const struct tc_index_view *v, uint64_t hash, st
     if (buckets == NULL)
         return NULL;
     uint64_t tag = tc_index_tag(hash);
-    size_t n = tc_block_of(buckets)->n, home = tc_index_home(hash, (uint32_t)n);
-    for (size_t distance = 0, reach = 0; distance <= reach; distance++) {
-        struct tc_bucket *b = &buckets[behind(n, home, distance)];
+    size_t n = tc_block_of(buckets)->n, reach = 0;
+    struct tc_index_walk w = tc_index_walk(n, tc_index_home(hash, (uint32_t)n));
+    for (size_t distance = 0; distance <= reach; distance++, tc_index_go_on(&w)) {
+        struct tc_bucket *b = &buckets[w.at];
         if (distance == 0) {
             reach = tc_bucket_reach(b);
-            for (size_t next = 1; next <= reach; next++)
-                __builtin_prefetch(&buckets[behind(n, home, next)]);
+            fetch_others(buckets, w, reach);
         }
         for (tc_lanes m = tc_bucket_lanes_with(b, tag); m != 0; m &= m - 1) {
             unsigned lane = tc_bucket_lane_of(m);
@@ -158,8 +167,9 @@ static bool gap_in(struct tc_bucket *b, size_t distance, struct tc_index_gap *p)
 /* The first empty lane in reach of that home. */
 static bool find_gap(const struct tc_index *x, size_t home, struct tc_index_gap *p)
 {
-    for (size_t distance = 0; distance <= farthest(x); distance++)
-        if (gap_in(bucket(x, at_distance(x, home, distance)), distance, p))
+    struct tc_index_walk w = walk(x, home);
+    for (size_t distance = 0; distance <= farthest(x); distance++, tc_index_go_on(&w))
+        if (gap_in(bucket(x, w.at), distance, p))
             return true;
     return false;
 }
@@ -186,10 +196,10 @@ size_t tc_index_growth_bytes(const struct tc_index *x, uint64_t hash, bool thrif
 
 static struct tc_index_gap place_of(const struct tc_index *x, uint64_t hash, uint32_t cell)
 {
-    size_t home = home_of(x, hash);
-    for (size_t distance = 0;; distance++) {
+    struct tc_index_walk w = walk(x, home_of(x, hash));
+    for (size_t distance = 0;; distance++, tc_index_go_on(&w)) {
         tc_assert(distance <= farthest(x));
-        struct tc_bucket *b = bucket(x, at_distance(x, home, distance));
+        struct tc_bucket *b = bucket(x, w.at);
         tc_lanes m = tc_bucket_lanes_with(b, tc_index_tag(hash));
         for (; m != 0; m &= m - 1)
             if (tc_bucket_cell(b, tc_bucket_lane_of(m)) == cell)
@@ -246,9 +256,10 @@ uint32_t tc_index_find_or_gap(const struct tc_index *x, uint64_t hash, struct ca
     if (x->n == 0)
         return 0;
     bool seeks = !exceeds(x, thrift ? CRAMMED : FULL);
-    size_t home = home_of(x, hash), reach = tc_bucket_reach(bucket(x, home)), end = seeks ? farthest(x) : reach;
-    for (size_t distance = 0; distance <= end; distance++) {
-        struct tc_bucket *b = bucket(x, at_distance(x, home, distance));
+    struct tc_index_walk w = walk(x, home_of(x, hash));
+    size_t reach = tc_bucket_reach(bucket(x, w.at)), end = seeks ? farthest(x) : reach;
+    for (size_t distance = 0; distance <= end; distance++, tc_index_go_on(&w)) {
+        struct tc_bucket *b = bucket(x, w.at);
         for (tc_lanes m = tc_bucket_lanes_with(b, tc_index_tag(hash)); m != 0; m &= m - 1) {
             struct tc_index_at here = { b, tc_bucket_lane_of(m) };
             uint32_t cell = tc_bucket_cell(b, here.lane), refs;
@@ -318,9 +329,10 @@ void tc_index_replace(struct tc_index *x, uint32_t old, uint32_t cell, uint64_t 
 {
     uint64_t old_hash = hash_of(x, old);
     struct tc_index_gap p = place_of(x, old_hash, old);
-    size_t home = home_of(x, hash), before = p.distance;
+    struct tc_index_walk w = walk(x, home_of(x, hash));
+    size_t before = p.distance;
     empty_lane(&p.at);
-    for (p.distance = 0; bucket(x, at_distance(x, home, p.distance)) != p.at.bucket; p.distance++)
+    for (p.distance = 0; bucket(x, w.at) != p.at.bucket; p.distance++, tc_index_go_on(&w))
         tc_assert(p.distance < farthest(x));
     fill_lane(x, &p, cell, hash, code);
     if (before > 0)
@@ -398,9 +410,10 @@ static struct tc_block *grow(struct tc_index *x, const struct tc_alloc *a, bool 
 /* An entry in a lane that a look-up of that hash may examine; 0: they are all empty. */
 static uint32_t first_in_reach(const struct tc_index *x, uint64_t hash)
 {
-    for (size_t distance = 0; distance <= farthest(x); distance++)
+    struct tc_index_walk w = walk(x, home_of(x, hash));
+    for (size_t distance = 0; distance <= farthest(x); distance++, tc_index_go_on(&w))
         for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++) {
-            uint32_t cell = tc_bucket_cell(bucket(x, at_distance(x, home_of(x, hash), distance)), lane);
+            uint32_t cell = tc_bucket_cell(bucket(x, w.at), lane);
             if (cell != 0)
                 return cell;
         }

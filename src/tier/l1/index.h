@@ -48,10 +48,22 @@ static inline size_t tc_index_home(uint64_t hash, uint32_t n)
 #define TC_INDEX_OFFSET_MOST (TC_INDEX_REACH * (TC_INDEX_REACH + 1) / 2)
 _Static_assert(TC_INDEX_OFFSET_MOST < TC_INDEX_CLOSE_BUCKETS, "all of them are different buckets");
 
-/* How many buckets behind its home the one at that distance is, in a table of n. */
-static inline size_t tc_index_offset(size_t n, size_t distance)
+/* The way from a home to the buckets where else its entries may lie, of n. */
+struct tc_index_walk {
+    size_t at, step, grows, n;
+};
+
+static inline struct tc_index_walk tc_index_walk(size_t n, size_t home)
 {
-    return n > TC_INDEX_CLOSE_BUCKETS ? distance * (distance + 1) / 2 : distance;
+    return (struct tc_index_walk){ home, 1, n > TC_INDEX_CLOSE_BUCKETS, n };
+}
+
+static inline void tc_index_go_on(struct tc_index_walk *w)
+{
+    w->at += w->step;
+    w->step += w->grows;
+    if (w->at >= w->n)
+        w->at -= w->n;
 }
 
 static inline uint64_t tc_index_tag(uint64_t hash)
