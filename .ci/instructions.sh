@@ -35,5 +35,5 @@ bound counted_get get 285
 bound counted_pin pin 365
 bound counted_set set 465
 bound counted_miss miss 1010
-bound counted_set evict 1680
+bound counted_set evict 1760
 exit $bad

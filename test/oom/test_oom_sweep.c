@@ -198,9 +198,12 @@ static void opening_may_fail_at_every_allocation(void **state)
                 prepare(setting);
                 if (setting == TT_L2_OUT)
                     tt_backend_set_health(tt_oom.b.l2, CACHE_BACKEND_DOWN);
+                uint64_t before = tt_alloc_counts(&tt_oom.b.alloc).calls;
                 tt_alloc_fail(&tt_oom.b.alloc, tt_oom.nth, for_ever);
                 rc = tt_cache_try_open(&tt_oom.b);
                 tt_alloc_fail(&tt_oom.b.alloc, 0, false);
+                /* It is open only if none failed. */
+                tt_must(rc != CACHE_OK || tt_alloc_counts(&tt_oom.b.alloc).calls - before < tt_oom.nth, rc);
                 tt_must(rc == CACHE_OK || rc == CACHE_E_NOMEM, rc);
                 tt_must((rc == CACHE_OK) == (tt_oom.b.c != NULL), rc);
                 if (rc != CACHE_OK && tt_oom.b.l2 != NULL)

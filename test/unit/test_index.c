@@ -370,7 +370,7 @@ static void no_more_keys_of_one_hash_are_held_than_lanes_lie_in_reach(void **sta
 /* Whatever else a bucket's second word says. */
 #define NOISE UINT64_C(0xA5C3A5C3FFA00000)
 
-/* FAULTS 61: built by hand: the key lies behind the last bucket that its home names, all before are full of its tag. */
+/* Built by hand: the key lies behind the last bucket that its home names, all before are full of its tag. */
 static void assert_goes_as_far(struct tt_index *f, size_t n)
 {
     struct tc_block *block = tc_block_open(&tc_alloc_default, n);
@@ -405,6 +405,7 @@ static void assert_goes_as_far(struct tt_index *f, size_t n)
     tt_index_let_go(f, filler);
 }
 
+/* FAULTS 61 */
 static void a_look_up_goes_as_far_as_its_home_says_and_no_farther(void **state)
 {
     static const size_t sizes[] = { 40, 128, 129, 400 }; /* up to 128 buckets one by one */

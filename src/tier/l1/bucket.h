@@ -34,7 +34,7 @@ struct tc_bucket {
 _Static_assert(sizeof(struct tc_bucket) == TC_CACHELINE, "one line");
 
 #define TC_INDEX_REACH_SHIFT 16
-#define TC_INDEX_FARTHEST_SHIFT 20
+#define TC_INDEX_AT_REACH_SHIFT 20
 #define TC_INDEX_AWAY_SHIFT 24
 #define TC_INDEX_CODES_SHIFT 32
 #define TC_INDEX_STRANGERS_SHIFT 48
@@ -135,22 +135,22 @@ static inline size_t tc_bucket_reach(const struct tc_bucket *b)
 }
 
 /* How many of them lie as far as that; 0 if the reach is. */
-static inline size_t tc_bucket_farthest(const struct tc_bucket *b)
+static inline size_t tc_bucket_at_reach(const struct tc_bucket *b)
 {
-    return (size_t)(tc_bucket_word(&b->more) >> TC_INDEX_FARTHEST_SHIFT & 15);
+    return (size_t)(tc_bucket_word(&b->more) >> TC_INDEX_AT_REACH_SHIFT & 15);
 }
-_Static_assert(TC_INDEX_REACH <= 15 && TC_INDEX_LANES <= 15, "half a byte for either");
+_Static_assert(TC_INDEX_REACH <= 15 && TC_INDEX_LANES < 15, "half a byte for either, and one who is about to leave");
 
 /* How many of those whose home it is lie elsewhere, in one of fifteen buckets. */
 static inline size_t tc_bucket_away(const struct tc_bucket *b)
 {
     return tc_bucket_word(&b->more) >> TC_INDEX_AWAY_SHIFT & UINT8_MAX;
 }
-_Static_assert(TC_INDEX_REACH * TC_INDEX_LANES <= UINT8_MAX, "they can be counted");
+_Static_assert(TC_INDEX_REACH * TC_INDEX_LANES < UINT8_MAX, "they can be counted, and one who is about to leave");
 
-static inline void tc_bucket_set_reach(struct tc_bucket *b, size_t reach, size_t farthest, size_t away)
+static inline void tc_bucket_set_reach(struct tc_bucket *b, size_t reach, size_t at_reach, size_t away)
 {
-    uint64_t all = reach | farthest << (TC_INDEX_FARTHEST_SHIFT - TC_INDEX_REACH_SHIFT) |
+    uint64_t all = reach | at_reach << (TC_INDEX_AT_REACH_SHIFT - TC_INDEX_REACH_SHIFT) |
                    away << (TC_INDEX_AWAY_SHIFT - TC_INDEX_REACH_SHIFT);
     tc_bucket_set_bits(&b->more, UINT16_MAX, TC_INDEX_REACH_SHIFT, all);
 }

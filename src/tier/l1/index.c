@@ -175,7 +175,7 @@ static bool find_gap(const struct tc_index *x, size_t home, struct tc_index_gap 
 }
 
 /* Fourteen sixteenths: nine keys of ten still lie in their home. Where growing would drive entries out it waits until
- * looking up gets slow: the number of entries will hardly grow much more. */
+ * looking up gets slow, or a key finds no lane: the number of entries will hardly grow much more. */
 #define FULL 14
 #define CRAMMED 15
 
@@ -216,7 +216,7 @@ static void fill_lane(struct tc_index *x, const struct tc_index_gap *p, uint32_t
     if (p->distance == 0)
         return;
     tc_bucket_set_bits(&b->more, 1, TC_INDEX_STRANGERS_SHIFT + p->at.lane, 1);
-    size_t reach = tc_bucket_reach(home), n = tc_bucket_farthest(home);
+    size_t reach = tc_bucket_reach(home), n = tc_bucket_at_reach(home);
     if (p->distance > reach)
         n = 0;
     reach = p->distance > reach ? p->distance : reach;
@@ -238,7 +238,7 @@ static TC_APART size_t count_at(const struct tc_index *x, size_t home, size_t di
 static void shrink_reach(struct tc_index *x, size_t home, size_t distance)
 {
     struct tc_bucket *b = bucket(x, home);
-    size_t away = tc_bucket_away(b) - 1, reach = tc_bucket_reach(b), n = tc_bucket_farthest(b);
+    size_t away = tc_bucket_away(b) - 1, reach = tc_bucket_reach(b), n = tc_bucket_at_reach(b);
     if (distance == reach && --n == 0) {
         reach = away > 0 ? reach - 1 : 0;
         while (reach > 1 && (n = count_at(x, home, reach)) == 0)
@@ -468,7 +468,7 @@ static bool check_bucket(const struct tc_index *x, size_t at, size_t *entries)
             last = there;
         }
     }
-    return reach == tc_bucket_reach(b) && last == tc_bucket_farthest(b) && away == tc_bucket_away(b);
+    return reach == tc_bucket_reach(b) && last == tc_bucket_at_reach(b) && away == tc_bucket_away(b);
 }
 
 bool tc_index_check(const struct tc_index *x)

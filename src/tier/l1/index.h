@@ -2,10 +2,10 @@
  * changed under the stripe's lock and read without it, inside tc_reader_enter() and tc_reader_leave().
  *
  * A bucket (bucket.h) has ten lanes and a tag of each, so that a look-up reads one line, and the line of an entry only
- * if the tag says so. An entry lies in its home bucket or in one of fifteen others, each farther from the one before
- * (triangular probing: Knuth, The Art of Computer Programming 3, 6.4): side by side they would fill up together, and
- * a large table would have no place for some key at three quarters already. The home knows how far the farthest of its
- * own went, so a look-up never goes farther. That reach is exact: it shrinks
+ * if the tag says so. An entry lies in its home bucket or in one of fifteen others, to which the steps grow longer and
+ * longer (triangular probing: Knuth, The Art of Computer Programming 3, 6.4): side by side they would fill up together,
+ * and a large table would have no place for some key at three quarters already. Small tables have no room for that. The
+ * home knows how far the farthest of its own went, so a look-up never goes farther. That reach is exact: it shrinks
  * when the farthest leaves. An entry stays in its lane until it leaves the table or the table grows: who looks for a
  * key that is there all the while finds it. Two entries are the same if their key bytes are; tags decide nothing. */
 #ifndef TC_TIER_L1_INDEX_H
@@ -43,7 +43,8 @@ static inline size_t tc_index_home(uint64_t hash, uint32_t n)
     return (size_t)((hash & UINT32_MAX) * n >> 32);
 }
 
-/* Up to there a look-up goes from bucket to bucket one by one: with longer steps it would come upon some twice. */
+/* Up to there a look-up goes from bucket to bucket one by one: with longer steps it would come upon some twice if there
+ * are hardly more than they reach. */
 #define TC_INDEX_CLOSE_BUCKETS 128
 #define TC_INDEX_OFFSET_MOST (TC_INDEX_REACH * (TC_INDEX_REACH + 1) / 2)
 _Static_assert(TC_INDEX_OFFSET_MOST < TC_INDEX_CLOSE_BUCKETS, "all of them are different buckets");

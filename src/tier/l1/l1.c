@@ -51,7 +51,6 @@ static size_t choose_stripes(uint64_t limit)
 static uint64_t fixed_bytes_of(const struct tc_l1 *l1)
 {
     return l1->reserve + l1->n_stripes * (sizeof(struct tc_stripe) + sizeof(struct tc_index_view) +
-                                          TC_GATES * sizeof(struct tc_gate) + /* which there will be with an L2 */
                                           tc_heap_bytes(l1->evict.state_bytes));
 }
 

@@ -294,7 +294,8 @@ void tc_l1_invalidate_locked(struct tc_stripe *s, struct tc_l1_ref ref, struct t
 void tc_l1_void(struct tc_l1 *l1, uint64_t hash); /* moves the generation only: the entry stays */
 void tc_l1_clear(struct tc_l1 *l1); /* the same for every key */
 
-/* The L2 gate. open: memory for it, once, before anything else here; CACHE_OK or CACHE_E_NOMEM. close: nobody is in it.
+/* The L2 gate. open: memory for it, part of the limit; once, before anything is stored; CACHE_OK or CACHE_E_NOMEM.
+ * close: nobody is in it.
  * fill_begin: false if the generation moved or a writer is at the gate: then nothing may be sent.
  * fill_end: TC_FILL_STANDS; TC_FILL_VOID: the generation moved meanwhile, but for no writer's sake that L2 concerns:
  * the value is not for L1; TC_FILL_LATE: a writer gave up waiting for it, and what was sent must go again: who got that

@@ -15,6 +15,9 @@ int tc_l1_open_gates(struct tc_l1 *l1)
         return CACHE_E_NOMEM;
     for (size_t i = 0; i < l1->n_stripes; i++)
         l1->stripes[i].gates = &l1->gates[i * TC_GATES];
+    l1->fixed_bytes += gates_bytes(l1);
+    l1->pool -= (int64_t)gates_bytes(l1);
+    l1->fair = (tc_l1_limit(l1) - l1->fixed_bytes) / l1->n_stripes;
     return CACHE_OK;
 }
 

@@ -159,18 +159,17 @@ static bool is_still_expected(struct tc_stripe *s, struct put *put)
  * make_room; larger ones are, if the pool has enough. False: no memory for any. */
 static bool find_lane(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, uint32_t *instead)
 {
-    bool failed;
-    uint32_t refused;
+    bool failed, other_table;
     do {
         uint64_t grown_bytes = 0;
         struct tc_block *before = NULL;
-        refused = s->index.refused;
+        uint32_t n = s->index.n, refused = s->index.refused;
         *instead = tc_index_make_room(&s->index, l1->alloc, put->hash, put->thrift, &grown_bytes, &before, &failed);
         tc_dropped_add(&put->dropped, before);
         tc_stripe_account(s, grown_bytes, 0);
         put->grown = put->grown || grown_bytes > 0 || before != NULL;
-    } while (*instead != 0 && s->index.refused != refused &&
-             tc_l1_grant(s, tc_index_growth_bytes(&s->index, put->hash, put->thrift)));
+        other_table = s->index.n != n || s->index.refused != refused;
+    } while (*instead != 0 && other_table && tc_l1_grant(s, bytes_after(s, put) - tc_stripe_bytes(s)));
     return !failed;
 }
 

@@ -73,8 +73,8 @@ struct tc_left {
 };
 
 /* Keys that share one of as many gates void each other's tickets: never wrong, only a fill less. A ticket is the gate's
- * generation, which is there for L1 alone, too; it moves under the lock, or with a value that is overwritten without
- * it. The rest is for who writes to L2: see l1.h. */
+ * generation, which lies in the stripe, for there are tickets without an L2 too; it moves under the lock, or with a value
+ * that is overwritten without it. The gate itself is for who writes to L2: see l1.h. */
 #define TC_GATES 64
 struct tc_gate {
     uint64_t given_up; /* the generation after a writer last gave up waiting: older fills may come late */
@@ -119,7 +119,7 @@ struct tc_stripe {
     _Atomic uint64_t bytes;   /* pages, chunks, maps, table, orders, what the policy has, and entries that are
                                  alone, as the heap counts them. Written under the lock */
     _Atomic uint64_t granted; /* its share of the limit; bytes <= granted. Written under the lock */
-    _Atomic uint64_t generations[TC_GATES];
+    _Alignas(TC_CACHELINE) _Atomic uint64_t generations[TC_GATES];
     struct tc_gate *gates; /* TC_GATES, if there is an L2; else NULL */
     int64_t round_ms, last_round_ms; /* when the hand's round began, and the one before it */
     struct tc_wheel_due due;         /* as of that tick */
@@ -128,7 +128,7 @@ struct tc_stripe {
     int64_t uses_of_tick;            /* and how many of these one has, times 256 */
 };
 
-/* What each store writes, as a rule, but for gates and the policy. */
+/* What each store writes, as a rule, but for generations and the policy. */
 #define TC_STRIPE_WRITTEN offsetof(struct tc_stripe, shared.state)
 
 /* CACHE_OK, _E_NOMEM, _E_SYSTEM. */

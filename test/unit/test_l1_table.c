@@ -1,0 +1,156 @@
+/* Stores whose key finds no lane, in a table that is half full, while larger ones do not have room for what is there:
+ * built from keys of two homes side by side, which are one in the next larger table and two in the one after it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tt_util.h"
+#include "unit/tt_l1.h"
+
+enum { LIMIT = 1 << 20, N = 58, NEXT = N + N / 4, AFTER = NEXT + NEXT / 4, LANES = TC_INDEX_LANES };
+
+static size_t home_of(uint64_t hash, size_t n)
+{
+    return (size_t)((hash & UINT32_MAX) * n >> 32);
+}
+
+static uint64_t first_of(size_t home)
+{
+    return ((home % N << 32) + N - 1) / N;
+}
+
+struct crowd {
+    struct tt_l1 *r;
+    const struct tc_index *x;
+    uint64_t pair[2]; /* hashes */
+    size_t home;      /* of the first one */
+    uint64_t next;    /* number of the next key */
+};
+
+static bool find_pair(uint64_t pair[2])
+{
+    const uint64_t step = (UINT64_C(1) << 32) / N / 16;
+    for (uint64_t a = 0; a + 16 * step <= UINT32_MAX; a += step)
+        for (uint64_t b = a + step; b <= a + 16 * step; b += step)
+            if (home_of(a, N) + 1 == home_of(b, N) && home_of(a, NEXT) == home_of(b, NEXT) &&
+                home_of(a, AFTER) != home_of(b, AFTER)) {
+                pair[0] = a;
+                pair[1] = b;
+                return true;
+            }
+    return false;
+}
+
+static void put(struct crowd *c, uint64_t hash)
+{
+    assert_int_equal(tt_l1_put(c->r, (struct tt_l1_key){ hash, c->next++ }, 8), CACHE_OK);
+}
+
+/* As many of either hash. */
+static void begin(struct crowd *c, size_t first, size_t second)
+{
+    c->r = tt_l1_new(LIMIT, 1, NULL);
+    assert_non_null(c->r);
+    c->x = &c->r->l1.stripes[0].index;
+    c->next = 0;
+    while (c->x->n < N)
+        put(c, tt_l1_key(c->r, c->next).hash);
+    tc_l1_clear(&c->r->l1);
+    assert_true(find_pair(c->pair));
+    c->home = home_of(c->pair[0], N);
+    for (size_t i = 0; i < second; i++)
+        put(c, c->pair[1]);
+    for (size_t i = 0; i < first; i++)
+        put(c, c->pair[0]);
+}
+
+/* A bucket that is full of keys who will spread when the table grows. */
+static void fill(struct crowd *c, size_t home)
+{
+    for (uint64_t i = 0; i < LANES; i++)
+        put(c, first_of(home) + (i << 20));
+}
+
+static void end(struct crowd *c)
+{
+    assert_true(tc_l1_check(&c->r->l1));
+    assert_true(tt_l1_free(c->r));
+}
+
+/* 170 of the two do not go into the next one; and a key all of whose places are taken by others. */
+static struct tt_l1_key crowd_out(struct crowd *c)
+{
+    begin(c, LANES, TC_INDEX_PROBES);
+    for (size_t i = 0; i <= TC_INDEX_REACH; i++)
+        fill(c, c->home + 20 + i);
+    assert_int_equal(c->x->n, N);
+    return (struct tt_l1_key){ first_of(c->home + 20), c->next };
+}
+
+static void a_table_that_some_keys_do_not_go_into_is_left_out_and_nobody_leaves_for_it(void **state)
+{
+    struct crowd c;
+    struct tt_l1_key k = crowd_out(&c);
+    (void)state;
+    assert_int_equal(tt_l1_put(c.r, k, 8), CACHE_OK);
+    assert_int_equal(c.x->n, AFTER);
+    assert_int_equal(c.x->count, 2 * TC_INDEX_PROBES + LANES + 1);
+    assert_int_equal(tt_l1_count(c.r, TC_COUNT_l1_evicted_probe), 0);
+    assert_true(tt_l1_has(c.r, k));
+    end(&c);
+}
+
+/* All that is there goes into the next one, but fills it where the new one would go. */
+static void a_table_that_has_no_lane_for_the_new_key_grows_again_and_nobody_leaves_for_it(void **state)
+{
+    struct crowd c;
+    (void)state;
+    begin(&c, 80, 80);
+    fill(&c, c.home + 16);
+    for (size_t i = 0; i < 25; i++)
+        fill(&c, c.home + 20 + i);
+    assert_int_equal(c.x->n, N);
+    struct tt_l1_key k = { c.pair[1], c.next };
+    assert_int_equal(tt_l1_put(c.r, k, 8), CACHE_OK);
+    assert_int_equal(c.x->n, AFTER);
+    assert_int_equal(tt_l1_count(c.r, TC_COUNT_l1_evicted_probe), 0);
+    assert_true(tt_l1_has(c.r, k));
+    end(&c);
+}
+
+/* What was granted for the entry does not pay for the larger table, however much more than the first one that takes. */
+static void what_is_granted_is_enough_for_both_the_table_and_the_entry(void **state)
+{
+    enum { LEN = 3500, STEP = 64, MOST = 40000 }; /* a chunk for it, and more */
+    (void)state;
+    for (uint64_t more = 0; more < MOST; more += STEP) {
+        struct crowd c;
+        struct tt_l1_key k = crowd_out(&c);
+        struct tt_l1 *r = c.r;
+        struct tc_stripe *s = &r->l1.stripes[0];
+        uint64_t wanted = tc_stripe_bytes(s) + tc_index_growth_bytes(c.x, k.hash, false) + more;
+        uint64_t all = s->granted + (uint64_t)r->l1.pool;
+        assert_true(wanted <= all);
+        atomic_store(&s->granted, wanted);
+        atomic_store(&r->l1.pool, 0);
+        atomic_fetch_sub(&r->l1.limit, all - wanted);
+        assert_true(tc_l1_check(&r->l1));
+        assert_int_equal(tt_l1_put(r, k, LEN), CACHE_OK);
+        assert_true(tc_l1_check(&r->l1));
+        assert_true(tc_l1_bytes(&r->l1) <= tc_l1_limit(&r->l1));
+        end(&c);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_table_that_some_keys_do_not_go_into_is_left_out_and_nobody_leaves_for_it),
+        cmocka_unit_test(a_table_that_has_no_lane_for_the_new_key_grows_again_and_nobody_leaves_for_it),
+        cmocka_unit_test(what_is_granted_is_enough_for_both_the_table_and_the_entry),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
