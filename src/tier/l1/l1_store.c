@@ -297,14 +297,37 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 }
 
 /* The type's order, made if entries of it may stand in the shared one from before it had a quota, and if that can be
- * paid for. */
+ * paid for. kept: one of them is to stay; with it alone there is nothing to trim, and nobody else to pay. */
 static struct tc_order *order_for_trimming(struct tc_l1 *l1, struct tc_stripe *s, const struct cache_type *t,
-                                           struct tc_dropped *dropped)
+                                           bool kept, struct tc_dropped *dropped)
 {
     struct tc_order *order = tc_stripe_order(s, t, false);
-    if (order->type == t || t->has_evict || s->shared.count == 0)
+    if (order->type == t || t->has_evict || s->shared.count <= kept)
         return order;
     return tc_stripe_order(s, t, tc_l1_make_grant(l1, s, tc_stripe_order_bytes(l1, t), dropped));
+}
+
+/* The next of a type to leave, but for one that is kept. Without memory for an order of the type: as they lie in the
+ * table, from *at on. */
+static uint32_t next_of_type(struct tc_stripe *s, struct tc_order *order, const struct cache_type *t, uint32_t keep,
+                             size_t *at)
+{
+    if (order->type == t)
+        return tc_stripe_victim(s, order, keep);
+    for (; *at < tc_index_lanes(&s->index); ++*at) {
+        uint32_t cell = tc_index_cell(&s->index, *at);
+        if (cell != 0 && cell != keep && tc_entry_type_id(tc_stripe_entry(s, cell)) == t->id)
+            return cell;
+    }
+    return 0;
+}
+
+static uint32_t cell_of(struct tc_l1 *l1, struct tc_stripe *s, const struct put *put)
+{
+    uint32_t cell = 0;
+    if (s == tc_l1_stripe(l1, put->hash))
+        tc_stripe_find(s, put->hash, tc_entry_key(put->e), &cell);
+    return cell;
 }
 
 static void trim_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct put *put, bool to_share,
@@ -313,12 +336,11 @@ static void trim_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct put 
     tc_lock_assert_held(&s->lock);
     struct cache_type *t = put->type;
     const struct tc_policy *p = put->p;
-    struct tc_order *order = order_for_trimming(l1, s, t, dropped);
-    uint32_t keep = 0; /* its cell: after entries may have been moved */
-    if (s == tc_l1_stripe(l1, put->hash))
-        tc_stripe_find(s, put->hash, tc_entry_key(put->e), &keep);
-    while (order->type == t && over_quota(t, p) && (!to_share || above_share(l1, order, p, 0, 0))) {
-        uint32_t victim = tc_stripe_victim(s, order, keep);
+    struct tc_order *order = order_for_trimming(l1, s, t, cell_of(l1, s, put) != 0, dropped);
+    uint32_t keep = cell_of(l1, s, put); /* after entries may have been moved */
+    size_t at = 0;
+    while (over_quota(t, p) && (!to_share || (order->type == t && above_share(l1, order, p, 0, 0)))) {
+        uint32_t victim = next_of_type(s, order, t, keep, &at);
         if (victim == 0)
             break;
         tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_quota, dropped);
