@@ -341,25 +341,6 @@ static void a_quota_that_comes_later_holds_wherever_the_types_entries_lie(void *
     assert_true(tc_l1_bytes(&r->l1) <= LIMIT);
 }
 
-/* Its entries stand in the order of all types, which cannot tell them apart: they leave as they lie in the table. */
-static void a_quota_that_comes_later_holds_without_memory_for_an_order(void **state)
-{
-    struct tt_l1 *r = *state;
-    for (uint64_t n = 0; n < 60; n++)
-        put(r, n, n % 3 == 0 ? LIMITED : FREE, 20);
-    r->policies[LIMITED].l1_quota_entries = 2;
-    struct tt_l1_key k = tt_l1_key(r, 0); /* in the place of the one before */
-    struct tc_entry *e = tt_l1_entry(r, k, &(struct tt_l1_put){ .type = LIMITED, .len = 20 });
-    tt_alloc_fail(&r->counting, 1, true);
-    assert_int_equal(tc_l1_put(&r->l1, e, &r->policies[LIMITED], NULL, true), CACHE_OK);
-    tt_alloc_fail(&r->counting, 0, false);
-    tc_l1_drop(&r->l1, e);
-    assert_int_equal(tt_l1_type_entries(r, LIMITED), 2);
-    assert_int_equal(tt_l1_type_entries(r, FREE), 40);
-    assert_true(has(r, 0));
-    assert_true(tc_l1_check(&r->l1));
-}
-
 /* ---- other orders of eviction ---- */
 
 /* The newest goes first: what a policy for scans may do. A doubly linked stack; its entries do not move. */
@@ -461,6 +442,30 @@ static void a_later_quota_holds_under_an_order_that_gives_up_the_newest(void **s
     }
 }
 
+/* Its entries stand in the order of all types, which cannot tell them apart: they leave as they lie in the table. Or
+ * there is memory for an order after all, when it is to be trimmed: the first that it would give up is the new one. */
+static void a_later_quota_holds_without_memory_for_an_order(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        struct tt_l1 *r = tt_l1_new(LIMIT, how & 2 ? 4 : 1, how & 1 ? &newest_first : NULL);
+        for (uint64_t n = 0; n < 60; n++)
+            put(r, n, n % 3 == 0 ? LIMITED : FREE, 20);
+        r->policies[LIMITED].l1_quota_entries = 2;
+        struct tt_l1_key k = tt_l1_key(r, 0); /* in the place of the one before */
+        struct tc_entry *e = tt_l1_entry(r, k, &(struct tt_l1_put){ .type = LIMITED, .len = 20 });
+        tt_alloc_fail(&r->counting, 1, !(how & 1));
+        assert_int_equal(tc_l1_put(&r->l1, e, &r->policies[LIMITED], NULL, true), CACHE_OK);
+        tt_alloc_fail(&r->counting, 0, false);
+        tc_l1_drop(&r->l1, e);
+        assert_int_equal(tt_l1_type_entries(r, LIMITED), 2);
+        assert_int_equal(tt_l1_type_entries(r, FREE), 40);
+        assert_true(has(r, 0));
+        assert_true(tc_l1_check(&r->l1));
+        assert_true(tt_l1_free(r));
+    }
+}
+
 /* FAULTS 51 */
 static void the_limit_holds_under_an_order_that_gives_up_the_newest(void **state)
 {
@@ -516,12 +521,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_quota_that_shrinks_holds_from_the_next_store_on, setup, teardown),
         cmocka_unit_test_setup_teardown(a_quota_that_goes_away_binds_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(a_quota_that_comes_later_holds_wherever_the_types_entries_lie, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_quota_that_comes_later_holds_without_memory_for_an_order, setup, teardown),
         cmocka_unit_test_setup_teardown(a_quota_that_went_away_and_comes_back_holds_again, setup, teardown),
         cmocka_unit_test_setup_teardown(a_byte_quota_that_comes_back_holds_again, setup, teardown),
         cmocka_unit_test(a_quota_that_comes_later_or_shrinks_leaves_what_was_used_last),
         cmocka_unit_test(a_quota_holds_under_an_order_that_gives_up_the_newest),
         cmocka_unit_test(a_later_quota_holds_under_an_order_that_gives_up_the_newest),
+        cmocka_unit_test(a_later_quota_holds_without_memory_for_an_order),
         cmocka_unit_test(the_limit_holds_under_an_order_that_gives_up_the_newest),
         cmocka_unit_test_setup_teardown(when_threads_are_done_the_quota_holds, setup, teardown),
     };

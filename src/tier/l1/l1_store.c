@@ -307,13 +307,14 @@ static struct tc_order *order_for_trimming(struct tc_l1 *l1, struct tc_stripe *s
     return tc_stripe_order(s, t, tc_l1_make_grant(l1, s, tc_stripe_order_bytes(l1, t), dropped));
 }
 
-/* The next of a type to leave, but for one that is kept. Without memory for an order of the type: as they lie in the
- * table, from *at on. */
+/* The next of a type to leave, but for one that is kept. If that is whom the policy names, or there was no memory for
+ * an order of the type: as they lie in the table, from *at on. */
 static uint32_t next_of_type(struct tc_stripe *s, struct tc_order *order, const struct cache_type *t, uint32_t keep,
                              size_t *at)
 {
-    if (order->type == t)
-        return tc_stripe_victim(s, order, keep);
+    uint32_t victim = order->type == t ? tc_stripe_victim(s, order, keep) : 0;
+    if (victim != 0)
+        return victim;
     for (; *at < tc_index_lanes(&s->index); ++*at) {
         uint32_t cell = tc_index_cell(&s->index, *at);
         if (cell != 0 && cell != keep && tc_entry_type_id(tc_stripe_entry(s, cell)) == t->id)
