@@ -82,6 +82,11 @@ static uint32_t newest_of(const struct state *s, unsigned list)
     return list == s->newest ? s->last : s->others[list];
 }
 
+static void put_newest(struct state *s, unsigned list, uint32_t entry)
+{
+    *(list == s->newest ? &s->last : &s->others[list]) = entry;
+}
+
 /* The newest entry of all lists up to the nth oldest one, n from 0 to LISTS; 0: there is none. */
 static uint32_t newest_among(const struct state *s, unsigned n)
 {
@@ -104,7 +109,7 @@ static void set_newest(struct state *s, unsigned list, uint32_t entry)
         set_ends(node_of(s, before), false);
     if (entry != 0)
         set_ends(node_of(s, entry), true);
-    *(list == s->newest ? &s->last : &s->others[list]) = entry;
+    put_newest(s, list, entry);
     uint64_t bit = UINT64_C(1) << list % WORD;
     if (entry != 0)
         s->filled[list / WORD] |= bit;
@@ -212,7 +217,8 @@ static unsigned age_of(const struct state *s, uint8_t stamp)
 }
 
 /* When next leaves, the one after it is written: it is on its way from now on. So is what lies behind its node, which
- * is written too where entries are written over. */
+ * is written too where entries are written over; and the newest one, behind which the new entry comes: another
+ * processor may have written it. */
 static inline void fetch_next_but_one(const struct state *s, uint32_t next)
 {
     if (s->last != 0)
@@ -274,10 +280,8 @@ static uint32_t lru_age(void *state)
 static void rename(struct state *s, uint32_t from, uint32_t to)
 {
     const node *n = node_of(s, to);
-    if (tc_pair_first(n) & ENDS) {
-        unsigned list = ended_by(s, from);
-        *(list == s->newest ? &s->last : &s->others[list]) = to;
-    }
+    if (tc_pair_first(n) & ENDS)
+        put_newest(s, ended_by(s, from), to);
     name(s, n, to, to);
 }
 
