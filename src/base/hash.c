@@ -14,7 +14,7 @@ int tc_hash_init(struct tc_hash *h)
 
 uint64_t tc_hash_key(const struct tc_hash *h, const void *p, size_t n)
 {
-    return tc_hash_of_length(XXH3_64bits_withSecret(p, tc_words_round(n), h->secret, sizeof h->secret), n);
+    return tc_hash_inline(h, p, n);
 }
 
 static uint64_t hash_with(const void *ctx, const void *p, size_t n)

@@ -10,10 +10,10 @@
 #include "base/hash.h"
 #include "base/words.h"
 
-/* Tells apart keys of n bytes that are the same up to the whole word: eight at most, so nothing has to be mixed. */
-static inline uint64_t tc_hash_of_length(uint64_t words_hash, size_t n)
+/* n tells apart keys that are the same up to the whole word: eight at most, so nothing has to be mixed. */
+static inline __attribute__((always_inline)) uint64_t tc_hash_inline(const struct tc_hash *h, const void *p, size_t n)
 {
-    return words_hash + n;
+    return XXH3_64bits_withSecret(p, tc_words_round(n), h->secret, sizeof h->secret) + n;
 }
 
 /* Of 1 to TC_HASH_HERE_MOST bytes: what xxHash does for more is no part of it. */
@@ -22,7 +22,7 @@ static inline __attribute__((always_inline)) uint64_t tc_hash_here(const struct 
     size_t whole = tc_words_round(n);
     if (whole > TC_HASH_HERE_MOST || whole == 0)
         __builtin_unreachable();
-    return tc_hash_of_length(XXH3_64bits_withSecret(p, whole, h->secret, sizeof h->secret), n);
+    return tc_hash_inline(h, p, n);
 }
 
 #endif

@@ -22,11 +22,11 @@ enum { COUNTERS = 4096 };
 
 static uint64_t counters[COUNTERS * 2];
 
-/* A locked instruction on the entry's first line that changes nothing. */
-static inline void lock_entry(struct tt_bare_entry *e)
+/* A locked instruction on an entry's first line that changes nothing. */
+static inline void lock_word(uint32_t *word)
 {
-    uint32_t is = e->key_len;
-    __atomic_compare_exchange_n(&e->key_len, &is, is, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    uint32_t is = *word;
+    __atomic_compare_exchange_n(word, &is, is, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 TT_LOOP_INLINE enum tt_answer set_over(const struct tt_task *t, unsigned thread, size_t pos, unsigned char *buf,
@@ -38,12 +38,12 @@ TT_LOOP_INLINE enum tt_answer set_over(const struct tt_task *t, unsigned thread,
     struct tt_bare_entry *e = (void *)(b->arena + (size_t)tt_bare_find(b, k, hash)->offset * 8);
     tt_bench_value_mark(buf, t->l1->value_bytes, t->seq->ids[thread][pos]);
     if (locked > 0)
-        lock_entry(e);
+        lock_word(&e->key_len);
     if (locked > 2)
         __atomic_fetch_add(&counters[hash % COUNTERS * 2], 1, __ATOMIC_RELEASE);
     memcpy(e->bytes + e->key_len, buf, e->value_len);
     if (locked > 1)
-        lock_entry(e);
+        lock_word(&e->key_len);
     return TT_DONE;
 }
 
@@ -91,12 +91,6 @@ static struct {
     _Alignas(LINE) uint32_t taken;
 } locks[LOCKS];
 
-static inline void lock_ring_entry(struct tt_ring_entry *e)
-{
-    uint32_t is = e->key_len;
-    __atomic_compare_exchange_n(&e->key_len, &is, is, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-}
-
 TT_LOOP_INLINE enum tt_answer set_in_ring(const struct tt_task *t, unsigned thread, size_t pos, unsigned char *buf,
                                           bool locked)
 {
@@ -107,10 +101,10 @@ TT_LOOP_INLINE enum tt_answer set_in_ring(const struct tt_task *t, unsigned thre
         __atomic_compare_exchange_n(&locks[id % LOCKS].taken, &free_one, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
     struct tt_ring_entry *e = tt_ring_find_or_evict(&ring, k);
     if (locked)
-        lock_ring_entry(e);
+        lock_word(&e->key_len);
     memcpy(e->bytes + e->key_len, buf, TT_BENCH_VALUE_BYTES);
     if (locked) {
-        lock_ring_entry(e);
+        lock_word(&e->key_len);
         __atomic_fetch_add(&counters[id % COUNTERS * 2], 1, __ATOMIC_RELEASE);
         __atomic_exchange_n(&locks[id % LOCKS].taken, 0, __ATOMIC_RELEASE);
     }

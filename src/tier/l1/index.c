@@ -217,9 +217,10 @@ static void fill_lane(struct tc_index *x, const struct tc_index_gap *p, uint32_t
         return;
     tc_bucket_set_bits(&b->more, 1, TC_INDEX_STRANGERS_SHIFT + p->at.lane, 1);
     size_t reach = tc_bucket_reach(home), n = tc_bucket_at_reach(home);
-    if (p->distance > reach)
+    if (p->distance > reach) {
+        reach = p->distance;
         n = 0;
-    reach = p->distance > reach ? p->distance : reach;
+    }
     tc_bucket_set_reach(home, reach, n + (p->distance == reach), tc_bucket_away(home) + 1);
 }
 
@@ -358,22 +359,13 @@ void tc_index_set_code_at(const struct tc_index_at *at, uint8_t code)
 
 #define AHEAD 24 /* lanes: as many entries are on their way from memory while the hash of one is computed */
 
-static void fetch_ahead(const struct tc_index *x, size_t i)
-{
-    uint32_t cell = i < tc_index_lanes(x) ? tc_index_cell(x, i) : 0;
-    if (cell == 0)
-        return;
-    const char *e = (const char *)tc_index_entry(x->view, cell);
-    __builtin_prefetch(e);
-    __builtin_prefetch(e + TC_CACHELINE / 2); /* most of its key */
-}
-
 static bool refill(struct tc_index *to, const struct tc_index *from)
 {
     for (size_t i = 0; i < tc_index_lanes(from); i++) {
         uint32_t cell = tc_index_cell(from, i);
         struct tc_index_gap gap;
-        fetch_ahead(from, i + AHEAD);
+        if (i + AHEAD < tc_index_lanes(from))
+            tc_index_prefetch_cell(from->view, tc_index_cell(from, i + AHEAD));
         if (cell == 0)
             continue;
         uint64_t hash = hash_of(from, cell);

@@ -186,18 +186,23 @@ struct tc_index_at {
 struct tc_entry *tc_index_find_at(const struct tc_index_view *v, uint64_t hash, struct cache_slice key, uint32_t *cell,
                                   struct tc_index_at *where);
 
+/* Asks for the entry in a cell, if there is one: its head, and most of a short key. */
+static inline void tc_index_prefetch_cell(const struct tc_index_view *v, uint32_t cell)
+{
+    if (cell == 0)
+        return;
+    const char *e = tc_cell(&v->cells, cell);
+    __builtin_prefetch(e);
+    __builtin_prefetch(e + TC_CACHELINE);
+}
+
 /* Asks for the entry that such a look-up will read first, whose bucket has come meanwhile. */
 static inline void tc_index_prefetch_entry(const struct tc_index_view *v, uint64_t hash)
 {
     struct tc_index_probe p;
     if (!tc_index_home_probe(v, hash, &p) || p.lanes == 0)
         return;
-    uint32_t cell = atomic_load_explicit(&p.bucket->lanes[tc_bucket_lane_of(p.lanes)], memory_order_acquire);
-    if (cell == 0)
-        return;
-    const char *e = tc_cell(&v->cells, cell);
-    __builtin_prefetch(e);
-    __builtin_prefetch(e + TC_CACHELINE);
+    tc_index_prefetch_cell(v, atomic_load_explicit(&p.bucket->lanes[tc_bucket_lane_of(p.lanes)], memory_order_acquire));
 }
 
 /* The rest with the stripe's lock held. */

@@ -104,7 +104,7 @@ int tc_l1_init(struct tc_l1 *l1, uint64_t limit, size_t stripes, const struct ca
     l1->stripe_mask = n - 1;
     l1->reserve = limit / RESERVE;
     l1->fixed_bytes = fixed_bytes_of(l1);
-    l1->fair = (limit - l1->fixed_bytes) / n;
+    l1->fair = tc_l1_fair_of(l1, limit);
     l1->paged = l1->fair >= THIN_PAGES_LEAST * TC_PAGE_BYTES;
     l1->thin = l1->fair < PAGES_LEAST * TC_PAGE_BYTES;
     l1->pool = (int64_t)(limit - l1->fixed_bytes);

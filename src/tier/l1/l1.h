@@ -342,6 +342,11 @@ static inline uint64_t tc_l1_limit(const struct tc_l1 *l1)
 {
     return atomic_load_explicit(&l1->limit, memory_order_relaxed);
 }
+static inline uint64_t tc_l1_fair_of(const struct tc_l1 *l1, uint64_t limit)
+{
+    return (limit - l1->fixed_bytes) / l1->n_stripes;
+}
+
 static inline uint64_t tc_l1_fair(const struct tc_l1 *l1)
 {
     return atomic_load_explicit(&l1->fair, memory_order_relaxed);

@@ -17,7 +17,7 @@ int tc_l1_open_gates(struct tc_l1 *l1)
         l1->stripes[i].gates = &l1->gates[i * TC_GATES];
     l1->fixed_bytes += gates_bytes(l1);
     l1->pool -= (int64_t)gates_bytes(l1);
-    l1->fair = (tc_l1_limit(l1) - l1->fixed_bytes) / l1->n_stripes;
+    l1->fair = tc_l1_fair_of(l1, tc_l1_limit(l1));
     return CACHE_OK;
 }
 

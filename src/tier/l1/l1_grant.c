@@ -185,7 +185,7 @@ int tc_l1_resize(struct tc_l1 *l1, uint64_t limit, int64_t deadline_ms)
     if (!is_enough(l1, limit))
         return CACHE_E_INVALID;
     uint64_t before = atomic_exchange_explicit(&l1->limit, limit, memory_order_relaxed);
-    atomic_store_explicit(&l1->fair, (limit - l1->fixed_bytes) / l1->n_stripes, memory_order_relaxed);
+    atomic_store_explicit(&l1->fair, tc_l1_fair_of(l1, limit), memory_order_relaxed);
     atomic_fetch_add_explicit(&l1->pool, (int64_t)(limit - before), memory_order_relaxed);
     /* Below nothing, the pool says what is owed. First by those who have more than their share will be. */
     int64_t owed;

@@ -309,18 +309,13 @@ static struct tc_order *order_for_trimming(struct tc_l1 *l1, struct tc_stripe *s
 
 /* The next of a type to leave, but for one that is kept. If that is whom the policy names, or there was no memory for
  * an order of the type: as they lie in the table, from *at on. */
-static uint32_t next_of_type(struct tc_stripe *s, struct tc_order *order, const struct cache_type *t, uint32_t keep,
+static uint32_t next_to_trim(struct tc_stripe *s, struct tc_order *order, const struct cache_type *t, uint32_t keep,
                              size_t *at)
 {
     uint32_t victim = order->type == t ? tc_stripe_victim(s, order, keep) : 0;
-    if (victim != 0)
-        return victim;
-    for (; *at < tc_index_lanes(&s->index); ++*at) {
-        uint32_t cell = tc_index_cell(&s->index, *at);
-        if (cell != 0 && cell != keep && tc_entry_type_id(tc_stripe_entry(s, cell)) == t->id)
-            return cell;
-    }
-    return 0;
+    if (victim == 0)
+        victim = tc_stripe_next_of_type(s, t, at);
+    return victim != 0 && victim == keep ? tc_stripe_next_of_type(s, t, at) : victim;
 }
 
 static uint32_t cell_of(struct tc_l1 *l1, struct tc_stripe *s, const struct put *put)
@@ -341,7 +336,7 @@ static void trim_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct put 
     uint32_t keep = cell_of(l1, s, put); /* after entries may have been moved */
     size_t at = 0;
     while (over_quota(t, p) && (!to_share || (order->type == t && above_share(l1, order, p, 0, 0)))) {
-        uint32_t victim = next_of_type(s, order, t, keep, &at);
+        uint32_t victim = next_to_trim(s, order, t, keep, &at);
         if (victim == 0)
             break;
         tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_quota, dropped);

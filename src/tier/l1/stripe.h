@@ -243,6 +243,10 @@ struct tc_order *tc_stripe_order_of_type(struct tc_stripe *s, uint32_t id);
 /* The order in which an entry stands. */
 struct tc_order *tc_stripe_order_of(struct tc_stripe *s, const struct tc_entry *e);
 
+/* The next entry of a type as they lie in the table, *at being the first lane to look at: 0 to begin with. 0: there is
+ * none. */
+uint32_t tc_stripe_next_of_type(const struct tc_stripe *s, const struct cache_type *t, size_t *at);
+
 /* Heap bytes of an order of a type's; they count in the stripe's. */
 size_t tc_stripe_order_bytes(const struct tc_l1 *l1, const struct cache_type *t);
 

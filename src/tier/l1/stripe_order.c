@@ -292,7 +292,7 @@ static int64_t last_used(const struct tc_stripe *s, uint32_t cell)
     return stamp != 0 ? (now + UINT8_MAX - stamp) % UINT8_MAX : UINT8_MAX;
 }
 
-static uint32_t next_of_type(const struct tc_stripe *s, const struct cache_type *t, size_t *at)
+uint32_t tc_stripe_next_of_type(const struct tc_stripe *s, const struct cache_type *t, size_t *at)
 {
     while (*at < tc_index_lanes(&s->index)) {
         uint32_t cell = tc_index_cell(&s->index, (*at)++);
@@ -307,10 +307,10 @@ static struct used_entry *sort_by_use(const struct tc_stripe *s, const struct ca
     uint32_t cell;
     size_t at = 0, all = 0;
     *n = 0;
-    while (next_of_type(s, t, &at) != 0)
+    while (tc_stripe_next_of_type(s, t, &at) != 0)
         (*n)++;
     struct used_entry *list = tc_alloc(s->l1->alloc, *n * sizeof *list);
-    for (at = 0; list != NULL && (cell = next_of_type(s, t, &at)) != 0; all++)
+    for (at = 0; list != NULL && (cell = tc_stripe_next_of_type(s, t, &at)) != 0; all++)
         list[all] = (struct used_entry){ unused_for(s, cell, last_used(s, cell), SORTED_BITS), cell };
     if (list != NULL)
         qsort(list, *n, sizeof *list, longer_ago_first);
@@ -339,7 +339,7 @@ static void adopt(struct tc_stripe *s, struct tc_order *o)
     struct used_entry *list = sort_by_use(s, o->type, &n);
     for (size_t i = 0; list != NULL && i < n; i++)
         change_order(s, list[i].cell, o);
-    while (list == NULL && (cell = next_of_type(s, o->type, &at)) != 0)
+    while (list == NULL && (cell = tc_stripe_next_of_type(s, o->type, &at)) != 0)
         change_order(s, cell, o);
     tc_free(s->l1->alloc, list, n * sizeof *list);
 }
