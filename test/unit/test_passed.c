@@ -96,12 +96,21 @@ static int teardown(void **state)
     return tt_l1_free(*state) ? 0 : -1;
 }
 
-/* The first in the order; nothing has changed, as long as nothing was hit. */
+static struct tc_cell_pair *node_of(struct tt_l1 *r, uint32_t cell)
+{
+    return tc_cell(&tt_item_stripe(r)->index.view->cells, cell);
+}
+
+/* The first in the order. Who were passed stay known if nobody was moved by that question. */
 static uint32_t oldest(struct tt_l1 *r)
 {
     struct tc_passed *passed = &tt_item_stripe(r)->shared.passed, was = *passed;
+    uint32_t first = was.last;
+    while (first != 0 && tc_pair_second(node_of(r, first)) != 0)
+        first = tc_pair_second(node_of(r, first));
     uint32_t cell = tt_item_victim(r);
-    *passed = was;
+    if (cell == first)
+        *passed = was;
     return cell;
 }
 
@@ -110,21 +119,33 @@ static uint32_t after(struct tt_l1 *r, uint32_t cell)
     return tc_evict_lru.later(tt_item_stripe(r)->shared.state, cell);
 }
 
+/* Of those that are known to be too small: they still count among the candidates. So do those that were stored anew. */
+static unsigned left_since(struct tt_l1 *r)
+{
+    const struct tc_passed *passed = &tt_item_stripe(r)->shared.passed;
+    unsigned stand = 0;
+    for (uint32_t cell = passed->last; cell != 0; cell = tc_pair_second(node_of(r, cell)))
+        stand += atomic_load(&node_of(r, cell)->mark) == 0;
+    return passed->n > stand ? passed->n - stand : 0;
+}
+
 /* Who is to make room for a value of that length: the first in whose place it could be; 0: nobody among those that are
  * looked at. passed: how many stand before it. */
 static uint32_t expected_victim(struct tt_l1 *r, size_t len, unsigned *passed)
 {
     uint32_t cell = oldest(r);
-    for (*passed = 0; *passed < CANDIDATES && cell != 0; ++*passed, cell = after(r, cell))
+    unsigned most = CANDIDATES - left_since(r);
+    for (*passed = 0; *passed < most && cell != 0; ++*passed, cell = after(r, cell))
         if (len_of(r, cell) == len)
             return cell;
     return 0;
 }
 
-static bool is_full_and_balanced(struct tt_l1 *r)
+/* A value of that length can only come in another's place. */
+static bool is_full_for(struct tt_l1 *r, size_t len)
 {
     struct tc_stripe *s = tt_item_stripe(r);
-    size_t bytes = tc_entry_bytes_for(r->l1.node_bytes, 0, 16, LARGE);
+    size_t bytes = tc_entry_bytes_for(r->l1.node_bytes, 0, 16, len);
     tc_lock_acquire(&s->lock);
     bool has = tc_stripe_has(s, bytes, tc_stripe_slack(s));
     tc_lock_release(&s->lock);
@@ -161,7 +182,7 @@ static void who_needs_no_more_gets_the_first_of_them(void **state)
     struct tc_stripe *s = tt_item_stripe(r);
     unsigned times = 0;
     for (uint64_t n = fill(r, 40), end = n + 3000; n < end; n++) {
-        bool small = s->shared.passed.n >= 3 && is_full_and_balanced(r);
+        bool small = s->shared.passed.n >= 3 && is_full_for(r, SMALL);
         struct tt_item i = item(n, small ? SMALL : LARGE);
         unsigned passed;
         uint32_t first = small ? expected_victim(r, SMALL, &passed) : 0;
@@ -208,7 +229,7 @@ static void the_victim_is_the_one_that_a_look_at_all_would_choose(void **state)
     for (uint64_t end = n + ROUNDS; n < end; n++) {
         struct tt_item i = item(n, len_for(tt_random(&seed), 5));
         unsigned passed;
-        uint32_t expected = is_full_and_balanced(r) ? expected_victim(r, i.len, &passed) : 0;
+        uint32_t expected = is_full_for(r, i.len) ? expected_victim(r, i.len, &passed) : 0;
         uint64_t was_evicted = evicted(r);
         tt_item_store(r, &i);
         if (expected != 0 && evicted(r) == was_evicted + 1) {
