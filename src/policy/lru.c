@@ -8,9 +8,10 @@
  * longest ago, as far as stamps tell times apart: a step of some 64th of the entries. What that costs in hits is in
  * docs/decisions/012-recency-by-stamps.md.
  *
- * The lists lie one after the other in a single chain of entries; each is known by its newest one, which has a bit that
- * says so. With a new stamp the oldest two become one, which changes nothing in the chain. An entry that is stored anew
- * takes the place of the one before, as if that had been hit. */
+ * The lists lie one after the other in a single chain of entries, from the oldest to the newest; each is known by its
+ * newest one. Back it leads only within a list: whoever comes to a list's end is nothing to the first of the next one,
+ * which would have to come from memory. With a new stamp the oldest two become one, which changes nothing in the chain.
+ * An entry that is stored anew takes the place of the one before, as if that had been hit. */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,10 +25,12 @@
 #define STAMPS UINT8_MAX /* 1 to 255 */
 #define MOVES 1024       /* of one call of victim(): after a time of hits alone all entries may carry stamps */
 
-/* Its first number is the newer neighbour's, the second the older one's, 0 for none. The mark is the stamp; 0: not used
- * since it was put where it is. The bit beside newer: it is the newest of its list. */
+/* Its first number is the newer neighbour's, 0 for none; with the bit beside it the entry is the newest of its list. Its
+ * second one is the older neighbour's, or, with the bit, the list's whose oldest it is. The mark is the stamp; 0: not
+ * used since it was put where it is. */
 typedef struct tc_cell_pair node;
 #define ENDS TC_PAIR_BIT
+#define BEGINS TC_PAIR_BIT
 
 struct state {
     const struct tc_cells *cells;
@@ -56,19 +59,31 @@ static uint32_t newer_of(const node *n)
     return tc_pair_first(n) & ~ENDS;
 }
 
+static bool ends(const node *n)
+{
+    return tc_pair_first(n) & ENDS;
+}
+
+static bool begins(const node *n)
+{
+    return tc_pair_second(n) & BEGINS;
+}
+
+/* Of one that does not begin its list. */
 static uint32_t older_of(const node *n)
 {
     return tc_pair_second(n);
 }
 
+/* Of one that does. */
+static unsigned list_of(const node *n)
+{
+    return tc_pair_second(n) & ~BEGINS;
+}
+
 static void set_newer(node *n, uint32_t newer)
 {
     tc_pair_set_first(n, newer | (tc_pair_first(n) & ENDS));
-}
-
-static void set_ends(node *n, bool ends)
-{
-    tc_pair_set_first(n, newer_of(n) | (ends ? ENDS : 0));
 }
 
 static unsigned oldest_list(const struct state *s)
@@ -101,76 +116,115 @@ static uint32_t newest_among(const struct state *s, unsigned n)
     return 0;
 }
 
-/* entry, or 0 for none, is the newest of the list from now on. */
-static void set_newest(struct state *s, unsigned list, uint32_t entry)
+/* The newest entry of all lists older than that one; 0: there is none. */
+static uint32_t newest_before(const struct state *s, unsigned list)
 {
-    uint32_t before = newest_of(s, list);
-    if (before != 0)
-        set_ends(node_of(s, before), false);
-    if (entry != 0)
-        set_ends(node_of(s, entry), true);
-    put_newest(s, list, entry);
+    return newest_among(s, (list + LISTS - oldest_list(s)) % LISTS);
+}
+
+static void set_filled(struct state *s, unsigned list, bool filled)
+{
     uint64_t bit = UINT64_C(1) << list % WORD;
-    if (entry != 0)
+    if (filled)
         s->filled[list / WORD] |= bit;
     else
         s->filled[list / WORD] &= ~bit;
 }
 
 /* The list that an entry is the newest of; it is one's. */
-static unsigned ended_by(const struct state *s, uint32_t entry)
+static unsigned ended_by(const struct state *s, uint32_t entry, const node *n)
 {
-    unsigned list = 0;
+    unsigned list = begins(n) ? list_of(n) : 0;
     while (newest_of(s, list) != entry)
         list++;
     return list;
 }
 
-/* Sets what names the entry on its newer and on its older side. */
-static void name(struct state *s, const node *n, uint32_t to_newer, uint32_t to_older)
+/* entry comes next in the chain; older: 0 for none before it. */
+static void set_next(struct state *s, uint32_t older, uint32_t entry)
 {
-    uint32_t newer = newer_of(n), older = older_of(n);
-    if (newer != 0)
-        tc_pair_set_second(node_of(s, newer), to_newer);
     if (older != 0)
-        set_newer(node_of(s, older), to_older);
+        set_newer(node_of(s, older), entry);
     else
-        s->oldest = to_older;
+        s->oldest = entry;
+}
+
+/* What comes before it in the chain. */
+static uint32_t before(const struct state *s, uint32_t entry, const node *n)
+{
+    return entry == s->oldest ? 0 : begins(n) ? newest_before(s, list_of(n)) : older_of(n);
+}
+
+/* The first of its list. */
+static void append_first(struct state *s, unsigned list, uint32_t entry, node *n)
+{
+    uint32_t older = newest_before(s, list);
+    tc_pair_set(n, ENDS | (older != 0 ? newer_of(node_of(s, older)) : s->oldest), BEGINS | list);
+    set_next(s, older, entry);
+    set_filled(s, list, true);
+    put_newest(s, list, entry);
 }
 
 static void append(struct state *s, unsigned list, uint32_t entry)
 {
     node *n = node_of(s, entry);
+    uint32_t older = newest_of(s, list);
     atomic_store_explicit(&n->mark, 0, memory_order_relaxed);
-    uint32_t older = newest_among(s, (list + LISTS - oldest_list(s)) % LISTS + 1);
-    tc_pair_set(n, older != 0 ? newer_of(node_of(s, older)) : s->oldest, older);
-    name(s, n, entry, entry);
-    set_newest(s, list, entry);
+    if (older == 0) {
+        append_first(s, list, entry, n);
+        return;
+    }
+    node *o = node_of(s, older);
+    tc_pair_set(n, tc_pair_first(o), older);
+    tc_pair_set_first(o, entry);
+    put_newest(s, list, entry);
 }
 
 static void take_out(struct state *s, uint32_t entry)
 {
     const node *n = node_of(s, entry);
-    if (tc_pair_first(n) & ENDS) { /* the next older one ends its list, unless that ends one of those before it */
-        unsigned list = ended_by(s, entry);
-        uint32_t before = newest_among(s, (list + LISTS - oldest_list(s)) % LISTS);
-        set_newest(s, list, older_of(n) != before ? older_of(n) : 0);
+    set_next(s, before(s, entry, n), newer_of(n));
+    if (!ends(n)) {
+        tc_pair_set_second(node_of(s, newer_of(n)), tc_pair_second(n));
+        return;
     }
-    name(s, n, older_of(n), newer_of(n));
+    unsigned list = ended_by(s, entry, n);
+    uint32_t newest = begins(n) ? 0 : older_of(n);
+    put_newest(s, list, newest);
+    if (newest == 0)
+        set_filled(s, list, false);
+    else
+        tc_pair_set_first(node_of(s, newest), tc_pair_first(n));
+}
+
+/* The entries of the oldest list become the next one's. */
+static void join_oldest(struct state *s)
+{
+    unsigned list = oldest_list(s), next = (list + 1) % LISTS;
+    uint32_t last = newest_of(s, list);
+    if (last == 0)
+        return;
+    put_newest(s, list, 0);
+    set_filled(s, list, false);
+    tc_pair_set_second(node_of(s, s->oldest), BEGINS | next);
+    if (newest_of(s, next) == 0) {
+        put_newest(s, next, last);
+        set_filled(s, next, true);
+        return;
+    }
+    node *n = node_of(s, last);
+    tc_pair_set_first(n, newer_of(n));
+    tc_pair_set_second(node_of(s, newer_of(n)), last);
 }
 
 static void lru_tick(void *state, uint8_t stamp)
 {
     struct state *s = state;
-    unsigned list = oldest_list(s);
-    uint32_t oldest = newest_of(s, list); /* its entries are the oldest list's from now on */
-    set_newest(s, list, 0);
+    join_oldest(s);
     s->others[s->newest] = s->last;
+    s->newest = (uint8_t)oldest_list(s);
     s->stamp = stamp;
-    s->newest = (uint8_t)list;
     s->last = 0;
-    if (newest_of(s, oldest_list(s)) == 0 && oldest != 0)
-        set_newest(s, oldest_list(s), oldest);
 }
 
 /* At the end of a chain whose last entry is of the same list, as nearly always. */
@@ -194,19 +248,20 @@ static void lru_insert(void *state, uint32_t entry, uint64_t hash, size_t bytes)
 /* The oldest of a list that goes on, as nearly always; 0: it is not. */
 static inline uint32_t next_after_oldest(const struct state *s, uint32_t entry, const node *n)
 {
-    return entry == s->oldest && !(tc_pair_first(n) & ENDS) ? newer_of(n) : 0;
+    return entry == s->oldest && !ends(n) ? newer_of(n) : 0;
 }
 
 static void lru_remove(void *state, uint32_t entry)
 {
     struct state *s = state;
-    uint32_t next = next_after_oldest(s, entry, node_of(s, entry));
+    const node *n = node_of(s, entry);
+    uint32_t next = next_after_oldest(s, entry, n);
     if (next == 0) {
         take_out(s, entry);
         return;
     }
     s->oldest = next;
-    tc_pair_set_second(node_of(s, next), 0);
+    tc_pair_set_second(node_of(s, next), tc_pair_second(n));
 }
 
 /* How many lists lie between the newest one and that of a stamp. */
@@ -216,17 +271,29 @@ static unsigned age_of(const struct state *s, uint8_t stamp)
     return age < LISTS - 1 ? age : LISTS - 1;
 }
 
+/* Where an entry that carries a stamp is going to be. */
+static unsigned list_for(const struct state *s, uint8_t stamp)
+{
+    return (s->newest + LISTS - age_of(s, stamp)) % LISTS;
+}
+
 /* When next leaves, the one after it is written: it is on its way from now on. So is what lies behind its node, which
- * is written too where entries are written over; and the newest one, behind which the new entry comes: another
- * processor may have written it. */
+ * is written too where entries are written over; the one behind which next will be put if it was used; and the newest
+ * one, behind which the new entry comes: another processor may have written it. */
 static inline void fetch_next_but_one(const struct state *s, uint32_t next)
 {
     if (s->last != 0)
         __builtin_prefetch(node_of(s, s->last), 1);
-    uint32_t then = next != 0 ? newer_of(node_of(s, next)) : 0;
+    if (next == 0)
+        return;
+    const node *n = node_of(s, next);
+    uint8_t stamp = atomic_load_explicit(&n->mark, memory_order_relaxed);
+    uint32_t then = newer_of(n), newest = stamp != 0 ? newest_of(s, list_for(s, stamp)) : 0;
+    if (newest != 0)
+        __builtin_prefetch(node_of(s, newest), 1);
     if (then == 0)
         return;
-    const node *n = node_of(s, then);
+    n = node_of(s, then);
     __builtin_prefetch(n, 1);
     __builtin_prefetch((const char *)n + TC_CACHELINE, 1);
 }
@@ -237,12 +304,11 @@ static uint32_t lru_victim(void *state)
     for (unsigned moves = 0; s->oldest != 0; moves++) {
         uint32_t entry = s->oldest;
         uint8_t stamp = atomic_load_explicit(&node_of(s, entry)->mark, memory_order_relaxed);
-        if (stamp == 0 || moves == MOVES) {
-            fetch_next_but_one(s, newer_of(node_of(s, entry)));
+        fetch_next_but_one(s, newer_of(node_of(s, entry)));
+        if (stamp == 0 || moves == MOVES)
             return entry;
-        }
         take_out(s, entry);
-        append(s, (s->newest + LISTS - age_of(s, stamp)) % LISTS, entry);
+        append(s, list_for(s, stamp), entry);
     }
     return 0;
 }
@@ -280,9 +346,11 @@ static uint32_t lru_age(void *state)
 static void rename(struct state *s, uint32_t from, uint32_t to)
 {
     const node *n = node_of(s, to);
-    if (tc_pair_first(n) & ENDS)
-        put_newest(s, ended_by(s, from), to);
-    name(s, n, to, to);
+    set_next(s, before(s, from, n), to);
+    if (ends(n))
+        put_newest(s, ended_by(s, from, n), to);
+    else
+        tc_pair_set_second(node_of(s, newer_of(n)), to);
 }
 
 static void lru_move(void *state, uint32_t from, uint32_t to)
@@ -295,10 +363,10 @@ static void lru_replace(void *state, uint32_t from, uint32_t to, uint64_t hash, 
     (void)hash;
     (void)bytes;
     struct state *s = state;
-    const node *before = node_of(s, from);
+    const node *was = node_of(s, from);
     node *n = node_of(s, to);
     atomic_store_explicit(&n->mark, s->stamp, memory_order_relaxed);
-    tc_pair_set(n, tc_pair_first(before), tc_pair_second(before));
+    tc_pair_set(n, tc_pair_first(was), tc_pair_second(was));
     rename(s, from, to);
 }
 

@@ -96,21 +96,16 @@ static int teardown(void **state)
     return tt_l1_free(*state) ? 0 : -1;
 }
 
-static struct tc_cell_pair *node_of(struct tt_l1 *r, uint32_t cell)
-{
-    return tc_cell(&tt_item_stripe(r)->index.view->cells, cell);
-}
-
 /* The first in the order. Who were passed stay known if nobody was moved by that question. */
 static uint32_t oldest(struct tt_l1 *r)
 {
-    struct tc_passed *passed = &tt_item_stripe(r)->shared.passed, was = *passed;
-    uint32_t first = was.last;
-    while (first != 0 && tc_pair_second(node_of(r, first)) != 0)
-        first = tc_pair_second(node_of(r, first));
+    struct tc_order *o = &tt_item_stripe(r)->shared;
+    struct tc_passed passed = o->passed;
+    unsigned char before[TC_EVICT_STATE_MAX];
+    memcpy(before, o->state, o->evict->state_bytes);
     uint32_t cell = tt_item_victim(r);
-    if (cell == first)
-        *passed = was;
+    if (memcmp(before, o->state, o->evict->state_bytes) == 0)
+        o->passed = passed;
     return cell;
 }
 
@@ -119,14 +114,18 @@ static uint32_t after(struct tt_l1 *r, uint32_t cell)
     return tc_evict_lru.later(tt_item_stripe(r)->shared.state, cell);
 }
 
-/* Of those that are known to be too small: they still count among the candidates. So do those that were stored anew. */
-static unsigned left_since(struct tt_l1 *r)
+/* Of those that are known to be too small: they still count among the candidates. First is whose turn it is. If the
+ * last of them was stored anew meanwhile it is not among those who follow, and all may have left. */
+static unsigned left_since(struct tt_l1 *r, uint32_t first)
 {
     const struct tc_passed *passed = &tt_item_stripe(r)->shared.passed;
-    unsigned stand = 0;
-    for (uint32_t cell = passed->last; cell != 0; cell = tc_pair_second(node_of(r, cell)))
-        stand += atomic_load(&node_of(r, cell)->mark) == 0;
-    return passed->n > stand ? passed->n - stand : 0;
+    unsigned stand = 1;
+    if (passed->last == 0)
+        return 0;
+    for (uint32_t cell = first; cell != passed->last; cell = after(r, cell))
+        if (cell == 0 || stand++ == passed->n)
+            return passed->n;
+    return passed->n - stand;
 }
 
 /* Who is to make room for a value of that length: the first in whose place it could be; 0: nobody among those that are
@@ -134,7 +133,7 @@ static unsigned left_since(struct tt_l1 *r)
 static uint32_t expected_victim(struct tt_l1 *r, size_t len, unsigned *passed)
 {
     uint32_t cell = oldest(r);
-    unsigned most = CANDIDATES - left_since(r);
+    unsigned most = CANDIDATES - left_since(r, cell);
     for (*passed = 0; *passed < most && cell != 0; ++*passed, cell = after(r, cell))
         if (len_of(r, cell) == len)
             return cell;
