@@ -83,6 +83,67 @@ build quickstart-c $CC -Wall "$tmp/quickstart.c"
 # shellcheck disable=SC2086
 build quickstart-cxx $CXX -std=c++11 -Wall -Wpedantic -Werror "$tmp/cxx.cpp"
 
+# A module that a host loads when it runs, as servers and interpreters do: the shared library comes with it, or the static
+# one lies in it. Of memory that all threads already have (static TLS) the host keeps hardly any for those that come late.
+cat > "$tmp/module.c" <<'END'
+#include <tiercache.h>
+int use(void);
+int use(void)
+{
+    struct cache_opts opts = CACHE_OPTS_INIT;
+    struct cache_type_opts type_opts = CACHE_TYPE_OPTS_INIT;
+    struct cache *c;
+    struct cache_type *t;
+    struct cache_key k;
+    char buf[8];
+    type_opts.name = "page";
+    if (cache_open(&opts, &c, 0, 0) != CACHE_OK || cache_type_register(c, &type_opts, &t) != CACHE_OK)
+        return 1;
+    cache_key_u64(cache_key_init(&k, t), 42);
+    int rc = cache_get_copy(c, &k, buf, sizeof buf, 0) == CACHE_MISS &&
+             cache_set(c, &k, "hello", 5, 0) == CACHE_OK &&
+             cache_get_copy(c, &k, buf, sizeof buf, 0) == CACHE_OK ? 0 : 2;
+    return cache_close(c, 1000) == CACHE_OK ? rc : 3;
+}
+END
+cat > "$tmp/host.c" <<'END'
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+static void *call(void *use)
+{
+    return ((int (*)(void))use)() == 0 ? NULL : use;
+}
+int main(int argc, char **argv)
+{
+    void *module = argc == 2 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : NULL;
+    void *use = module != NULL ? dlsym(module, "use") : NULL;
+    pthread_t thread;
+    void *failed = use;
+    if (use == NULL) {
+        fprintf(stderr, "%s\n", dlerror());
+        return 1;
+    }
+    if (call(use) != NULL || pthread_create(&thread, NULL, call, use) != 0 || pthread_join(thread, &failed) != 0)
+        return 2;
+    return failed == NULL && dlclose(module) == 0 ? 0 : 3;
+}
+END
+$CC -o "$tmp/host" "$tmp/host.c" -ldl -pthread > "$tmp/log" 2>&1 || { cat "$tmp/log"; fail 'the host does not build'; }
+# shellcheck disable=SC2046
+$CC -fPIC -shared -o "$tmp/module.shared.so" "$tmp/module.c" $($PKG_CONFIG "$prefix" --cflags --libs tiercache) \
+    > "$tmp/log" 2>&1 || { cat "$tmp/log"; fail 'a module does not build against the shared library'; }
+# shellcheck disable=SC2046
+$CC -fPIC -shared -o "$tmp/module.static.so" "$tmp/module.c" $($PKG_CONFIG "$prefix" --cflags tiercache) \
+    "$(dirname "$PKG_CONFIG_PATH")/libtiercache.a" \
+    $($PKG_CONFIG --static --libs-only-l --libs-only-other tiercache | sed 's/-ltiercache//') \
+    > "$tmp/log" 2>&1 || { cat "$tmp/log"; fail 'a module does not build with the static library in it'; }
+for module in "$tmp/module.shared.so" "$tmp/module.static.so"; do
+    LD_LIBRARY_PATH=$(dirname "$PKG_CONFIG_PATH") GLIBC_TUNABLES=glibc.rtld.optional_static_tls=0 \
+        timeout 30 "$tmp/host" "$module" > "$tmp/log" 2>&1 \
+        || { cat "$tmp/log"; fail "$(basename "$module") is not to be loaded by a program that runs"; }
+done
+
 # Two objects with their own cache_get(): the static link must stop instead of taking one of them silently.
 printf 'int cache_get(void);\nint cache_get(void) { return 0; }\n' > "$tmp/own.c"
 # shellcheck disable=SC2046

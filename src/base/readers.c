@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-_Thread_local struct tc_reader_seat tc_reader_seats[TC_READER_SEATS] __attribute__((tls_model("initial-exec")));
+_Thread_local struct tc_reader_seat tc_reader_seats[TC_READER_SEATS];
 
 int tc_readers_init(struct tc_readers *r, const struct tc_alloc *alloc)
 {

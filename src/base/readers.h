@@ -66,9 +66,8 @@ struct tc_reader_seat {
     uint64_t id;
     struct tc_reader *reader;
 };
-/* Initial-exec: one instruction to reach it, also in a shared library. It takes 128 of the bytes that the C library
- * keeps for libraries that come late. */
-extern _Thread_local struct tc_reader_seat tc_reader_seats[TC_READER_SEATS] __attribute__((tls_model("initial-exec")));
+/* Of no TLS model in particular: docs/decisions/023-thread-local-memory-is-dynamic.md. */
+extern _Thread_local struct tc_reader_seat tc_reader_seats[TC_READER_SEATS];
 
 struct tc_reader *tc_reader_seek(struct tc_readers *r);
 
