@@ -89,6 +89,7 @@ static int open_parts(struct cache *c, const struct cache_opts *o, char *err, si
     c->id |= 1; /* 0 means none in tickets */
     int rc = tc_l1_init(&c->l1, o->l1_bytes, o->l1_stripes, o->evict, o->evict_node_bytes,
                         tc_hasher_of(&c->hash), &c->alloc, &c->clock);
+    c->readers_here = tc_fork_guard_word(&c->fork, c->l1.readers.id);
     if (rc == CACHE_OK && has_l2)
         rc = tc_l1_open_gates(&c->l1);
     if (rc == CACHE_OK)

@@ -82,6 +82,15 @@ static inline struct tc_reader *tc_reader_self(struct tc_readers *r)
     return s->reader;
 }
 
+/* The same if id is that of r; 0 is nobody's, and gives NULL. */
+static inline struct tc_reader *tc_reader_self_if(struct tc_readers *r, uint64_t id)
+{
+    struct tc_reader_seat *s = &tc_reader_seats[r->seat];
+    if (__builtin_expect(s->id == id, 1))
+        return s->reader;
+    return id == r->id ? tc_reader_seek(r) : NULL;
+}
+
 /* The owner is the only one who writes: no locked instruction is needed. */
 static inline void tc_reader_add(_Atomic int64_t *to, int64_t n)
 {

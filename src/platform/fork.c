@@ -31,6 +31,15 @@ void tc_fork_guard_fini(struct tc_fork_guard *g)
     g->page = NULL;
 }
 
+const volatile uint64_t *tc_fork_guard_word(struct tc_fork_guard *g, uint64_t v)
+{
+    static const uint64_t none = 0;
+    if (g->page == NULL)
+        return &none;
+    g->page[1] = v;
+    return &g->page[1];
+}
+
 bool tc_fork_guard_is_other_process(const struct tc_fork_guard *g)
 {
     return g->pid != getpid();

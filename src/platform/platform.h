@@ -131,6 +131,9 @@ int tc_fork_guard_init(struct tc_fork_guard *g); /* 0 or an errno */
 void tc_fork_guard_fini(struct tc_fork_guard *g);
 #define TC_FORK_GUARD_MARK UINT64_C(0x7469657263616368)
 bool tc_fork_guard_is_other_process(const struct tc_fork_guard *g);
+/* A word that holds v here and 0 in a child, until fini; one that always holds 0 if the kernel gives no such memory:
+ * then only is_child() can tell. For one word of a guard. */
+const volatile uint64_t *tc_fork_guard_word(struct tc_fork_guard *g, uint64_t v);
 static inline bool tc_fork_guard_is_child(const struct tc_fork_guard *g)
 {
     return g->page != NULL ? *g->page != TC_FORK_GUARD_MARK : tc_fork_guard_is_other_process(g);

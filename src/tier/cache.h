@@ -36,6 +36,7 @@ struct cache {
     void *sink_ctx;
     struct tc_hash hash;
     struct tc_fork_guard fork;
+    const volatile uint64_t *readers_here; /* the id of l1.readers; 0 in a child: one question instead of two */
     int64_t timeout_ms, l2_timeout_ms, connect_timeout_ms;
     uint64_t max_value_bytes;
     struct tc_policy_defaults defaults;
@@ -74,7 +75,7 @@ int tc_cache_target(struct cache *c, const struct cache_key *k, struct tc_target
 
 /* The same, inline, for a call that the short ways serve (tier/hit.h, tier/set.h): a good key, which is short, of a
  * cache by the system's clock, of a type that asks for nothing special. A type is plain for its own cache alone: so c
- * is one. Whether it is this process's is asked apart. */
+ * is one. Whether it is this process's is asked with readers_here. */
 static inline __attribute__((always_inline)) bool tc_cache_is_plain_call(const struct cache *c, const struct tc_key *k)
 {
     /* A status other than CACHE_OK is negative, so it makes any length too large. */

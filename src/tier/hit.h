@@ -44,10 +44,8 @@ static inline __attribute__((always_inline)) bool tc_hit_begin(struct cache *c, 
     uint64_t hash = tc_hash_here(&c->hash, bytes.data, bytes.len);
     h->stripe = tc_l1_stripe_number(&c->l1, hash);
     tc_index_prefetch(&c->l1.views[h->stripe], hash);
-    if (__builtin_expect(tc_fork_guard_is_child(&c->fork), 0))
-        return false;
     h->now_ms = tc_mono_coarse_ms();
-    h->me = tc_reader_self(&c->l1.readers);
+    h->me = tc_reader_self_if(&c->l1.readers, *c->readers_here);
     if (__builtin_expect(h->me == NULL, 0))
         return false;
     h->count = &h->me->counts[k->type->id % TC_READER_COUNTS];

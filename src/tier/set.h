@@ -95,9 +95,7 @@ static inline __attribute__((always_inline)) bool tc_set_here(struct cache *c, c
     struct tc_target t = { (struct cache_type *)k->type, { 0, { k->inline_bytes, k->len } } };
     t.ref.hash = tc_hash_here(&c->hash, t.ref.key.data, t.ref.key.len);
     tc_l1_prefetch_to_set(&c->l1, t.ref.hash);
-    if (__builtin_expect(tc_fork_guard_is_child(&c->fork), 0))
-        return false;
-    struct tc_reader *me = tc_reader_self(&c->l1.readers);
+    struct tc_reader *me = tc_reader_self_if(&c->l1.readers, *c->readers_here);
     if (__builtin_expect(me == NULL || !tc_set_parts(c, &t, data, 0, &parts), 0))
         return false;
     tc_reader_enter(&c->l1.readers, me);
