@@ -1,9 +1,10 @@
 #!/bin/sh
 # Installs into a temporary root and uses what lies there as a stranger would: pkg-config, shared and static, C and C++,
-# a program with its own cache_get(), a library with renamed symbols. Then uninstalls and looks for what is left.
+# a module that is loaded at run time, a program with its own cache_get(), a library with renamed symbols. Then
+# uninstalls and looks for what is left.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-CC=${CC:-cc} CXX=${CXX:-g++} MAKE=${TC_MAKE:-make} BUILD=${BUILD:-build/release} NM=${NM:-nm}
+CC=${CC:-cc} CXX=${CXX:-g++} MAKE=${TC_MAKE:-make} BUILD=${BUILD:-build/release} NM=${NM:-nm} READELF=${READELF:-readelf}
 PKG_CONFIG=${PKG_CONFIG:-pkg-config}
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
@@ -141,7 +142,10 @@ $CC -fPIC -shared -o "$tmp/module.static.so" "$tmp/module.c" $($PKG_CONFIG "$pre
 for module in "$tmp/module.shared.so" "$tmp/module.static.so"; do
     LD_LIBRARY_PATH=$(dirname "$PKG_CONFIG_PATH") GLIBC_TUNABLES=glibc.rtld.optional_static_tls=0 \
         timeout 30 "$tmp/host" "$module" > "$tmp/log" 2>&1 \
-        || { cat "$tmp/log"; fail "$(basename "$module") is not to be loaded by a program that runs"; }
+        || { rc_host=$?; cat "$tmp/log"; fail "$(basename "$module"): loaded, used, unloaded: exit status $rc_host"; }
+done
+for lib in "$(dirname "$PKG_CONFIG_PATH")/libtiercache.so" "$tmp/module.static.so"; do
+    ! $READELF -dW "$lib" | grep -q STATIC_TLS || fail "$(basename "$lib") wants static thread-local memory"
 done
 
 # Two objects with their own cache_get(): the static link must stop instead of taking one of them silently.

@@ -82,13 +82,18 @@ static inline struct tc_reader *tc_reader_self(struct tc_readers *r)
     return s->reader;
 }
 
-/* The same if id is that of r; 0 is nobody's, and gives NULL. */
+/* The same where it has to be asked first: id is that of r as a word says it that may be wiped (0). Then NULL, before
+ * any of the thread's memory is touched. */
 static inline struct tc_reader *tc_reader_self_if(struct tc_readers *r, uint64_t id)
 {
+    if (__builtin_expect(id == 0, 0))
+        return NULL;
     struct tc_reader_seat *s = &tc_reader_seats[r->seat];
-    if (__builtin_expect(s->id == id, 1))
-        return s->reader;
-    return id == r->id ? tc_reader_seek(r) : NULL;
+    if (__builtin_expect(s->id != id, 0))
+        return tc_reader_seek(r);
+    if (s->reader == NULL) /* nobody sits without a record */
+        __builtin_unreachable();
+    return s->reader;
 }
 
 /* The owner is the only one who writes: no locked instruction is needed. */

@@ -102,7 +102,7 @@ static void put_newest(struct state *s, unsigned list, uint32_t entry)
     *(list == s->newest ? &s->last : &s->others[list]) = entry;
 }
 
-/* The newest entry of all lists up to the nth oldest one, n from 0 to LISTS; 0: there is none. */
+/* The newest entry of all lists up to the nth oldest one, n from 0 to LISTS - 1; 0: there is none. */
 static uint32_t newest_among(const struct state *s, unsigned n)
 {
     while (n > 0) { /* a word of bits at a time, from the newest list down */
@@ -278,24 +278,27 @@ static unsigned list_for(const struct state *s, uint8_t stamp)
 }
 
 /* When next leaves, the one after it is written: it is on its way from now on. So is what lies behind its node, which
- * is written too where entries are written over; the one behind which next will be put if it was used; and the newest
- * one, behind which the new entry comes: another processor may have written it. */
+ * is written too where entries are written over; and the newest one, behind which the new entry comes: another
+ * processor may have written it. */
 static inline void fetch_next_but_one(const struct state *s, uint32_t next)
 {
     if (s->last != 0)
         __builtin_prefetch(node_of(s, s->last), 1);
-    if (next == 0)
-        return;
-    const node *n = node_of(s, next);
-    uint8_t stamp = atomic_load_explicit(&n->mark, memory_order_relaxed);
-    uint32_t then = newer_of(n), newest = stamp != 0 ? newest_of(s, list_for(s, stamp)) : 0;
-    if (newest != 0)
-        __builtin_prefetch(node_of(s, newest), 1);
+    uint32_t then = next != 0 ? newer_of(node_of(s, next)) : 0;
     if (then == 0)
         return;
-    n = node_of(s, then);
+    const node *n = node_of(s, then);
     __builtin_prefetch(n, 1);
     __builtin_prefetch((const char *)n + TC_CACHELINE, 1);
+}
+
+/* The one behind which next will be put when it comes up, if it was used. */
+static inline void fetch_end_for(const struct state *s, uint32_t next)
+{
+    uint8_t stamp = next != 0 ? atomic_load_explicit(&node_of(s, next)->mark, memory_order_relaxed) : 0;
+    uint32_t newest = stamp != 0 ? newest_of(s, list_for(s, stamp)) : 0;
+    if (newest != 0)
+        __builtin_prefetch(node_of(s, newest), 1);
 }
 
 static uint32_t lru_victim(void *state)
@@ -305,6 +308,7 @@ static uint32_t lru_victim(void *state)
         uint32_t entry = s->oldest;
         uint8_t stamp = atomic_load_explicit(&node_of(s, entry)->mark, memory_order_relaxed);
         fetch_next_but_one(s, newer_of(node_of(s, entry)));
+        fetch_end_for(s, newer_of(node_of(s, entry)));
         if (stamp == 0 || moves == MOVES)
             return entry;
         take_out(s, entry);

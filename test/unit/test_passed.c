@@ -133,7 +133,9 @@ static unsigned left_since(struct tt_l1 *r, uint32_t first)
 static uint32_t expected_victim(struct tt_l1 *r, size_t len, unsigned *passed)
 {
     uint32_t cell = oldest(r);
-    unsigned most = CANDIDATES - left_since(r, cell);
+    const struct tc_passed *known = &tt_item_stripe(r)->shared.passed;
+    bool begins_behind = tc_entry_bytes_for(r->l1.node_bytes, 0, 16, len) > known->room;
+    unsigned most = begins_behind ? CANDIDATES - left_since(r, cell) : CANDIDATES;
     for (*passed = 0; *passed < most && cell != 0; ++*passed, cell = after(r, cell))
         if (len_of(r, cell) == len)
             return cell;
