@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -651,41 +649,6 @@ static void closing_waits_for_a_copy_that_is_under_way(void **state)
     }
 }
 
-/* From a thread that has used the cache, and from one that never did. */
-static int fork_and_call(void *arg, unsigned index)
-{
-    struct bench *w = arg;
-    int failures = 0, status = 0;
-    (void)index;
-    pid_t child = fork();
-    if (child == 0) {
-        struct cache_value v;
-        bool told = cache_get_copy(w->b.c, &w->k, w->buf, ROOM, NULL) == CACHE_E_FORKED;
-        told = told && cache_get_copy(w->b.c, &w->k, w->buf, ROOM, &w->meta) == CACHE_E_FORKED;
-        told = told && cache_get(w->b.c, &w->k, NULL, &v) == CACHE_E_FORKED;
-        told = told && cache_set(w->b.c, &w->k, "anew", 4, NULL) == CACHE_E_FORKED;
-        _exit(told ? 17 : 18);
-    }
-    TT_CHECK(failures, waitpid(child, &status, 0) == child);
-    TT_CHECK(failures, WIFEXITED(status) && WEXITSTATUS(status) == 17);
-    return failures;
-}
-
-static void a_forked_child_is_told(void **state)
-{
-    (void)state;
-    struct bench *w = tt_xcalloc(sizeof *w);
-    open_bench(w, 0, false);
-    assert_int_equal(tt_cache_set_bytes(&w->b, &w->k, 10), CACHE_OK);
-    copy_times(w, 3);
-    assert_int_equal(fork_and_call(w, 0), 0);
-    assert_int_equal(tt_crew_join(tt_crew_start(1, fork_and_call, w)), 0);
-    copy_times(w, 3);
-    assert_int_equal(stats(w).l1_hits, 6);
-    assert_true(tt_cache_close(&w->b));
-    free(w);
-}
-
 int main(void)
 {
 #define FRESH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -708,7 +671,6 @@ int main(void)
         cmocka_unit_test(the_systems_clock_tells_when_a_value_expires),
         cmocka_unit_test(closing_ends_the_copies_of_other_threads),
         cmocka_unit_test(closing_waits_for_a_copy_that_is_under_way),
-        cmocka_unit_test(a_forked_child_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
