@@ -13,6 +13,8 @@
 
 /* ---- the server: the store and its time ---- */
 
+/* What a command does it does at one moment, as in a server: it reads the clock with the server's lock, or what is left
+ * of a life could be more than was given. */
 int64_t tt_server_now_ms(struct tt_backend *b)
 {
     pthread_mutex_lock(&b->lock);
@@ -23,27 +25,26 @@ int64_t tt_server_now_ms(struct tt_backend *b)
 
 void tt_server_set(struct tt_backend *b, struct cache_slice key, struct cache_slice data, int64_t ttl_ms)
 {
+    pthread_mutex_lock(&b->server->lock);
     int64_t now = tt_server_now_ms(b);
     bool for_ever = ttl_ms < 0 || now == INT64_MIN || now > TT_STORE_FOREVER - 1 - ttl_ms;
     int64_t expires = for_ever ? TT_STORE_FOREVER : now + ttl_ms;
-    pthread_mutex_lock(&b->server->lock);
     tt_store_put(b->server->values, key, data, expires);
     pthread_mutex_unlock(&b->server->lock);
 }
 
 bool tt_server_del(struct tt_backend *b, struct cache_slice key)
 {
-    int64_t now = tt_server_now_ms(b);
     pthread_mutex_lock(&b->server->lock);
-    bool was = tt_store_del(b->server->values, key, now);
+    bool was = tt_store_del(b->server->values, key, tt_server_now_ms(b));
     pthread_mutex_unlock(&b->server->lock);
     return was;
 }
 
 struct tt_blob *tt_server_get(struct tt_backend *b, struct cache_slice key, int64_t *ttl_ms)
 {
-    int64_t expires, now = tt_server_now_ms(b);
     pthread_mutex_lock(&b->server->lock);
+    int64_t expires, now = tt_server_now_ms(b);
     struct tt_blob *blob = tt_store_get(b->server->values, key, now, &expires);
     pthread_mutex_unlock(&b->server->lock);
     if (blob && ttl_ms)

@@ -295,9 +295,9 @@ void tt_backend_poke(struct tt_backend *b, struct cache_slice key, struct cache_
 /* Puts new_len changed bytes in place of those under key, with the same end of life. */
 static bool rewrite(struct tt_backend *b, struct cache_slice key, unsigned char *bytes, size_t new_len)
 {
-    int64_t now = tt_server_now_ms(b), expires;
+    int64_t expires;
     pthread_mutex_lock(&b->server->lock);
-    struct tt_blob *blob = tt_store_get(b->server->values, key, now, &expires);
+    struct tt_blob *blob = tt_store_get(b->server->values, key, tt_server_now_ms(b), &expires);
     if (blob)
         tt_store_put(b->server->values, key, (struct cache_slice){bytes, new_len}, expires);
     pthread_mutex_unlock(&b->server->lock);
