@@ -71,29 +71,28 @@ extern _Thread_local struct tc_reader_seat tc_reader_seats[TC_READER_SEATS];
 
 struct tc_reader *tc_reader_seek(struct tc_readers *r);
 
-/* The calling thread's record; NULL without memory for one. */
-static inline struct tc_reader *tc_reader_self(struct tc_readers *r)
+/* id is that of r. */
+static inline struct tc_reader *tc_reader_of_id(struct tc_readers *r, uint64_t id)
 {
-    struct tc_reader_seat *s = &tc_reader_seats[r->seat];
-    if (__builtin_expect(s->id != r->id, 0))
-        return tc_reader_seek(r);
-    if (s->reader == NULL) /* nobody sits without a record */
-        __builtin_unreachable();
-    return s->reader;
-}
-
-/* The same where it has to be asked first: id is that of r as a word says it that may be wiped (0). Then NULL, before
- * any of the thread's memory is touched. */
-static inline struct tc_reader *tc_reader_self_if(struct tc_readers *r, uint64_t id)
-{
-    if (__builtin_expect(id == 0, 0))
-        return NULL;
     struct tc_reader_seat *s = &tc_reader_seats[r->seat];
     if (__builtin_expect(s->id != id, 0))
         return tc_reader_seek(r);
     if (s->reader == NULL) /* nobody sits without a record */
         __builtin_unreachable();
     return s->reader;
+}
+
+/* The calling thread's record; NULL without memory for one. */
+static inline struct tc_reader *tc_reader_self(struct tc_readers *r)
+{
+    return tc_reader_of_id(r, r->id);
+}
+
+/* The same where it has to be asked first: id is that of r as a word says it that may be wiped (0). Then NULL, before
+ * any of the thread's memory is touched. */
+static inline struct tc_reader *tc_reader_self_if(struct tc_readers *r, uint64_t id)
+{
+    return __builtin_expect(id != 0, 1) ? tc_reader_of_id(r, id) : NULL;
 }
 
 /* The owner is the only one who writes: no locked instruction is needed. */

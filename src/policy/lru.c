@@ -305,10 +305,10 @@ static uint32_t lru_victim(void *state)
 {
     struct state *s = state;
     for (unsigned moves = 0; s->oldest != 0; moves++) {
-        uint32_t entry = s->oldest;
+        uint32_t entry = s->oldest, next = newer_of(node_of(s, entry));
         uint8_t stamp = atomic_load_explicit(&node_of(s, entry)->mark, memory_order_relaxed);
-        fetch_next_but_one(s, newer_of(node_of(s, entry)));
-        fetch_end_for(s, newer_of(node_of(s, entry)));
+        fetch_next_but_one(s, next);
+        fetch_end_for(s, next);
         if (stamp == 0 || moves == MOVES)
             return entry;
         take_out(s, entry);
