@@ -391,6 +391,24 @@ static void a_held_value_that_is_stored_is_not_counted_twice(void **state)
     tc_l1_drop(&r->l1, e);
 }
 
+/* It is in nobody's hands then, though L1's reference goes only when the readers are through. */
+static void a_value_that_left_as_soon_as_it_was_stored_is_not_counted_once_it_is_released(void **state)
+{
+    struct tt_l1 *r = *state;
+    struct tt_l1_key k = tt_l1_key(r, 1);
+    struct tc_entry *e = tt_l1_entry(r, k, &(struct tt_l1_put){ .len = 4096 });
+    struct tc_reader *me = tc_reader_self(&r->l1.readers);
+    assert_non_null(me);
+    tt_l1_have_company(r);
+    tc_reader_enter(&r->l1.readers, me);
+    assert_int_equal(tc_l1_put(&r->l1, e, &r->policies[0], NULL, true), CACHE_OK);
+    tt_l1_invalidate(r, k);
+    tc_l1_detach_unless_stored(&r->l1, e);
+    tc_l1_drop(&r->l1, e);
+    assert_int_equal(tt_l1_detached_bytes(r), 0);
+    tc_reader_leave(me);
+}
+
 /* References are counted in 16 bits. */
 static void a_value_can_be_pinned_any_number_of_times(void **state)
 {
@@ -632,6 +650,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_pinned_value_outlives_expiry, setup, teardown),
         cmocka_unit_test_setup_teardown(a_held_value_that_was_never_stored_can_be_told, setup, teardown),
         cmocka_unit_test_setup_teardown(a_held_value_that_is_stored_is_not_counted_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            a_value_that_left_as_soon_as_it_was_stored_is_not_counted_once_it_is_released, setup, teardown),
         cmocka_unit_test_setup_teardown(a_value_can_be_pinned_any_number_of_times, setup, teardown),
         cmocka_unit_test_setup_teardown(without_memory_for_a_copy_one_pin_too_many_finds_nothing, setup,
                                         teardown),

@@ -51,7 +51,10 @@ enum {
     TC_ENTRY_IN_EXTENT = TC_ENTRY_LENT | TC_ENTRY_HOUSED, /* or an extent */
     TC_ENTRY_IN_L1 = 1u << 30
 };
-/* In callers' hands but not in L1: set before the reference that makes it so is given up. */
+/* Only what is housed is overwritten. Of what is not, an even version says something else: L1 has, or had, a reference
+ * to this very entry, and will tell (TC_ENTRY_DETACHED) if callers still hold it when it gives that up. */
+#define TC_ENTRY_SHARED (2 * TC_ENTRY_VERSION_ONE)
+/* In callers' hands alone: set before the reference that makes it so is given up. */
 #define TC_ENTRY_DETACHED (UINT32_C(1) << 31)
 #define TC_ENTRY_FLAGS (TC_ENTRY_ABSENT | TC_ENTRY_COUNTS | TC_ENTRY_MORE | TC_ENTRY_FOREVER | TC_ENTRY_FRAMED)
 

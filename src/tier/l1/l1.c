@@ -208,8 +208,9 @@ void tc_l1_undetach(struct tc_l1 *l1, const struct tc_entry *e)
 
 void tc_l1_detach_unless_stored(struct tc_l1 *l1, struct tc_entry *e)
 {
-    /* Who takes it out of L1 after this look detaches it himself, since the caller has a reference. */
-    if (!tc_entry_is_in_l1(e))
+    /* Not whether it is in L1: where it left meanwhile, its reference may wait for readers (stripe_left.c) until long
+     * after the caller's is gone. */
+    if (!(atomic_load_explicit(&e->refs, memory_order_relaxed) & (TC_ENTRY_HOUSED | TC_ENTRY_SHARED)))
         tc_l1_detach(l1, e);
 }
 

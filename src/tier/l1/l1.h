@@ -269,8 +269,8 @@ void tc_l1_drop(struct tc_l1 *l1, struct tc_entry *e);
 void tc_l1_detach(struct tc_l1 *l1, struct tc_entry *e);
 void tc_l1_undetach(struct tc_l1 *l1, const struct tc_entry *e); /* it is being freed */
 
-/* Says so unless e is in L1 or was said already: for a value whose storing may have been refused, or of
- * which L1 took a copy. */
+/* Says so unless it was said already, or L1 took a reference to e: for a value of one's own making whose storing may
+ * have been refused, or of which L1 took a copy. */
 void tc_l1_detach_unless_stored(struct tc_l1 *l1, struct tc_entry *e);
 
 /* Stores e, with a reference of its own, or a copy of it in memory of its stripe's. expected, if not NULL, must still

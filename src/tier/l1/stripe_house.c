@@ -111,6 +111,7 @@ static uint32_t adopt(struct tc_stripe *s, struct tc_entry *e, struct tc_dropped
     tc_stripe_account(s, tc_stripe_housing(s), before);
     if (cell == 0)
         return 0;
+    atomic_fetch_or_explicit(&e->refs, TC_ENTRY_SHARED, memory_order_relaxed);
     atomic_fetch_add_explicit(&e->refs, 1 | TC_ENTRY_IN_L1, memory_order_relaxed);
     tc_stripe_account(s, tc_l1_entry_bytes(s->l1, e), 0);
     tc_stripe_count_apart(s, s->apart_of, e, 1);
