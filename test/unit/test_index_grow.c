@@ -61,7 +61,7 @@ static struct tc_index_view with_table(const struct tt_index *f, struct tc_bucke
     return v;
 }
 
-/* When one more would take more than that share of the lanes, or has no place. */
+/* When one more would take more than that share of the lanes, or has no place, where thrift would not take another's. */
 static void assert_growth(struct tt_index *f, bool thrift, unsigned full_sixteenths)
 {
     f->thrift = thrift;
@@ -69,10 +69,11 @@ static void assert_growth(struct tt_index *f, bool thrift, unsigned full_sixteen
         struct tc_bucket *buckets = atomic_load(&f->view.buckets);
         size_t n = f->index.n;
         bool full = (f->count + 1) * 16 > tc_index_lanes(&f->index) * full_sixteenths;
+        bool gap = has_gap(f, hash_of(i));
         uint64_t announced = tt_index_growth(f, hash_of(i)), bytes = f->bytes;
-        assert_int_equal(announced > 0, full || !has_gap(f, hash_of(i)));
-        assert_gap(f, hash_of(i), announced == 0);
-        assert_int_equal(tt_index_insert(f, i, hash_of(i)), 0);
+        assert_int_equal(announced > 0, full || (!gap && !thrift));
+        assert_gap(f, hash_of(i), announced == 0 && gap);
+        assert_int_equal(tt_index_insert(f, i, hash_of(i)), announced == 0 && !gap);
         assert_int_equal(f->bytes - bytes, announced);
         assert_int_equal(f->index.n > n, announced > 0);
         assert_int_equal(f->before != NULL, announced > 0 && n > 0);
@@ -126,6 +127,27 @@ static void no_lane_in_reach_lets_a_half_full_table_grow_and_no_emptier_one(void
     assert_true(f->index.n > n);
     tt_index_assert_exact(f);
     tt_index_assert_bytes(f);
+}
+
+static void no_lane_in_reach_costs_a_thrifty_table_the_entry_of_one(void **state)
+{
+    struct tt_index *f = *state;
+    tt_index_make_empty(f, 38);
+    size_t n = f->index.n, home = n - 5;
+    uint32_t number = 0;
+    for (; number < TC_INDEX_PROBES; number++)
+        assert_int_equal(tt_index_insert(f, number, tt_index_hash_at(f, home, number)), 0);
+    for (; f->count * 3 < tc_index_lanes(&f->index) * 2; number++)
+        assert_int_equal(tt_index_insert(f, number, tt_index_hash_at(f, (home + 18) % n, number)), 0);
+    assert_true(tt_index_growth(f, tt_index_hash_at(f, home, 0)) > 0);
+    f->thrift = true;
+    for (size_t count = f->count; number < 2000; number++) {
+        assert_int_equal(tt_index_growth(f, tt_index_hash_at(f, home, number)), 0);
+        assert_int_equal(tt_index_insert(f, number, tt_index_hash_at(f, home, number)), 1);
+        assert_int_equal(f->count, count);
+    }
+    assert_int_equal(f->index.n, n);
+    tt_index_assert_exact(f);
 }
 
 /* Two homes beside each other that are one in the next larger table, with more keys than one home can have. */
@@ -256,6 +278,7 @@ int main(void)
         TEST(growth_is_announced_to_the_byte_and_hands_over_the_table_before),
         TEST(a_thrifty_table_grows_when_nearly_all_lanes_are_taken),
         TEST(no_lane_in_reach_lets_a_half_full_table_grow_and_no_emptier_one),
+        TEST(no_lane_in_reach_costs_a_thrifty_table_the_entry_of_one),
         TEST(a_table_that_does_not_fit_into_larger_ones_stays_and_stops_trying_at_twice_its_size),
         TEST(a_table_doubles_then_grows_by_a_quarter_and_by_an_eighth_however_large),
         TEST(with_the_number_of_any_table_before_everything_is_found),

@@ -1,5 +1,6 @@
 /* Stores whose key finds no lane, in a table that is half full, while larger ones do not have room for what is there:
- * built from keys of two homes side by side, which are one in the next larger table and two in the one after it. */
+ * built from keys of two homes side by side, which are one in the next larger table and two in the one after it. And
+ * tables that are nearly full in a cache that is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -145,12 +146,42 @@ static void what_is_granted_is_enough_for_both_the_table_and_the_entry(void **st
     }
 }
 
+static uint64_t evicted(struct tt_l1 *r)
+{
+    return tt_l1_count(r, TC_COUNT_l1_evicted_bytes) + tt_l1_count(r, TC_COUNT_l1_evicted_probe);
+}
+
+/* A larger table would cost some hundreds, for keys that find no lane in reach, more than there are in it. */
+static void in_a_full_cache_no_store_drives_more_than_a_few_out(void **state)
+{
+    enum { LEN = 16, CROWD = 4 * TC_INDEX_PROBES };
+    struct tt_l1 *r = tt_l1_new(8 * LIMIT, 1, NULL);
+    uint64_t n = 0, before = 0;
+    (void)state;
+    assert_non_null(r);
+    tt_l1_have_company(r);
+    while (evicted(r) == 0)
+        assert_int_equal(tt_l1_put(r, tt_l1_key(r, n++), LEN), CACHE_OK);
+    for (uint64_t crowd = 0; crowd < CROWD; crowd++) {
+        struct tt_l1_key k = { tt_l1_key(r, n).hash & ~(uint64_t)UINT32_MAX, n };
+        before = evicted(r);
+        assert_int_equal(tt_l1_put(r, k, LEN), CACHE_OK);
+        assert_in_range(evicted(r) - before, 0, 4);
+        assert_true(tt_l1_has(r, k));
+        n++;
+    }
+    assert_true(tt_l1_count(r, TC_COUNT_l1_evicted_probe) >= CROWD / 2);
+    assert_true(tc_l1_check(&r->l1));
+    assert_true(tt_l1_free(r));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_that_some_keys_do_not_go_into_is_left_out_and_nobody_leaves_for_it),
         cmocka_unit_test(a_table_that_has_no_lane_for_the_new_key_grows_again_and_nobody_leaves_for_it),
         cmocka_unit_test(what_is_granted_is_enough_for_both_the_table_and_the_entry),
+        cmocka_unit_test(in_a_full_cache_no_store_drives_more_than_a_few_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

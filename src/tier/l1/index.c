@@ -175,7 +175,8 @@ static bool find_gap(const struct tc_index *x, size_t home, struct tc_index_gap 
 }
 
 /* Fourteen sixteenths: nine keys of ten still lie in their home. Where growing would drive entries out it waits until
- * looking up gets slow, or a key finds no lane: the number of entries will hardly grow much more. */
+ * looking up gets slow: the number of entries will hardly grow much more. By then a key in some thousands finds no lane
+ * in reach, and takes that of another, which costs one entry and not as many as a larger table would. */
 #define FULL 14
 #define CRAMMED 15
 
@@ -186,7 +187,9 @@ static bool wants_growth(const struct tc_index *x, uint64_t hash, bool thrift)
         return true;
     if (next_n(x) > 2 * (size_t)x->n) /* these keys do not go into tables: see tc_index_make_room() */
         return false;
-    return exceeds(x, thrift ? CRAMMED : FULL) || (exceeds(x, 8) && !find_gap(x, home_of(x, hash), &gap));
+    if (thrift)
+        return exceeds(x, CRAMMED);
+    return exceeds(x, FULL) || (exceeds(x, 8) && !find_gap(x, home_of(x, hash), &gap));
 }
 
 size_t tc_index_growth_bytes(const struct tc_index *x, uint64_t hash, bool thrift)

@@ -210,13 +210,14 @@ static inline void tc_index_prefetch_entry(const struct tc_index_view *v, uint64
 void tc_index_fini(struct tc_index *x, const struct tc_alloc *a);
 
 size_t tc_index_bytes(const struct tc_index *x); /* heap bytes of the table */
-/* By which an insertion of that hash will grow them. thrift: growing drives entries out, so only if it must. */
+/* By which an insertion of that hash will grow them. thrift: growing would drive entries out, and so only a table in
+ * which looking up gets slow grows; it need not if one entry leaves it. */
 size_t tc_index_growth_bytes(const struct tc_index *x, uint64_t hash, bool thrift);
 
-/* Makes room for one more entry of that hash, growing if the table is full, or no lane in reach is empty though half of
- * the table is filled: less than that, and somebody chose the keys. 0: there is a gap, insert. Otherwise the entry
- * whose lane the new one must take (tc_index_replace): all lanes in reach are taken, or the table cannot grow:
- * for want of memory, or because no table of up to twice its size has room for these keys within reach.
+/* Makes room for one more entry of that hash, growing if the table is full, or, without thrift, no lane in reach is
+ * empty though half of the table is filled: less than that, and somebody chose the keys. 0: there is a gap, insert.
+ * Otherwise the entry whose lane the new one must take (tc_index_replace): all lanes in reach are taken, or the table
+ * cannot grow: for want of memory, or because no table of up to twice its size has room for these keys within reach.
  * The heap bytes that growing took are added to *grown_bytes; the table before goes to *before, for who reads it still.
  * *failed: there is no table and no memory for one. */
 uint32_t tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, bool thrift,

@@ -80,13 +80,19 @@ static bool vacate(struct tc_stripe *s, struct put *put)
     return true;
 }
 
+/* Others have more than it has, and are to give of it before an entry leaves this stripe. */
+static bool asks_others(struct tc_l1 *l1, const struct tc_stripe *s, const struct put *put)
+{
+    return !put->force && s->granted < tc_l1_fair(l1);
+}
+
 /* Memory for e comes from evicting. What to do next: CACHE_OK: something was evicted or freed; else who has to be asked
  * first. */
 static int evict_one(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 {
     if (tc_stripe_reap(s, TC_REAP_SOME, &put->dropped) > 0)
         return CACHE_OK;
-    if (!put->force && s->granted < tc_l1_fair(l1))
+    if (asks_others(l1, s, put))
         return NEEDS_ROOM;
     if (s->left.housed > 0 && (put->vacated || s->left.housed > put->bytes + tc_stripe_slack(s) / 2))
         return NEEDS_READERS;
@@ -105,7 +111,7 @@ static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     uint64_t want;
     put->thrift = false;
     tc_l1_draw(l1, s, bytes_after(s, put));
-    put->thrift = bytes_after(s, put) > s->granted;
+    put->thrift = bytes_after(s, put) > s->granted && !asks_others(l1, s, put);
     while ((want = bytes_after(s, put)) > s->granted) {
         put->missing = want - s->granted;
         int rc = evict_one(l1, s, put);
