@@ -243,12 +243,22 @@ static void the_number_of_keys_that_collide_does_not_matter(void **state)
     }
 }
 
-/* Of one tag they lie all over the table: tags tell nothing, so all keys of a bucket may have to be compared. */
+static double load(const struct tt_l1 *r)
+{
+    const struct tc_index *x = &r->l1.stripes[0].index;
+    return (double)x->count / (double)tc_index_lanes(x);
+}
+
+/* Of one tag they lie all over the table: tags tell nothing, so all keys of a bucket may have to be compared. In two
+ * tables that are as full. */
 static void keys_of_one_tag_compare_no_more_than_their_buckets_have(void **state)
 {
     (void)state;
     struct tt_l1 *some = flooded(TAG, MANY), *more = flooded(TAG, 4 * MANY);
-    struct sample of_some = of_flood(some, TAG, MANY), of_more = of_flood(more, TAG, 4 * MANY);
+    uint64_t n = MANY;
+    for (; n < 2 * MANY && load(some) < load(more); n++)
+        assert_int_equal(tt_l1_put(some, flood_key(some, TAG, n), LEN), CACHE_OK);
+    struct sample of_some = of_flood(some, TAG, n), of_more = of_flood(more, TAG, 4 * MANY);
     assert_int_equal(of_more.n, SAMPLE);
     assert_true(of_more.most.buckets <= TC_INDEX_REACH + 1);
     assert_true(of_more.most.keys <= of_more.most.buckets * TC_INDEX_LANES);

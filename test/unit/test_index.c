@@ -415,7 +415,7 @@ static void a_look_up_goes_as_far_as_its_home_says_and_no_farther(void **state)
 
 /* ---- readers ---- */
 
-enum { STAY = 100, RACE_KEYS = 1500, RACE_STEPS = 12000, RACE_CREW = 3 };
+enum { STAY = 100, RACE_KEYS = 2600, RACE_STEPS = 12000, RACE_CREW = 3 };
 
 struct race {
     struct tt_index *f;

@@ -61,30 +61,50 @@ static struct tc_index_view with_table(const struct tt_index *f, struct tc_bucke
     return v;
 }
 
-/* When one more would take more than that share of the lanes, or has no place, where thrift would not take another's. */
-static void assert_growth(struct tt_index *f, bool thrift, unsigned full_sixteenths)
+/* A small table is copied in one call, and where there is no memory for both; else so many buckets at a time, or all if
+ * there is no lane. */
+enum { SMALL = TC_INDEX_CLOSE_BUCKETS, STEP = 16 };
+
+static bool is_copied_now(size_t n, size_t copied, bool gap, enum tc_index_growth how)
 {
-    f->thrift = thrift;
+    return n <= SMALL || how != TC_GROW_BESIDE || !gap || copied + STEP >= n;
+}
+
+/* The table was handed over, and holds what it held. */
+static void assert_handed_over(struct tt_index *f, struct tc_bucket *buckets, size_t n, uint32_t keys)
+{
+    struct tc_index_view then = with_table(f, buckets, n);
+    assert_int_equal(f->before->n, n);
+    assert_holds(&then, f, keys);
+    assert_holds(&f->view, f, keys + 1);
+}
+
+/* When one more would take more than that share of the lanes, or has no place; with thrift it takes another's then. */
+static void assert_growth(struct tt_index *f, enum tc_index_growth how, unsigned full_sixteenths)
+{
+    bool thrift = how == TC_GROW_IF_CRAMMED;
+    f->how = how;
     for (uint32_t i = 0; i < TT_INDEX_KEYS; i++) {
         struct tc_bucket *buckets = atomic_load(&f->view.buckets);
-        size_t n = f->index.n;
+        size_t n = f->index.n, copied = f->index.copied;
+        bool grows = f->index.next.n > 0, gap = has_gap(f, hash_of(i));
         bool full = (f->count + 1) * 16 > tc_index_lanes(&f->index) * full_sixteenths;
-        bool gap = has_gap(f, hash_of(i));
         uint64_t announced = tt_index_growth(f, hash_of(i)), bytes = f->bytes;
-        assert_int_equal(announced > 0, full || (!gap && !thrift));
-        assert_gap(f, hash_of(i), announced == 0 && gap);
-        assert_int_equal(tt_index_insert(f, i, hash_of(i)), announced == 0 && !gap);
-        assert_int_equal(f->bytes - bytes, announced);
-        assert_int_equal(f->index.n > n, announced > 0);
-        assert_int_equal(f->before != NULL, announced > 0 && n > 0);
-        if (f->before != NULL) {
-            struct tc_index_view then = with_table(f, buckets, n);
-            assert_int_equal(f->before->n, n);
-            assert_holds(&then, f, i);
-            assert_holds(&f->view, f, i + 1);
-        }
+        assert_int_equal(announced > 0, !grows && (full || (!gap && !thrift)));
+        assert_gap(f, hash_of(i), announced == 0 && gap && !grows);
+        assert_int_equal(tt_index_insert(f, i, hash_of(i)), announced == 0 && !gap && !grows);
+        grows = grows || announced > 0;
+        bool over = grows && is_copied_now(n, copied, gap, how), both = n > SMALL && how == TC_GROW_BESIDE;
+        assert_int_equal(f->bytes - bytes, announced - (over && both ? tt_index_table_bytes(n) : 0));
+        assert_int_equal(f->index.n > n, over);
+        assert_int_equal(f->index.copied, grows && !over ? copied + STEP : 0);
+        assert_int_equal(f->index.next.n > 0, grows && !over);
+        assert_int_equal(f->before != NULL, over && n > 0);
+        if (f->before != NULL)
+            assert_handed_over(f, buckets, n, i);
         tt_index_assert_bytes(f);
     }
+    assert_true(f->index.n > 2 * SMALL);
     tt_index_assert_exact(f);
     tt_index_assert_all_found(f);
 }
@@ -95,8 +115,9 @@ static void assert_growth(struct tt_index *f, bool thrift, unsigned full_sixteen
         run(*state, __VA_ARGS__);  \
     }
 
-CASE(growth_is_announced_to_the_byte_and_hands_over_the_table_before, assert_growth, false, 14)
-CASE(a_thrifty_table_grows_when_nearly_all_lanes_are_taken, assert_growth, true, 15)
+CASE(growth_is_announced_to_the_byte_and_hands_over_the_table_before, assert_growth, TC_GROW_BESIDE, 14)
+CASE(where_there_is_no_memory_for_both_it_grows_at_once, assert_growth, TC_GROW_AT_ONCE, 14)
+CASE(a_thrifty_table_grows_when_nearly_all_lanes_are_taken, assert_growth, TC_GROW_IF_CRAMMED, 15)
 
 static void no_lane_in_reach_lets_a_half_full_table_grow_and_no_emptier_one(void **state)
 {
@@ -140,7 +161,7 @@ static void no_lane_in_reach_costs_a_thrifty_table_the_entry_of_one(void **state
     for (; f->count * 3 < tc_index_lanes(&f->index) * 2; number++)
         assert_int_equal(tt_index_insert(f, number, tt_index_hash_at(f, (home + 18) % n, number)), 0);
     assert_true(tt_index_growth(f, tt_index_hash_at(f, home, 0)) > 0);
-    f->thrift = true;
+    f->how = TC_GROW_IF_CRAMMED;
     for (size_t count = f->count; number < 2000; number++) {
         assert_int_equal(tt_index_growth(f, tt_index_hash_at(f, home, number)), 0);
         assert_int_equal(tt_index_insert(f, number, tt_index_hash_at(f, home, number)), 1);
@@ -190,16 +211,23 @@ static void a_table_doubles_then_grows_by_a_quarter_and_by_an_eighth_however_lar
     struct tc_index *x = &f->index;
     while (x->n < 300000) {
         size_t n = x->n, least = n == 0 ? 2 : n < 16 ? 2 * n : n <= 128 ? n + n / 4 : n + n / 8;
-        uint64_t bytes = tc_index_bytes(x), announced = tc_index_growth_bytes(x, 0, false), grown = 0;
-        struct tc_block *before;
-        bool failed;
-        assert_int_equal(tc_index_make_room(x, &f->alloc, 0, false, &grown, &before, &failed), 0);
-        assert_true(!failed && x->n == least);
+        uint64_t bytes = tc_index_bytes(x), announced = tc_index_growth_bytes(x, 0, TC_GROW_BESIDE);
+        size_t steps = 0;
+        struct tc_index_room room;
+        do {
+            assert_int_equal(tc_index_make_room(x, &f->alloc, 0, TC_GROW_BESIDE, &room), 0);
+            assert_false(room.failed);
+            assert_int_equal(room.more_bytes, steps == 0 ? tt_index_table_bytes(least) : 0);
+            assert_int_equal(room.fewer_bytes, x->n == n ? 0 : bytes);
+            steps++;
+        } while (x->n == n);
+        assert_int_equal(announced, tt_index_table_bytes(least) - (n <= SMALL ? bytes : 0));
+        assert_int_equal(tc_index_bytes(x), tt_index_table_bytes(least));
+        assert_true(x->n == least);
+        assert_int_equal(steps, n <= SMALL ? 1 : (n + STEP - 1) / STEP);
         assert_int_equal(atomic_load(&x->view->n), x->n);
-        assert_true(grown > 0 && grown == announced);
-        assert_int_equal(tc_index_bytes(x), bytes + grown);
-        assert_int_equal(before != NULL ? before->n : 0, n);
-        tc_block_close(&f->alloc, before);
+        assert_int_equal(room.before != NULL ? room.before->n : 0, n);
+        tc_block_close(&f->alloc, room.before);
         x->count = (uint32_t)(tc_index_lanes(x) - tc_index_lanes(x) / 8);
     }
     x->count = 0;
@@ -276,6 +304,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(growth_is_announced_to_the_byte_and_hands_over_the_table_before),
+        TEST(where_there_is_no_memory_for_both_it_grows_at_once),
         TEST(a_thrifty_table_grows_when_nearly_all_lanes_are_taken),
         TEST(no_lane_in_reach_lets_a_half_full_table_grow_and_no_emptier_one),
         TEST(no_lane_in_reach_costs_a_thrifty_table_the_entry_of_one),

@@ -132,7 +132,7 @@ static void what_is_granted_is_enough_for_both_the_table_and_the_entry(void **st
         struct tt_l1_key k = crowd_out(&c);
         struct tt_l1 *r = c.r;
         struct tc_stripe *s = &r->l1.stripes[0];
-        uint64_t wanted = tc_stripe_bytes(s) + tc_index_growth_bytes(c.x, k.hash, false) + more;
+        uint64_t wanted = tc_stripe_bytes(s) + tc_index_growth_bytes(c.x, k.hash, TC_GROW_BESIDE) + more;
         uint64_t all = s->granted + (uint64_t)r->l1.pool;
         assert_true(wanted <= all);
         atomic_store(&s->granted, wanted);
@@ -146,9 +146,105 @@ static void what_is_granted_is_enough_for_both_the_table_and_the_entry(void **st
     }
 }
 
+/* The tables of large stripes are copied by the stores that come, some buckets each, but for the few in which a key has
+ * no lane before that is done. What the former one took goes back. */
+static void a_large_table_grows_a_little_with_each_store(void **state)
+{
+    enum { KEYS = 250000, STEP = 16, LEN = 16 };
+    uint32_t began = 0, at_once = 0;
+    struct tt_l1 *r = tt_l1_new((uint64_t)64 * LIMIT, 1, NULL);
+    assert_non_null(r);
+    const struct tc_index *x = &r->l1.stripes[0].index;
+    (void)state;
+    tt_l1_have_company(r);
+    for (uint64_t i = 0; i < KEYS; i++) {
+        uint32_t n = x->n, copied = x->copied, next = x->next.n;
+        assert_int_equal(tt_l1_put(r, tt_l1_key(r, i), LEN), CACHE_OK);
+        began += next == 0 && n > TC_INDEX_CLOSE_BUCKETS && (x->next.n > 0 || x->n > n);
+        at_once += n > TC_INDEX_CLOSE_BUCKETS && x->n > n && n - copied > STEP;
+        if (x->n == n && next > 0)
+            assert_int_equal(x->copied, copied + STEP);
+        if (x->n > n) {
+            assert_in_range(tc_stripe_idle(&r->l1.stripes[0]), 0, 4096);
+            assert_true(tc_l1_check(&r->l1));
+        }
+    }
+    assert_in_range(began, 40, 100);
+    assert_in_range(at_once, 0, began / 10);
+    assert_int_equal(tt_l1_type_entries(r, 0), KEYS);
+    assert_true(tc_l1_check(&r->l1));
+    assert_true(tt_l1_free(r));
+}
+
 static uint64_t evicted(struct tt_l1 *r)
 {
     return tt_l1_count(r, TC_COUNT_l1_evicted_bytes) + tt_l1_count(r, TC_COUNT_l1_evicted_probe);
+}
+
+/* Stores until a table grows. Returns its stripe, with a next table. */
+static struct tc_stripe *grow(struct tt_l1 *r, uint64_t *n)
+{
+    for (;;) {
+        struct tt_l1_key k = tt_l1_key(r, (*n)++);
+        struct tc_stripe *s = &r->l1.stripes[tt_l1_stripe_of(r, k.hash)];
+        assert_int_equal(tt_l1_put(r, k, 16), CACHE_OK);
+        if (s->index.next.n > 0)
+            return s;
+    }
+}
+
+static void clearing_ends_a_growth(void **state)
+{
+    struct tt_l1 *r = tt_l1_new((uint64_t)16 * LIMIT, 2, NULL);
+    uint64_t n = 0;
+    (void)state;
+    assert_non_null(r);
+    struct tc_stripe *s = grow(r, &n);
+    tc_l1_clear(&r->l1);
+    assert_int_equal(s->index.next.n, 0);
+    assert_true(tc_l1_check(&r->l1));
+    grow(r, &n);
+    assert_true(tc_l1_check(&r->l1));
+    assert_true(tt_l1_free(r));
+}
+
+/* Its memory is had before anybody leaves. */
+static void a_lower_limit_ends_a_growth_and_drives_nobody_out_for_it(void **state)
+{
+    struct tt_l1 *r = tt_l1_new((uint64_t)16 * LIMIT, 1, NULL);
+    uint64_t n = 0;
+    (void)state;
+    assert_non_null(r);
+    struct tc_stripe *s = grow(r, &n);
+    while (s->index.n < 1000)
+        s = grow(r, &n);
+    while (s->index.next.n == 0)
+        s = grow(r, &n);
+    uint64_t limit = tc_l1_bytes(&r->l1) - 8192; /* one table has more */
+    assert_int_equal(tc_l1_resize(&r->l1, limit, tc_mono_ms() + 1000), CACHE_OK);
+    assert_int_equal(s->index.next.n, 0);
+    assert_int_equal(evicted(r), 0);
+    assert_int_equal(tt_l1_type_entries(r, 0), n);
+    assert_true(tc_l1_check(&r->l1));
+    assert_true(tt_l1_free(r));
+}
+
+/* However the tables grow when little is left: a hundredth of the memory lies idle at most. */
+static void nobody_leaves_before_the_cache_is_full(void **state)
+{
+    enum { STEPS = 6, MANY = 8 };
+    (void)state;
+    for (uint64_t i = 0; i < STEPS; i++) {
+        uint64_t limit = (uint64_t)MANY * LIMIT + (uint64_t)MANY * LIMIT / 8 * i / STEPS, n = 0;
+        struct tt_l1 *r = tt_l1_new(limit, i % 2 != 0 ? MANY : 1, NULL);
+        assert_non_null(r);
+        tt_l1_have_company(r);
+        while (evicted(r) == 0)
+            assert_int_equal(tt_l1_put(r, tt_l1_key(r, n++), 16), CACHE_OK);
+        assert_in_range(tc_l1_bytes(&r->l1), limit - limit / 100, limit);
+        assert_true(tc_l1_check(&r->l1));
+        assert_true(tt_l1_free(r));
+    }
 }
 
 /* A larger table would cost some hundreds, for keys that find no lane in reach, more than there are in it. */
@@ -181,6 +277,10 @@ int main(void)
         cmocka_unit_test(a_table_that_some_keys_do_not_go_into_is_left_out_and_nobody_leaves_for_it),
         cmocka_unit_test(a_table_that_has_no_lane_for_the_new_key_grows_again_and_nobody_leaves_for_it),
         cmocka_unit_test(what_is_granted_is_enough_for_both_the_table_and_the_entry),
+        cmocka_unit_test(a_large_table_grows_a_little_with_each_store),
+        cmocka_unit_test(clearing_ends_a_growth),
+        cmocka_unit_test(a_lower_limit_ends_a_growth_and_drives_nobody_out_for_it),
+        cmocka_unit_test(nobody_leaves_before_the_cache_is_full),
         cmocka_unit_test(in_a_full_cache_no_store_drives_more_than_a_few_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -205,21 +205,24 @@ bool tt_index_find_gap(const struct tt_index *f, uint64_t hash, struct tc_index_
 {
     static const uint32_t nobody[] = { UINT32_MAX, UINT32_MAX };
     struct cache_slice key = { nobody, sizeof nobody };
-    assert_int_equal(tc_index_find_or_gap(&f->index, hash, key, f->thrift, gap), 0);
+    assert_int_equal(tc_index_find_or_gap(&f->index, hash, key, f->how == TC_GROW_IF_CRAMMED, gap), 0);
     return gap->at.bucket != NULL;
 }
 
 uint64_t tt_index_growth(const struct tt_index *f, uint64_t hash)
 {
-    return tc_index_growth_bytes(&f->index, hash, f->thrift);
+    return tc_index_growth_bytes(&f->index, hash, f->how);
 }
 
 uint32_t tt_index_make_room(struct tt_index *f, uint64_t hash, bool *failed)
 {
+    struct tc_index_room room = { 77, 77, (struct tc_block *)(void *)f, true }; /* to be written */
     let_before_go(f);
-    f->before = (struct tc_block *)(void *)f; /* to be written */
-    *failed = true;
-    return tc_index_make_room(&f->index, &f->alloc, hash, f->thrift, &f->bytes, &f->before, failed);
+    uint32_t instead = tc_index_make_room(&f->index, &f->alloc, hash, f->how, &room);
+    f->bytes += room.more_bytes - room.fewer_bytes;
+    f->before = room.before;
+    *failed = room.failed;
+    return instead;
 }
 
 int tt_index_insert(struct tt_index *f, uint32_t number, uint64_t hash)
@@ -266,12 +269,12 @@ void tt_index_replace(struct tt_index *f, uint32_t number)
     if (found != old)
         tt_die("key %u is not where it was put", (unsigned)number);
     struct tc_index_gap place;
-    assert_int_equal(tc_index_find_or_gap(&f->index, hash, key, f->thrift, &place), old);
+    assert_int_equal(tc_index_find_or_gap(&f->index, hash, key, f->how == TC_GROW_IF_CRAMMED, &place), old);
     assert_true(place.at.bucket == at.bucket && place.at.lane == at.lane);
     size_t bucket = (size_t)(at.bucket - tc_index_bucket(&f->index, 0)), n = f->index.n;
     assert_int_equal(tt_index_distance(tt_index_home(hash, n), bucket, n), place.distance);
     f->cell[number] = tt_index_open(f, number, hash);
-    tc_index_replace_at(&at, f->cell[number], ++f->code[number]);
+    tc_index_replace_at(&f->index, &at, f->cell[number], hash, ++f->code[number]);
     tt_index_let_go(f, old);
 }
 
@@ -291,7 +294,12 @@ void tt_index_recode(struct tt_index *f, uint32_t number)
     while (tc_index_cell(&f->index, i) != f->cell[number])
         i++;
     f->code[number] += 101;
-    tc_index_set_code(&f->index, i, f->code[number]);
+    if (f->code[number] % 2 == 0) {
+        tc_index_set_code(&f->index, i, f->code[number]);
+        return;
+    }
+    struct tc_index_at at = { tc_index_bucket(&f->index, i / TC_INDEX_LANES), i % TC_INDEX_LANES };
+    tc_index_set_code_at(&f->index, &at, tt_hash_of(tt_index_entry(f, f->cell[number])), f->code[number]);
 }
 
 void tt_index_remove_all(struct tt_index *f)
@@ -305,7 +313,7 @@ void tt_index_remove_all(struct tt_index *f)
 void tt_index_make_empty(struct tt_index *f, size_t n)
 {
     tt_index_remove_all(f);
-    for (uint32_t i = 0; f->index.n < n; i++)
+    for (uint32_t i = 0; f->index.n < n || f->index.next.n > 0; i++)
         tt_index_insert(f, i, tt_index_hash(i, TT_SPREAD));
     tt_index_remove_all(f);
 }
@@ -397,11 +405,21 @@ void tt_index_assert_all_found(struct tt_index *f)
         }
 }
 
+static size_t own_bytes(size_t n)
+{
+    return n > 0 ? (n + 1) * sizeof(struct tc_bucket) + TC_ALLOC_LINES_EXTRA : 0;
+}
+
+size_t tt_index_table_bytes(size_t n)
+{
+    return n > 0 ? tc_heap_bytes(own_bytes(n)) : 0;
+}
+
 void tt_index_assert_bytes(struct tt_index *f)
 {
-    size_t n = f->index.n, bytes = n > 0 ? (n + 1) * sizeof(struct tc_bucket) + TC_ALLOC_LINES_EXTRA : 0;
+    size_t n = f->index.n, next = f->index.next.n;
     let_before_go(f);
-    assert_int_equal(tt_alloc_counts(&f->counting).live_bytes, bytes);
-    assert_int_equal(tc_index_bytes(&f->index), n > 0 ? tc_heap_bytes(bytes) : 0);
+    assert_int_equal(tt_alloc_counts(&f->counting).live_bytes, own_bytes(n) + own_bytes(next));
+    assert_int_equal(tc_index_bytes(&f->index), tt_index_table_bytes(n) + tt_index_table_bytes(next));
     assert_int_equal(f->bytes, tc_index_bytes(&f->index));
 }

@@ -15,9 +15,9 @@ struct tt_index {
     struct tc_index_view view;
     struct tc_index index;   /* view's */
     struct tc_slab slab;     /* where view.cells lie */
-    bool thrift;             /* how the index is asked to grow */
+    enum tc_index_growth how; /* the index is asked to grow */
     uint64_t bytes;          /* what it says it took */
-    struct tc_block *before; /* the table that the last growth handed over */
+    struct tc_block *before; /* the table that the last call handed over */
     bool keeps;              /* what left, until the end: somebody reads */
     uint32_t left;           /* cells */
     struct tc_block *tables, *maps;
@@ -66,7 +66,7 @@ void tt_index_replace(struct tt_index *f, uint32_t number); /* by a new entry of
 void tt_index_move(struct tt_index *f, uint32_t number);    /* the entry to another cell */
 void tt_index_recode(struct tt_index *f, uint32_t number);
 void tt_index_remove_all(struct tt_index *f);
-/* A table of as many buckets, or the next size, without an entry. */
+/* A table of as many buckets, or the next size, without an entry; nor does it grow. */
 void tt_index_make_empty(struct tt_index *f, size_t n);
 
 /* ---- what the index must be at any time ---- */
@@ -75,6 +75,7 @@ void tt_index_make_empty(struct tt_index *f, size_t n);
 void tt_index_assert_exact(struct tt_index *f);
 void tt_index_assert_all_found(struct tt_index *f);
 void tt_index_assert_bytes(struct tt_index *f); /* what it says it took is what it takes */
+size_t tt_index_table_bytes(size_t n);          /* of the heap, for a table of n buckets */
 size_t tt_index_reach(const struct tt_index *f, size_t at); /* as a bucket has it */
 
 #endif

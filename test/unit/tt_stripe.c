@@ -53,14 +53,11 @@ size_t tt_stripe_reap(struct tt_stripe *f)
 /* Room in the table, which may grow. */
 static void make_room(struct tt_stripe *f, uint64_t hash)
 {
-    uint64_t grown_bytes = 0;
-    bool failed;
-    struct tc_block *before;
-    uint32_t instead =
-        tc_index_make_room(&f->s->index, &f->r->alloc, hash, false, &grown_bytes, &before, &failed);
-    assert_true(!failed && instead == 0);
-    tc_dropped_add(&f->dropped, before);
-    tc_stripe_account(f->s, grown_bytes, 0);
+    struct tc_index_room room;
+    assert_int_equal(tc_index_make_room(&f->s->index, &f->r->alloc, hash, TC_GROW_BESIDE, &room), 0);
+    assert_false(room.failed);
+    tc_dropped_add(&f->dropped, room.before);
+    tc_stripe_account(f->s, room.more_bytes, room.fewer_bytes);
 }
 
 uint32_t tt_stripe_link_with(struct tt_stripe *f, uint64_t number, const struct tt_l1_put *p, bool own_order)

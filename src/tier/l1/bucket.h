@@ -96,7 +96,8 @@ static inline uint64_t tc_bucket_word(const _Atomic uint64_t *word)
 }
 
 /* Writes some bits of a word, of which only whoever has the lock writes any. */
-static inline void tc_bucket_set_bits(_Atomic uint64_t *word, uint64_t mask, unsigned shift, uint64_t bits)
+static inline __attribute__((always_inline)) void tc_bucket_set_bits(_Atomic uint64_t *word, uint64_t mask,
+                                                                     unsigned shift, uint64_t bits)
 {
     atomic_store_explicit(word, (tc_bucket_word(word) & ~(mask << shift)) | bits << shift, memory_order_release);
 }

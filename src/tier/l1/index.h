@@ -7,7 +7,10 @@
  * and a large table would have no place for some key at three quarters already. Small tables have no room for that. The
  * home knows how far the farthest of its own went, so a look-up never goes farther. That reach is exact: it shrinks
  * when the farthest leaves. An entry stays in its lane until it leaves the table or the table grows: who looks for a
- * key that is there all the while finds it. Two entries are the same if their key bytes are; tags decide nothing. */
+ * key that is there all the while finds it. Two entries are the same if their key bytes are; tags decide nothing.
+ *
+ * A large table that grows is copied into a larger one some buckets at a time, at each insertion (index_grow.c). Until
+ * that is done nobody reads the larger one, and what changes in a bucket that was copied changes in both. */
 #ifndef TC_TIER_L1_INDEX_H
 #define TC_TIER_L1_INDEX_H
 
@@ -29,13 +32,22 @@ struct tc_index_view {
     _Atomic uint8_t stamp, marks_kept, hits;   /* the owner's: see stripe.h */
 };
 
+/* A table, for writers. */
+struct tc_buckets {
+    struct tc_bucket *first;
+    uint32_t n; /* 0: none */
+};
+
 struct tc_index {
     struct tc_index_view *view;
     struct tc_hasher hasher; /* of the keys */
     bool in_pages;    /* the table is: see tc_table_heap_bytes() */
+    bool next_failed; /* some entry found no lane in next */
     uint32_t n;       /* buckets, for writers */
     uint32_t count;   /* entries */
     uint32_t refused; /* number of buckets in which these entries did not all find a lane: not tried again */
+    uint32_t copied;  /* the first so many buckets: their entries are in next too */
+    struct tc_buckets next; /* the larger table, while it is filled */
 };
 
 static inline size_t tc_index_home(uint64_t hash, uint32_t n)
@@ -209,26 +221,40 @@ static inline void tc_index_prefetch_entry(const struct tc_index_view *v, uint64
 
 void tc_index_fini(struct tc_index *x, const struct tc_alloc *a);
 
-size_t tc_index_bytes(const struct tc_index *x); /* heap bytes of the table */
-/* By which an insertion of that hash will grow them. thrift: growing would drive entries out, and so only a table in
- * which looking up gets slow grows; it need not if one entry leaves it. */
-size_t tc_index_growth_bytes(const struct tc_index *x, uint64_t hash, bool thrift);
+/* Heap bytes of the table and the next one. */
+size_t tc_index_bytes(const struct tc_index *x);
+/* How a large table grows. */
+enum tc_index_growth {
+    TC_GROW_BESIDE,    /* there is memory for both: step by step */
+    TC_GROW_AT_ONCE,   /* there is memory for the larger one in place of the other: in one call */
+    TC_GROW_IF_CRAMMED /* it would come from evicting: at fifteen sixteenths only, and one that leaves does as well */
+};
+/* By which an insertion of that hash will grow them. */
+size_t tc_index_growth_bytes(const struct tc_index *x, uint64_t hash, enum tc_index_growth how);
 
-/* Makes room for one more entry of that hash, growing if the table is full, or, without thrift, no lane in reach is
- * empty though half of the table is filled: less than that, and somebody chose the keys. 0: there is a gap, insert.
- * Otherwise the entry whose lane the new one must take (tc_index_replace): all lanes in reach are taken, or the table
- * cannot grow: for want of memory, or because no table of up to twice its size has room for these keys within reach.
- * The heap bytes that growing took are added to *grown_bytes; the table before goes to *before, for who reads it still.
- * *failed: there is no table and no memory for one. */
-uint32_t tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, bool thrift,
-                            uint64_t *grown_bytes, struct tc_block **before, bool *failed);
+/* Makes room for one more entry of that hash. The table begins to grow if it is full; or if no lane in reach is empty
+ * though half of the table is filled: less than that, and somebody chose the keys. A large one begins a little before,
+ * with TC_GROW_BESIDE, and is done with the calls that follow, each of which copies some buckets. A small one grows at
+ * once, and so does any if there is no lane. 0: there is a gap, insert. Otherwise the entry whose lane the new one must
+ * take (tc_index_replace): all lanes in reach are taken, and the table cannot grow: for want of memory, or because no
+ * table of up to twice its size has room for these keys within reach. */
+struct tc_index_room {
+    uint64_t more_bytes, fewer_bytes; /* by which tc_index_bytes() is another now */
+    struct tc_block *before;          /* the table that was, for who reads it still; or NULL */
+    bool failed;                      /* there is no table and no memory for one */
+};
+uint32_t tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, enum tc_index_growth how,
+                            struct tc_index_room *room);
+/* Gives up the next table, if there is one. Returns by how many bytes tc_index_bytes() is less. */
+size_t tc_index_give_up(struct tc_index *x, const struct tc_alloc *a);
+
 /* Where a key lies, or where a new entry can go without anything else. */
 struct tc_index_gap {
     struct tc_index_at at;
     size_t distance; /* from the home */
 };
 /* Looks a key up, and on the way where it could lie. The cell; or 0 and that place, whose bucket is NULL if there is
- * none: see tc_index_make_room(). */
+ * none, or if the table grows or is to: see tc_index_make_room(). thrift: only if it is crammed. */
 uint32_t tc_index_find_or_gap(const struct tc_index *x, uint64_t hash, struct cache_slice key, bool thrift,
                               struct tc_index_gap *gap);
 void tc_index_fill(struct tc_index *x, const struct tc_index_gap *gap, uint32_t cell, uint64_t hash, uint8_t code);
@@ -236,8 +262,8 @@ void tc_index_fill(struct tc_index *x, const struct tc_index_gap *gap, uint32_t 
 void tc_index_insert(struct tc_index *x, uint32_t cell, uint64_t hash, uint8_t code);
 /* Puts cell, of that hash, in old's lane: make_room named it. */
 void tc_index_replace(struct tc_index *x, uint32_t old, uint32_t cell, uint64_t hash, uint8_t code);
-/* The same for an entry of the same hash, at a place that is known. */
-void tc_index_replace_at(const struct tc_index_at *at, uint32_t cell, uint8_t code);
+/* The same for an entry of that same hash, at a place that is known. */
+void tc_index_replace_at(struct tc_index *x, const struct tc_index_at *at, uint32_t cell, uint64_t hash, uint8_t code);
 /* The same entry lies in another cell from now on. */
 void tc_index_move(struct tc_index *x, uint32_t from, uint32_t to);
 /* It is in it, and its fields can be read: here and in some of the others the hash of its key is computed again. */
@@ -259,9 +285,10 @@ static inline uint32_t tc_index_cell(const struct tc_index *x, size_t i)
     struct tc_bucket *b = tc_index_bucket(x, i / TC_INDEX_LANES);
     return atomic_load_explicit(&b->lanes[i % TC_INDEX_LANES], memory_order_relaxed);
 }
-void tc_index_set_code_at(const struct tc_index_at *at, uint8_t code);
+void tc_index_set_code_at(struct tc_index *x, const struct tc_index_at *at, uint64_t hash, uint8_t code);
 uint8_t tc_index_code(const struct tc_index *x, size_t i);
 void tc_index_set_code(struct tc_index *x, size_t i, uint8_t code);
-bool tc_index_check(const struct tc_index *x); /* tags, distances and reaches are what they should be */
+/* Tags, distances and reaches are what they should be; and in the next table there is what should be. */
+bool tc_index_check(const struct tc_index *x);
 
 #endif

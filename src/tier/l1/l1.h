@@ -326,8 +326,9 @@ bool tc_l1_write_end(struct tc_l1 *l1, uint64_t hash, bool exclusive);
 /* ---- l1_grant.c ---- */
 /* With the stripe's lock held. draw: raises the grant towards want as far as the pool goes. grant: whether the stripe
  * may hold that much more, after drawing on the pool. make_grant: the same, by evicting if need be; false: nothing is
- * left to evict. */
+ * left to evict. give_idle: what is granted and not in use goes back to the pool, but for a little. */
 void tc_l1_draw(struct tc_l1 *l1, struct tc_stripe *s, uint64_t want);
+void tc_l1_give_idle(struct tc_l1 *l1, struct tc_stripe *s);
 bool tc_l1_grant(struct tc_stripe *s, uint64_t more);
 bool tc_l1_make_grant(struct tc_l1 *l1, struct tc_stripe *s, uint64_t more, struct tc_dropped *dropped);
 /* Without a lock: collects need bytes from other stripes into the pool, from those above floor only. True if anything
@@ -350,6 +351,12 @@ static inline uint64_t tc_l1_fair_of(const struct tc_l1 *l1, uint64_t limit)
 static inline uint64_t tc_l1_fair(const struct tc_l1 *l1)
 {
     return atomic_load_explicit(&l1->fair, memory_order_relaxed);
+}
+/* What is granted to nobody; 0 if memory is owed. */
+static inline uint64_t tc_l1_pool(const struct tc_l1 *l1)
+{
+    int64_t pool = atomic_load_explicit(&l1->pool, memory_order_relaxed);
+    return pool > 0 ? (uint64_t)pool : 0;
 }
 static inline bool tc_l1_is_full(const struct tc_l1 *l1)
 {

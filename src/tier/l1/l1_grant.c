@@ -33,6 +33,16 @@ void tc_l1_draw(struct tc_l1 *l1, struct tc_stripe *s, uint64_t want)
     set_granted(s, s->granted + take_from_pool(l1, missing > GRANT_STEP ? missing : GRANT_STEP));
 }
 
+void tc_l1_give_idle(struct tc_l1 *l1, struct tc_stripe *s)
+{
+    tc_lock_assert_held(&s->lock);
+    uint64_t idle = tc_stripe_idle(s);
+    if (idle <= GRANT_STEP)
+        return;
+    set_granted(s, s->granted - (idle - GRANT_STEP));
+    atomic_fetch_add_explicit(&l1->pool, (int64_t)(idle - GRANT_STEP), memory_order_relaxed);
+}
+
 bool tc_l1_grant(struct tc_stripe *s, uint64_t more)
 {
     tc_lock_assert_held(&s->lock);
@@ -58,6 +68,11 @@ static enum way give_way(struct tc_stripe *s, uint64_t need, bool at_once, uint6
 {
     if (tc_stripe_reap(s, TC_REAP_SOME, dropped) > 0) {
         *soon = 0;
+        return WENT;
+    }
+    uint64_t unread = tc_index_give_up(&s->index, s->l1->alloc);
+    if (unread > 0) {
+        tc_stripe_account(s, 0, unread);
         return WENT;
     }
     if (*soon >= need + missing_to_vacate(s))

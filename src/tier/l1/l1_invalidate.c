@@ -38,6 +38,7 @@ static void clear_locked(struct tc_stripe *s, struct tc_dropped *dropped)
     tc_lock_assert_held(&s->lock);
     for (size_t i = 0; i < TC_GATES; i++)
         tc_generation_advance(&s->generations[i]);
+    tc_stripe_account(s, 0, tc_index_give_up(&s->index, s->l1->alloc));
     for (size_t i = 0; i < tc_index_lanes(&s->index); i++)
         if (tc_index_cell(&s->index, i) != 0)
             tc_stripe_remove(s, tc_index_cell(&s->index, i), TC_COUNT_l1_cleared, dropped);

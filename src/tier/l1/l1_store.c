@@ -24,7 +24,7 @@ struct put {
     bool advance;
     bool evenly;       /* the type was over its quota before: every stripe is to give of it */
     bool force;        /* do not look at other stripes any more */
-    bool thrift;       /* there is no memory but for the evicting: the table grows only if it must */
+    enum tc_index_growth growth; /* of the table, as there is memory for it */
     uint32_t old;      /* the cell of what is under the key; leaves when e comes, or before */
     struct tc_index_at old_at;
     uint32_t cell;     /* e's, when it is there */
@@ -56,7 +56,7 @@ static uint64_t bytes_after(struct tc_stripe *s, const struct put *put)
 {
     uint64_t after = tc_stripe_bytes(s) + tc_stripe_entry_growth(s, put->e, put->anywhere);
     if (put->old == 0)
-        return after + tc_index_growth_bytes(&s->index, put->hash, put->thrift);
+        return after + tc_index_growth_bytes(&s->index, put->hash, put->growth);
     bool alone = tc_cell_is_alone(put->old); /* what is housed is not to be had before readers are through */
     return alone ? after - tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, put->old)) : after;
 }
@@ -109,9 +109,13 @@ static int evict_one(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 {
     uint64_t want;
-    put->thrift = false;
+    bool asks = asks_others(l1, s, put);
+    put->growth = TC_GROW_BESIDE; /* before anything is drawn: what it does not help is of use to others */
+    if (bytes_after(s, put) > s->granted + tc_l1_pool(l1))
+        put->growth = TC_GROW_AT_ONCE;
     tc_l1_draw(l1, s, bytes_after(s, put));
-    put->thrift = bytes_after(s, put) > s->granted && !asks_others(l1, s, put);
+    if (bytes_after(s, put) > s->granted && !asks)
+        put->growth = TC_GROW_IF_CRAMMED;
     while ((want = bytes_after(s, put)) > s->granted) {
         put->missing = want - s->granted;
         int rc = evict_one(l1, s, put);
@@ -165,18 +169,19 @@ static bool is_still_expected(struct tc_stripe *s, struct put *put)
  * make_room; larger ones are, if the pool has enough. False: no memory for any. */
 static bool find_lane(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, uint32_t *instead)
 {
-    bool failed, other_table;
+    struct tc_index_room room;
+    bool other_table;
     do {
-        uint64_t grown_bytes = 0;
-        struct tc_block *before = NULL;
         uint32_t n = s->index.n, refused = s->index.refused;
-        *instead = tc_index_make_room(&s->index, l1->alloc, put->hash, put->thrift, &grown_bytes, &before, &failed);
-        tc_dropped_add(&put->dropped, before);
-        tc_stripe_account(s, grown_bytes, 0);
-        put->grown = put->grown || grown_bytes > 0 || before != NULL;
+        *instead = tc_index_make_room(&s->index, l1->alloc, put->hash, put->growth, &room);
+        tc_dropped_add(&put->dropped, room.before);
+        tc_stripe_account(s, room.more_bytes, room.fewer_bytes);
+        put->grown = put->grown || s->index.n != n;
         other_table = s->index.n != n || s->index.refused != refused;
+        if (put->growth == TC_GROW_BESIDE) /* from here on somebody leaves, or a table is made by this call */
+            put->growth = TC_GROW_AT_ONCE;
     } while (*instead != 0 && other_table && tc_l1_grant(s, bytes_after(s, put) - tc_stripe_bytes(s)));
-    return !failed;
+    return !room.failed;
 }
 
 /* Puts e into the table, where growing is paid for by make_room. CACHE_OK, CACHE_E_NOMEM, CACHE_E_TICKET. */
@@ -291,8 +296,10 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     int rc = make_room(l1, s, put);
     if (rc == CACHE_OK)
         rc = place(l1, s, put, order, now_ms);
-    if (rc == CACHE_OK && put->grown)
+    if (rc == CACHE_OK && put->grown) {
         tc_stripe_reserve(s, &put->dropped);
+        tc_l1_give_idle(l1, s); /* the former table's */
+    }
     if (rc != CACHE_OK || !tc_l1_is_full(l1))
         return rc;
     size_t bytes = tc_entry_copied_bytes(e, l1->node_bytes);

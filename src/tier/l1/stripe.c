@@ -148,7 +148,7 @@ static void put_in_table(struct tc_stripe *s, uint32_t cell, uint64_t hash, cons
     else if (lane->instead == 0)
         tc_index_insert(&s->index, cell, hash, code);
     else if (lane->at != NULL)
-        tc_index_replace_at(lane->at, cell, code);
+        tc_index_replace_at(&s->index, lane->at, cell, hash, code);
     else
         tc_index_replace(&s->index, lane->instead, cell, hash, code);
 }

@@ -109,16 +109,16 @@ struct tc_stripe {
     struct tc_index index;
     struct tc_order shared; /* the first of the orders */
     struct tc_l1 *l1;
-    struct tc_cond quiet; /* a gate's fills or writing ended */
     struct tc_slab slab;  /* of index.cells */
     struct tc_extents extents;
     uint32_t apart_of[TC_SLAB_CLASSES]; /* entries that lie apart though they would fit into a page, by their class */
     struct tc_left left;
-    struct cache_evict_env env; /* of the orders */
     uint64_t policy_bytes;  /* what the policy allocated; part of bytes */
     _Atomic uint64_t bytes;   /* pages, chunks, maps, table, orders, what the policy has, and entries that are
                                  alone, as the heap counts them. Written under the lock */
     _Atomic uint64_t granted; /* its share of the limit; bytes <= granted. Written under the lock */
+    struct tc_cond quiet; /* a gate's fills or writing ended */
+    struct cache_evict_env env; /* of the orders */
     _Alignas(TC_CACHELINE) _Atomic uint64_t generations[TC_GATES];
     struct tc_gate *gates; /* TC_GATES, if there is an L2; else NULL */
     int64_t round_ms, last_round_ms; /* when the hand's round began, and the one before it */

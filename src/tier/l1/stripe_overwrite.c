@@ -59,7 +59,8 @@ bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_ind
         return false;
     tc_overwrite_write(e, p);
     tc_overwrite_end(e);
-    tc_index_set_code_at(at, tc_wheel_code(tc_entry_keep_until_ms(e, tc_l1_type_of(l1, e)), p->now_ms));
+    int64_t keep_ms = tc_entry_keep_until_ms(e, tc_l1_type_of(l1, e));
+    tc_index_set_code_at(&s->index, at, p->hash, tc_wheel_code(keep_ms, p->now_ms));
     if (tc_stripe_stamp(s->index.view, tc_cell(&s->index.view->cells, cell)))
         tc_stripe_marked(s, 1);
     return true;
