@@ -31,9 +31,9 @@ bound() { # bound FUNCTION WHAT MOST
     [ "$each" -gt 50 ] && [ "$each" -le "$3" ] || bad=1
 }
 
-bound counted_get get 280
-bound counted_pin pin 365
-bound counted_set set 450
-bound counted_miss miss 1010
-bound counted_set evict 1760
+bound counted_get get 258
+bound counted_pin pin 326
+bound counted_set set 420
+bound counted_miss miss 910
+bound counted_set evict 1720
 exit $bad

@@ -10,27 +10,27 @@ static struct tc_key *inside(struct cache_key *k)
 
 struct cache_key *cache_key_init(struct cache_key *k, const struct cache_type *t)
 {
-    if (k != NULL)
-        tc_key_init(inside(k), t);
-    return k;
+    return k != NULL ? (struct cache_key *)tc_key_init(inside(k), t) : NULL;
 }
 
 struct cache_key *cache_key_bytes(struct cache_key *k, const void *p, size_t n)
 {
     if (!tc_key_is_valid(inside(k)))
         return k;
-    if (p == NULL && n > 0) {
-        if (inside(k)->status == CACHE_OK)
-            inside(k)->status = CACHE_E_INVALID;
-        return k;
-    }
-    tc_key_part(inside(k), p, n);
+    if (p != NULL || n == 0)
+        return (struct cache_key *)tc_key_part(inside(k), p, n);
+    tc_key_fail(inside(k), CACHE_E_INVALID);
     return k;
 }
 
 struct cache_key *cache_key_str(struct cache_key *k, const char *s)
 {
-    return cache_key_bytes(k, s, s != NULL ? strlen(s) : 1);
+    if (!tc_key_is_valid(inside(k)))
+        return k;
+    if (s != NULL)
+        return (struct cache_key *)tc_key_part(inside(k), s, strlen(s));
+    tc_key_fail(inside(k), CACHE_E_INVALID);
+    return k;
 }
 
 /* Two digits at a time, from the last ones on. Returns where they begin. */
@@ -54,7 +54,7 @@ static char *put_digits(char *end, uint64_t v)
 
 #define DIGITS_MOST 20 /* with a sign too */
 
-static struct cache_key *add_number(struct cache_key *k, uint64_t v, bool negative)
+static TC_APART struct cache_key *add_number(struct cache_key *k, uint64_t v, bool negative)
 {
     char digits[DIGITS_MOST], *end = digits + sizeof digits, *at = put_digits(end, v);
     if (negative)
@@ -64,37 +64,11 @@ static struct cache_key *add_number(struct cache_key *k, uint64_t v, bool negati
     return k;
 }
 
-#define EIGHT_DIGITS UINT64_C(100000000)
-
-/* Without their bytes ever lying apart in memory: who reads a word of what was written by bytes waits. Two halves of
- * four digits side by side, each split into two of two, and those into one each; the first digit is the lowest byte. */
-static uint64_t eight_digits(uint32_t v)
-{
-    uint64_t halves = v / 10000 | (uint64_t)(v % 10000) << 32;
-    uint64_t hundreds = halves * 10486 >> 20 & UINT64_C(0x7F0000007F);
-    uint64_t pairs = hundreds | (halves - 100 * hundreds) << 16;
-    uint64_t tens = pairs * 103 >> 10 & UINT64_C(0x000F000F000F000F);
-    return tens | (pairs - 10 * tens) << 8;
-}
-
-static void add_short_number(struct tc_key *k, uint32_t v)
-{
-    uint64_t digits = eight_digits(v);
-    unsigned zeros = digits != 0 ? (unsigned)__builtin_ctzll(digits) / 8 : 7; /* that lead */
-    digits = (digits | UINT64_C(0x3030303030303030)) >> 8 * zeros;
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    digits = __builtin_bswap64(digits);
-#endif
-    tc_key_digits_part(k, digits, 8 - zeros);
-}
-
 struct cache_key *cache_key_u64(struct cache_key *k, uint64_t v)
 {
-    if (v >= EIGHT_DIGITS)
+    if (v > TC_KEY_NUMBER_MOST)
         return add_number(k, v, false);
-    if (tc_key_is_valid(inside(k)))
-        add_short_number(inside(k), (uint32_t)v);
-    return k;
+    return tc_key_is_valid(inside(k)) ? (struct cache_key *)tc_key_number(inside(k), (uint32_t)v) : k;
 }
 
 struct cache_key *cache_key_i64(struct cache_key *k, int64_t v)

@@ -1,5 +1,12 @@
-/* XXH3 with a generated secret. */
-#include "base/hash_here.h"
+/* XXH3 with a generated secret. XXH3_generateSecret is in xxHash's static-linking part in 0.8.1, and stays so for callers
+ * that define the macro in later versions. */
+#include "base/hash.h"
+
+#define XXH_INLINE_ALL
+#define XXH_STATIC_LINKING_ONLY
+#include <xxhash.h>
+
+#include "base/words.h"
 #include "platform/platform.h"
 
 int tc_hash_init(struct tc_hash *h)
@@ -12,9 +19,27 @@ int tc_hash_init(struct tc_hash *h)
     return 0;
 }
 
+/* n tells apart keys that are the same up to the whole word: eight at most, so nothing has to be mixed. */
+static inline __attribute__((always_inline)) uint64_t hash(const struct tc_hash *h, const void *p, size_t n)
+{
+    return XXH3_64bits_withSecret(p, tc_words_round(n), h->secret, sizeof h->secret) + n;
+}
+
+static TC_APART uint64_t hash_long(const struct tc_hash *h, const void *p, size_t n)
+{
+    return hash(h, p, n);
+}
+
+/* What xxHash does for long keys wants more registers than what it does for short ones, which would save them too. */
+#define SHORT_MOST (4 * TC_WORD_BYTES)
+
 uint64_t tc_hash_key(const struct tc_hash *h, const void *p, size_t n)
 {
-    return tc_hash_inline(h, p, n);
+    if (n > SHORT_MOST)
+        return hash_long(h, p, n);
+    if (tc_words_round(n) > SHORT_MOST)
+        __builtin_unreachable();
+    return hash(h, p, n);
 }
 
 static uint64_t hash_with(const void *ctx, const void *p, size_t n)

@@ -13,13 +13,11 @@ struct tc_hash {
     unsigned char secret[TC_HASH_SECRET_BYTES];
 };
 
-#define TC_HASH_HERE_MOST 128 /* bytes: see base/hash_here.h */
-
 /* Draws the secret. 0 or an errno. */
 int tc_hash_init(struct tc_hash *h);
 /* Of n bytes with zeros behind them up to the next whole word (of 8), which are hashed too: so keys that were written
  * word by word are read as they were written, and nothing waits for a store to leave the processor's buffer. How many
- * bytes are the key's own is part of the hash: what ends in a zero is another key. See also base/hash_here.h. */
+ * bytes are the key's own is part of the hash: what ends in a zero is another key. */
 uint64_t tc_hash_key(const struct tc_hash *h, const void *p, size_t n);
 
 /* The same as a function to be called by who does not know whose hash it is. */

@@ -15,40 +15,48 @@ _Static_assert(_Alignof(struct tc_key) <= _Alignof(struct cache_key), "and align
 static void free_heap(struct tc_key *k)
 {
     if (k->heap != NULL)
-        tc_free(&k->alloc, k->heap, k->cap);
+        tc_free(&k->alloc, k->heap, tc_key_cap(k));
     k->heap = NULL;
 }
 
+void tc_key_fail(struct tc_key *k, int status)
+{
+    if (k->status == CACHE_OK)
+        k->status = status;
+    k->easy_most = 0;
+}
+
+_Static_assert(2 * (CACHE_KEY_MAX_BYTES + TC_KEY_ZEROS) / TC_KEY_HEAP_UNIT <= UINT16_MAX, "units of any heap");
+
 static int grow(struct tc_key *k, size_t need)
 {
-    size_t cap = k->cap > 0 ? k->cap : 2 * sizeof k->inline_bytes;
-    while (cap < need)
-        cap *= 2;
-    unsigned char *heap = tc_alloc(k->type->alloc, cap);
+    size_t units = 1;
+    while (units * TC_KEY_HEAP_UNIT < need)
+        units *= 2;
+    unsigned char *heap = tc_alloc(k->type->alloc, units * TC_KEY_HEAP_UNIT);
     if (heap == NULL)
         return CACHE_E_NOMEM;
     memcpy(heap, tc_key_data(k), k->len + TC_KEY_ZEROS);
     free_heap(k);
     k->alloc = *k->type->alloc;
     k->heap = heap;
-    k->cap = (uint32_t)cap;
+    k->heap_units = (uint16_t)units;
+    k->easy_most = 0;
     return CACHE_OK;
 }
 
-/* Makes room for n more bytes. Where they go, or NULL with the status set. */
+/* Makes room for n more bytes. Where they go, or NULL: the key has failed. */
 static unsigned char *reserve(struct tc_key *k, size_t n)
 {
-    size_t cap = (k->heap != NULL ? k->cap : sizeof k->inline_bytes) - TC_KEY_ZEROS;
-    if (n > CACHE_KEY_MAX_BYTES - k->len) {
-        k->status = CACHE_E_TOO_LARGE;
+    int rc = CACHE_OK;
+    tc_key_keep_hash(k, 0);
+    if (n > CACHE_KEY_MAX_BYTES - k->len)
+        rc = CACHE_E_TOO_LARGE;
+    else if (n > tc_key_cap(k) - TC_KEY_ZEROS - k->len)
+        rc = grow(k, k->len + n + TC_KEY_ZEROS);
+    if (rc != CACHE_OK) {
+        tc_key_fail(k, rc);
         return NULL;
-    }
-    if (n > cap - k->len) {
-        int rc = grow(k, k->len + n + TC_KEY_ZEROS);
-        if (rc != CACHE_OK) {
-            k->status = rc;
-            return NULL;
-        }
     }
     return (k->heap != NULL ? k->heap : k->inline_bytes) + k->len;
 }
@@ -89,10 +97,8 @@ static int encode_part(void *ctx, struct cache_key *key, uint32_t index, struct 
     (void)index;
     struct tc_key *k = (struct tc_key *)key;
     const unsigned char *from = part.data;
-    if (part.len > CACHE_KEY_MAX_BYTES) {
-        k->status = CACHE_E_TOO_LARGE;
-        return k->status;
-    }
+    if (part.len > CACHE_KEY_MAX_BYTES)
+        return CACHE_E_TOO_LARGE;
     size_t escapes = 0;
     for (size_t i = 0; i < part.len; i++)
         escapes += is_escaped[from[i]];
@@ -126,10 +132,11 @@ static bool is_default(const struct cache_type *t)
 
 /* Whether a part of n bytes, with its ':', can be put behind what is there in whole words. */
 #define WRITTEN (3 * TC_WORD_BYTES) /* at once, from the last word on */
-static bool has_room(const struct tc_key *k, size_t n)
+#define EASY_MOST (sizeof ((struct tc_key *)0)->inline_bytes - WRITTEN)
+_Static_assert(EASY_MOST <= UINT8_MAX, "it is kept in a byte");
+static inline bool is_easy(const struct tc_key *k, size_t n)
 {
-    size_t most = sizeof k->inline_bytes - WRITTEN - 1;
-    return k->heap == NULL && n <= most && k->len <= most - n && is_default(k->type);
+    return n < k->easy_most && k->len + n < k->easy_most;
 }
 
 /* Bytes of a word as they lie in memory: moved behind so many bits of others, or before them; and the first one. */
@@ -148,21 +155,23 @@ static bool has_room(const struct tc_key *k, size_t n)
  * have left the processor's buffer of stores, and all that was begun before is done. */
 static inline void put(struct tc_key *k, tc_word word, size_t n)
 {
-    unsigned char *at = k->inline_bytes + (k->len & ~(TC_WORD_BYTES - 1));
-    unsigned bits = k->len % TC_WORD_BYTES * 8;
+    uint32_t len = k->len;
+    unsigned char *at = k->inline_bytes + (len & ~(uint32_t)(TC_WORD_BYTES - 1));
+    unsigned bits = len % TC_WORD_BYTES * 8;
     tc_word last, next = BEFORE(BEFORE(word, 1), 63 - bits), zero = 0;
     memcpy(&last, at, TC_WORD_BYTES);
     last |= BEHIND(word, bits);
     memcpy(at, &last, TC_WORD_BYTES);
     memcpy(at + TC_WORD_BYTES, &next, TC_WORD_BYTES);
     memcpy(at + 2 * TC_WORD_BYTES, &zero, TC_WORD_BYTES);
-    k->len += (uint32_t)n;
+    k->len = len + (uint32_t)n;
 }
 
 /* A part, or what it begins with. */
 static inline void begin_part(struct tc_key *k, tc_word word, size_t n)
 {
     k->parts++;
+    tc_key_keep_hash(k, 0);
     if (n < TC_WORD_BYTES) {
         put(k, BEHIND(word, 8) | FIRST(':'), n + 1);
         return;
@@ -173,17 +182,17 @@ static inline void begin_part(struct tc_key *k, tc_word word, size_t n)
 
 #define BYTES(byte) (UINT64_C(0x0101010101010101) * (byte))
 
-static inline bool has(tc_word word, unsigned char byte)
+/* The highest bit of each byte that is that one, in a word of whose bytes none has it set. */
+static inline tc_word where(tc_word word, unsigned char byte)
 {
-    tc_word differs = word ^ BYTES(byte);
-    return ((differs - BYTES(1)) & ~differs & BYTES(0x80)) != 0;
+    return BYTES(0x80) - (word ^ BYTES(byte));
 }
 
 /* True: one of eight bytes may have to be escaped; also of '|' and '~', which need not be. */
 static inline bool may_be_escaped(tc_word word)
 {
-    return (((word - BYTES(0x21)) | word | (word + BYTES(0x80 - '{'))) & BYTES(0x80)) != 0 || has(word, '%') ||
-           has(word, ':');
+    tc_word outside = (word - BYTES(0x21)) | word | (word + BYTES(0x80 - '{'));
+    return ((outside | where(word, '%') | where(word, ':')) & BYTES(0x80)) != 0;
 }
 
 /* Up to seven of them, with letters behind. */
@@ -203,17 +212,27 @@ static bool are_simple(const unsigned char *words, size_t n)
     return true;
 }
 
-/* What does not fill a word comes first. False: nothing has changed. */
-static bool append_simple_part(struct tc_key *k, const unsigned char *from, size_t n)
+/* Of one to seven bytes. */
+static inline bool append_word(struct tc_key *k, const unsigned char *from, size_t n)
 {
-    if (!has_room(k, n)) /* nor may so many bytes be there */
+    tc_word word = tc_word_of(from, n);
+    if (may_be_escaped(filled(word, n)))
         return false;
+    begin_part(k, word, n);
+    return true;
+}
+
+/* What does not fill a word comes first. */
+static TC_APART bool append_words(struct tc_key *k, const unsigned char *from, size_t n)
+{
     size_t begins = n % TC_WORD_BYTES;
-    tc_word word = begins > 0 ? tc_word_of(from, begins) : 0;
-    if (may_be_escaped(filled(word, begins)) ||
-        (n > begins && !are_simple(from + begins, n - begins))) /* of no bytes there may be no address */
+    tc_word word = 0;
+    if (!are_simple(from + begins, n - begins))
         return false;
-    begin_part(k, word, begins);
+    if (begins == 0)
+        begin_part(k, word, 0);
+    else if (!append_word(k, from, begins))
+        return false;
     for (size_t at = begins; at < n; at += TC_WORD_BYTES) {
         memcpy(&word, from + at, TC_WORD_BYTES);
         put(k, word, TC_WORD_BYTES);
@@ -224,50 +243,104 @@ static bool append_simple_part(struct tc_key *k, const unsigned char *from, size
 /* An encoder's own failure sticks like ours; one that says OK after we refused its bytes does not hide that. */
 static void take_result(struct tc_key *k, int rc)
 {
-    if (k->status == CACHE_OK && rc != CACHE_OK)
-        k->status = rc < 0 ? rc : CACHE_E_INVALID;
+    if (rc != CACHE_OK)
+        tc_key_fail(k, rc < 0 ? rc : CACHE_E_INVALID);
 }
 
 #define SHORT_NAME 16
 _Static_assert(sizeof ((struct cache_type *)0)->name >= TC_NAME_MOST + TC_KEY_ZEROS, "zeros end any name");
 
-void tc_key_init(struct tc_key *k, const struct cache_type *t)
+/* Begins it by the type's encoder. */
+static TC_APART struct tc_key *encode_name(struct tc_key *k, const struct cache_type *t)
+{
+    take_result(k, t->encoder->ops.begin(t->encoder->ctx, (struct cache_key *)k, t->name));
+    return k;
+}
+
+static TC_APART struct tc_key *refuse(struct tc_key *k)
+{
+    tc_key_fail(k, CACHE_E_INVALID);
+    return k;
+}
+
+struct tc_key *tc_key_init(struct tc_key *k, const struct cache_type *t)
 {
     k->magic = TC_KEY_MAGIC;
     k->type = t;
     k->heap = NULL;
-    k->len = k->cap = k->parts = 0;
+    k->len = k->parts = 0;
     k->status = CACHE_OK;
-    if (!tc_type_is_valid(t)) {
-        k->status = CACHE_E_INVALID;
-        return;
-    }
-    if (is_default(t)) { /* a name is always short enough; most are much shorter */
-        memcpy(k->inline_bytes, t->name, SHORT_NAME + TC_KEY_ZEROS);
-        if (t->name_len > SHORT_NAME)
-            memcpy(k->inline_bytes, t->name, sizeof t->name);
-        k->len = (uint32_t)t->name_len;
-        return;
-    }
-    take_result(k, t->encoder->ops.begin(t->encoder->ctx, (struct cache_key *)k, t->name));
+    k->easy_most = 0;
+    tc_key_keep_hash(k, 0);
+    if (!tc_type_is_valid(t))
+        return refuse(k);
+    if (!is_default(t))
+        return encode_name(k, t);
+    /* A name is always short enough; most are much shorter. */
+    memcpy(k->inline_bytes, t->name, SHORT_NAME + TC_KEY_ZEROS);
+    if (t->name_len > SHORT_NAME)
+        memcpy(k->inline_bytes, t->name, sizeof t->name);
+    k->len = (uint32_t)t->name_len;
+    k->easy_most = EASY_MOST;
+    return k;
 }
 
-void tc_key_part(struct tc_key *k, const void *p, size_t n)
+/* Adds a part by the type's encoder. */
+static TC_APART struct tc_key *encode(struct tc_key *k, const void *p, size_t n)
 {
-    if (k->status != CACHE_OK || append_simple_part(k, p, n))
-        return;
+    if (k->status != CACHE_OK) /* its type may be none */
+        return k;
     const struct tc_key_encoder *e = k->type->encoder;
     struct cache_slice part = { p, n };
     take_result(k, e->ops.part(e->ctx, (struct cache_key *)k, k->parts, part));
     k->parts++;
+    return k;
 }
 
-void tc_key_digits_part(struct tc_key *k, uint64_t digits, size_t n)
+struct tc_key *tc_key_part(struct tc_key *k, const void *p, size_t n)
 {
-    if (k->status == CACHE_OK && has_room(k, n))
-        begin_part(k, digits, n);
-    else
-        tc_key_part(k, &digits, n);
+    bool done = false;
+    if (n > 0 && is_easy(k, n)) /* else there may not be so many bytes */
+        done = n < TC_WORD_BYTES ? append_word(k, p, n) : append_words(k, p, n);
+    return done ? k : encode(k, p, n);
+}
+
+/* Digits without their bytes ever lying apart in memory: who reads a word of what was written by bytes waits. Two
+ * halves of four side by side, each split into two of two, and those into one each; the first digit is the lowest byte. */
+static uint64_t eight_digits(uint32_t v)
+{
+    uint64_t halves = v / 10000 | (uint64_t)(v % 10000) << 32;
+    uint64_t hundreds = halves * 10486 >> 20 & UINT64_C(0x7F0000007F);
+    uint64_t pairs = hundreds | (halves - 100 * hundreds) << 16;
+    uint64_t tens = pairs * 103 >> 10 & UINT64_C(0x000F000F000F000F);
+    return tens | (pairs - 10 * tens) << 8;
+}
+
+static TC_APART struct tc_key *encode_word(struct tc_key *k, tc_word word, size_t n)
+{
+    return tc_key_part(k, &word, n);
+}
+
+struct tc_key *tc_key_number(struct tc_key *k, uint32_t v)
+{
+    uint64_t digits = eight_digits(v);
+    unsigned zeros = (unsigned)__builtin_ctzll(digits | UINT64_C(1) << 56) / 8; /* that lead; the last one stays */
+    size_t n = TC_WORD_BYTES - zeros;
+    digits = (digits | BYTES('0')) >> 8 * zeros;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    digits = __builtin_bswap64(digits);
+#endif
+    if (!is_easy(k, n))
+        return encode_word(k, digits, n);
+    begin_part(k, digits, n);
+    return k;
+}
+
+uint64_t tc_key_hash_anew(const struct tc_key *k, const struct tc_hash *h)
+{
+    uint64_t hash = tc_hash_key(h, tc_key_data(k), k->len);
+    tc_key_keep_hash(k, hash);
+    return hash;
 }
 
 void tc_key_fini(struct tc_key *k)
@@ -275,6 +348,7 @@ void tc_key_fini(struct tc_key *k)
     if (!tc_key_is_valid(k))
         return;
     free_heap(k);
-    k->len = k->cap = 0;
+    k->len = 0;
     k->status = CACHE_E_INVALID;
+    k->easy_most = 0;
 }

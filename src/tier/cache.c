@@ -45,7 +45,7 @@ int tc_cache_target(struct cache *c, const struct cache_key *key, struct tc_targ
         return CACHE_E_INVALID;
     t->type = (struct cache_type *)k->type;
     t->ref.key = (struct cache_slice){ tc_key_data(k), k->len };
-    t->ref.hash = tc_hash_key(&c->hash, t->ref.key.data, t->ref.key.len);
+    t->ref.hash = tc_key_hash(k, &c->hash);
     return CACHE_OK;
 }
 

@@ -79,7 +79,7 @@ int tc_cache_target(struct cache *c, const struct cache_key *k, struct tc_target
 static inline __attribute__((always_inline)) bool tc_cache_is_plain_call(const struct cache *c, const struct tc_key *k)
 {
     /* A status other than CACHE_OK is negative, so it makes any length too large. */
-    return tc_key_is_valid(k) && ((k->len - 1) | (uint32_t)k->status) < TC_HASH_HERE_MOST &&
+    return tc_key_is_valid(k) && ((k->len - 1) | (uint32_t)k->status) < TC_KEY_SHORT_MOST &&
            tc_type_is_plain_for(k->type, c);
 }
 

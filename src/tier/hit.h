@@ -6,7 +6,7 @@
 #ifndef TC_TIER_HIT_H
 #define TC_TIER_HIT_H
 
-#include "base/hash_here.h"
+#include "policy/key.h"
 #include "tier/verbs.h"
 
 /* An entry that is not of the usual kind: whether it may answer here all the same, and then its value. */
@@ -41,7 +41,7 @@ static inline __attribute__((always_inline)) bool tc_hit_begin(struct cache *c, 
         return false;
     struct cache_slice bytes = { k->inline_bytes, k->len };
     h->key_len = bytes.len;
-    uint64_t hash = tc_hash_here(&c->hash, bytes.data, bytes.len);
+    uint64_t hash = tc_key_hash(k, &c->hash);
     h->stripe = tc_l1_stripe_number(&c->l1, hash);
     tc_index_prefetch(&c->l1.views[h->stripe], hash);
     h->now_ms = tc_mono_coarse_ms();

@@ -4,7 +4,7 @@
 #ifndef TC_TIER_SET_H
 #define TC_TIER_SET_H
 
-#include "base/hash_here.h"
+#include "policy/key.h"
 #include "policy/ticket.h"
 #include "policy/ttl.h"
 #include "tier/verbs.h"
@@ -92,8 +92,7 @@ static inline __attribute__((always_inline)) bool tc_set_here(struct cache *c, c
     struct tc_entry_parts parts;
     if (__builtin_expect(!tc_cache_is_plain_call(c, k), 0))
         return false;
-    struct tc_target t = { (struct cache_type *)k->type, { 0, { k->inline_bytes, k->len } } };
-    t.ref.hash = tc_hash_here(&c->hash, t.ref.key.data, t.ref.key.len);
+    struct tc_target t = { (struct cache_type *)k->type, { tc_key_hash(k, &c->hash), { k->inline_bytes, k->len } } };
     tc_l1_prefetch_to_set(&c->l1, t.ref.hash);
     struct tc_reader *me = tc_reader_self_if(&c->l1.readers, *c->readers_here);
     if (__builtin_expect(me == NULL || !tc_set_parts(c, &t, data, 0, &parts), 0))

@@ -82,7 +82,7 @@ static void assert_hit(const struct cache_key *k, size_t len, uint64_t number, u
     struct cache_value v;
     tt_l1_fill(expected, len, number, version);
     memset(buf, 0xEE, sizeof buf);
-    assert_int_equal(copies(k, buf, len), inside(k)->len <= TC_HASH_HERE_MOST);
+    assert_int_equal(copies(k, buf, len), inside(k)->len <= TC_KEY_SHORT_MOST);
     memset(buf, 0xEE, sizeof buf);
     assert_int_equal(cache_get_copy(b.c, k, buf, len, NULL), CACHE_OK);
     assert_memory_equal(buf, expected, len);
@@ -126,7 +126,7 @@ static void keys_and_values_of_all_lengths_are_found_whole(void **state)
 static void keys_that_differ_in_one_byte_are_other_keys(void **state)
 {
     (void)state;
-    for (size_t n = 3; n <= TC_HASH_HERE_MOST + 8; n += n < 45 ? 1 : 7) {
+    for (size_t n = 3; n <= TC_KEY_SHORT_MOST + 8; n += n < 45 ? 1 : 7) {
         struct cache_key k, other;
         struct tc_entry_seen seen;
         make_key(&k, n, SIZE_MAX);
