@@ -105,8 +105,9 @@ static inline __attribute__((always_inline)) bool tc_set_here(struct cache *c, c
     }
     tc_reader_add(&me->calls, 1);
     tc_reader_leave(me);
+    struct tc_entry_parts in_memory = parts; /* whose address is taken: so the others stayed in registers until here */
     if (!atomic_load_explicit(&c->closing, memory_order_relaxed))
-        done = tc_set_with_lock(c, me, &parts);
+        done = tc_set_with_lock(c, me, &in_memory);
     tc_reader_add(&me->calls, -1);
     return done;
 }
