@@ -89,9 +89,10 @@ struct cache;      /* one cache; any number in a process, nothing is shared betw
 struct cache_type; /* a named class of entries; lives until its cache is closed */
 struct cache_load; /* what a loader replies through; valid only while the loader runs */
 
-/* A key under construction or finished. Inline up to 200 bytes, on the heap above. Do not copy the struct. The first call
- * that looks a key up keeps its hash in it, so it must lie in memory that may be written, though it is passed as const;
- * threads may share one all the same. */
+/* A key under construction or finished. Inline up to 200 bytes, on the heap above. Do not copy the struct. The first
+ * call that looks a key up keeps its hash in it, so it must lie in memory that may be written, though it is passed as
+ * const; threads may share one all the same. Once its cache is closed, a key is good for cache_key_init() and
+ * cache_key_fini() only. */
 struct cache_key {
     uint64_t opaque[32];
 };

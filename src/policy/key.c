@@ -134,6 +134,8 @@ static bool is_default(const struct cache_type *t)
 #define WRITTEN (3 * TC_WORD_BYTES) /* at once, from the last word on */
 #define EASY_MOST (sizeof ((struct tc_key *)0)->inline_bytes - WRITTEN)
 _Static_assert(EASY_MOST <= UINT8_MAX, "it is kept in a byte");
+_Static_assert((EASY_MOST - 1) / TC_WORD_BYTES * TC_WORD_BYTES + WRITTEN <= sizeof ((struct tc_key *)0)->inline_bytes,
+               "what is written behind the last byte but one stays inside");
 static inline bool is_easy(const struct tc_key *k, size_t n)
 {
     return n < k->easy_most && k->len + n < k->easy_most;
@@ -170,7 +172,6 @@ static inline void put(struct tc_key *k, tc_word word, size_t n)
 /* A part, or what it begins with. */
 static inline void begin_part(struct tc_key *k, tc_word word, size_t n)
 {
-    k->parts++;
     tc_key_keep_hash(k, 0);
     if (n < TC_WORD_BYTES) {
         put(k, BEHIND(word, 8) | FIRST(':'), n + 1);
@@ -191,7 +192,7 @@ static inline tc_word where(tc_word word, unsigned char byte)
 /* True: one of eight bytes may have to be escaped; also of '|' and '~', which need not be. */
 static inline bool may_be_escaped(tc_word word)
 {
-    tc_word outside = (word - BYTES(0x21)) | word | (word + BYTES(0x80 - '{'));
+    tc_word outside = (word - BYTES(0x21)) | (word + BYTES(0x80 - '{')); /* from 0x80 on by one of the two */
     return ((outside | where(word, '%') | where(word, ':')) & BYTES(0x80)) != 0;
 }
 
@@ -306,7 +307,8 @@ struct tc_key *tc_key_part(struct tc_key *k, const void *p, size_t n)
 }
 
 /* Digits without their bytes ever lying apart in memory: who reads a word of what was written by bytes waits. Two
- * halves of four side by side, each split into two of two, and those into one each; the first digit is the lowest byte. */
+ * halves of four side by side, each split into two of two, and those into one each; the first digit is the lowest
+ * byte. */
 static uint64_t eight_digits(uint32_t v)
 {
     uint64_t halves = v / 10000 | (uint64_t)(v % 10000) << 32;

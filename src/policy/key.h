@@ -19,7 +19,7 @@ struct tc_key {
         unsigned char inline_bytes[208];
         struct tc_alloc alloc; /* of heap: a copy, since a key may be let go of when its cache is closed */
     };
-    uint32_t parts;
+    uint32_t parts; /* that the type's encoder got: those that the short way wrote are not counted */
     uint16_t heap_units; /* its size, see tc_key_cap() */
     uint8_t easy_most; /* up to so many bytes are written by the short way for the default encoding; 0: none any more */
 };
@@ -77,6 +77,7 @@ uint64_t tc_key_hash_anew(const struct tc_key *k, const struct tc_hash *h);
 static inline uint64_t tc_key_hash(const struct tc_key *k, const struct tc_hash *h)
 {
     uint64_t known = tc_key_known_hash(k);
+    tc_assert(known == 0 || known == tc_hash_key(h, tc_key_data(k), k->len));
     return known != 0 ? known : tc_key_hash_anew(k, h);
 }
 

@@ -1,7 +1,7 @@
-/* So many hits, misses, sets that replace or sets that evict, and nothing else that matters: to be run under a tool that
- * counts instructions.
+/* So many hits, misses, sets that replace or sets that evict, keys built, or hits with keys just built, and nothing
+ * else that matters: to be run under a tool that counts instructions.
  *
- *   count_calls get|pin|set|miss|evict CALLS */
+ *   count_calls get|pin|set|miss|evict|build|first CALLS */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +30,7 @@ int counted_set(struct cache *c, const struct cache_key *k, unsigned char *value
 int counted_get(struct cache *c, const struct cache_key *k, unsigned char *value);
 int counted_pin(struct cache *c, const struct cache_key *k, struct cache_value *v);
 int counted_miss(struct cache *c, const struct cache_key *k, unsigned char *value);
+int counted_build(struct cache_key *k, const struct cache_type *type, unsigned number);
 
 COUNTED int counted_set(struct cache *c, const struct cache_key *k, unsigned char *value)
 {
@@ -57,6 +58,11 @@ COUNTED int counted_miss(struct cache *c, const struct cache_key *k, unsigned ch
     int rc = cache_get_copy(c, k, value, VALUE_BYTES, NULL);
     value[0] ^= 1;
     return rc == CACHE_MISS ? CACHE_OK : CACHE_E_SYSTEM;
+}
+
+COUNTED int counted_build(struct cache_key *k, const struct cache_type *type, unsigned number)
+{
+    return cache_key_u64(cache_key_str(cache_key_init(k, type), "profile"), number) == k ? CACHE_OK : CACHE_E_SYSTEM;
 }
 
 static int call(struct cache *c, const char *what, const struct cache_key *k, unsigned char *value)
@@ -95,16 +101,26 @@ static int fill(struct cache *c, struct cache_type *type, bool evicting, unsigne
     return CACHE_OK;
 }
 
+/* Builds a key of which nobody knows the hash, and looks it up. */
+static int call_with_new_key(struct cache *c, struct cache_type *type, const char *what, unsigned number,
+                             unsigned char *value)
+{
+    struct cache_key k;
+    int rc = counted_build(&k, type, number);
+    return rc == CACHE_OK && strcmp(what, "first") == 0 ? counted_get(c, &k, value) : rc;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3)
-        return fail("get, pin, set, miss or evict, and how often");
+        return fail("get, pin, set, miss, evict, build or first, and how often");
     struct cache *c;
     struct cache_type *type;
     struct cache_opts o = CACHE_OPTS_INIT;
     struct cache_type_opts t = CACHE_TYPE_OPTS_INIT;
     unsigned char value[VALUE_BYTES] = { 1 };
     bool evicting = strcmp(argv[1], "evict") == 0, missing = strcmp(argv[1], "miss") == 0;
+    bool building = strcmp(argv[1], "build") == 0 || strcmp(argv[1], "first") == 0;
     t.name = "user";
     t.ttl_ms = 3600000;
     o.l1_bytes = evicting ? EVICTING_BYTES : o.l1_bytes;
@@ -115,9 +131,17 @@ int main(int argc, char **argv)
     int n = evicting ? EVICTING_KEYS : KEYS;
     for (int i = 0; missing && i < n; i++)
         make_key(&keys[i], type, n + i, false);
+    for (int i = 0; building && i < n; i++)
+        if (counted_build(&keys[i], type, (unsigned)i) != CACHE_OK ||
+            cache_set(c, &keys[i], value, VALUE_BYTES, NULL) != CACHE_OK)
+            return fail("set");
     long calls = atol(argv[2]);
-    for (long i = 0; i < calls; i++)
-        if (call(c, evicting ? "set" : argv[1], &keys[i * 7 % n], value) != CACHE_OK)
+    for (long i = 0; i < calls; i++) {
+        int which = (int)(i * 7 % n);
+        int rc = building ? call_with_new_key(c, type, argv[1], (unsigned)which, value)
+                          : call(c, evicting ? "set" : argv[1], &keys[which], value);
+        if (rc != CACHE_OK)
             return fail("a call failed");
+    }
     return cache_close(c, 1000) == CACHE_OK ? 0 : fail("cache_close");
 }
