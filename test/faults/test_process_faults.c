@@ -1,6 +1,5 @@
 /* What the process around a cache may do to it: fork, signals, no descriptors, no threads, threads that are cancelled,
  * a wall clock that jumps. Case numbers are those of docs/faults.md. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -19,6 +18,7 @@
 
 #include "fake/tt_cache.h"
 #include "fake/tt_redis.h"
+#include "fake/tt_tasks.h"
 #include "fake/tt_util.h"
 #include "platform/platform.h"
 
@@ -290,71 +290,30 @@ static int do_nothing(void *arg, unsigned index)
     return 0;
 }
 
-static bool status_line(const char *tid, const char *name, char *value, size_t cap)
-{
-    char path[300], line[256];
-    bool found = false;
-    snprintf(path, sizeof path, "/proc/self/task/%s/status", tid);
-    FILE *f = fopen(path, "re");
-    while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
-        line[strcspn(line, "\n")] = '\0';
-        found = strncmp(line, name, strlen(name)) == 0;
-        if (found)
-            snprintf(value, cap, "%s", line + strlen(name));
-    }
-    if (f != NULL)
-        fclose(f);
-    return found;
-}
-
-struct threads {
-    unsigned all, ours;
-    unsigned long long blocked; /* by the last of ours */
-};
-
-static struct threads look_at_threads(void)
-{
-    struct threads t = { 0 };
-    DIR *dir = opendir("/proc/self/task");
-    assert_non_null(dir);
-    for (struct dirent *d; (d = readdir(dir)) != NULL;) {
-        char value[64] = "";
-        if (d->d_name[0] == '.' || !status_line(d->d_name, "Name:\t", value, sizeof value))
-            continue;
-        t.all++;
-        if (strcmp(value, "tiercache") != 0)
-            continue;
-        t.ours++;
-        assert_true(status_line(d->d_name, "SigBlk:\t", value, sizeof value));
-        t.blocked = strtoull(value, NULL, 16);
-    }
-    closedir(dir);
-    return t;
-}
-
 /* FAULTS 36 */
 static void redis_costs_one_thread_that_blocks_all_signals_and_l1_none(void **state)
 {
     static const int numbers[] = { SIGINT, SIGTERM, SIGALRM, SIGCHLD, SIGPIPE, SIGUSR1, SIGHUP };
     (void)state;
     assert_int_equal(tt_crew_join(tt_crew_start(1, do_nothing, NULL)), 0); /* sanitizers add a thread to the first */
-    unsigned before = look_at_threads().all;
+    struct tt_tasks before;
+    tt_tasks_look(&before);
     tt_cache_prepare(&b, false);
     tt_cache_open(&b);
-    assert_int_equal(look_at_threads().all, before);
+    assert_int_equal(tt_tasks_since(&before, "tiercache").all, 0);
     assert_true(tt_cache_close(&b));
 
     prepare_on_redis(TT_REDIS_UNIX);
-    before = look_at_threads().all;
+    tt_tasks_look(&before);
     tt_cache_open(&b);
     assert_l2_works();
-    struct threads t = look_at_threads();
-    assert_int_equal(t.all, before + 1);
-    assert_int_equal(t.ours, 1);
+    struct tt_new_tasks t = tt_tasks_since(&before, "tiercache");
+    assert_int_equal(t.all, 1);
+    assert_int_equal(t.named, 1);
     for (size_t i = 0; i < TC_ARRAY_LEN(numbers); i++)
         assert_true(t.blocked >> (numbers[i] - 1) & 1);
     assert_true(tt_cache_close(&b));
-    tt_assert_soon(look_at_threads().all == before);
+    tt_assert_soon(tt_tasks_since(&before, "tiercache").all == 0);
     tt_redis_stop(server);
 }
 

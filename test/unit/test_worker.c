@@ -1,5 +1,4 @@
 /* The cache's one thread: when there is one, what it is called, which signals reach it, and what it tells. */
-#include <dirent.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,50 +12,10 @@
 #include <cmocka.h>
 
 #include "fake/tt_cache.h"
+#include "fake/tt_tasks.h"
 #include "fake/tt_util.h"
 
 static struct tt_cache b;
-
-/* Reads a line of /proc/self/task/TID/status. */
-static bool status_line(const char *tid, const char *name, char *value, size_t cap)
-{
-    char path[300], line[256];
-    bool found = false;
-    snprintf(path, sizeof path, "/proc/self/task/%s/status", tid);
-    FILE *f = fopen(path, "re");
-    while (f != NULL && !found && fgets(line, sizeof line, f) != NULL) {
-        found = strncmp(line, name, strlen(name)) == 0;
-        if (found)
-            snprintf(value, cap, "%s", line + strlen(name));
-    }
-    if (f != NULL)
-        fclose(f);
-    value[strcspn(value, "\n")] = '\0';
-    return found;
-}
-
-/* How many threads there are, how many of that name, and the signals that the last of these blocks. */
-static unsigned count_threads(const char *name, unsigned *named, unsigned long long *blocked)
-{
-    unsigned n = 0;
-    struct dirent *d;
-    DIR *dir = opendir("/proc/self/task");
-    assert_non_null(dir);
-    *named = 0;
-    while ((d = readdir(dir)) != NULL) {
-        char value[64] = "";
-        if (d->d_name[0] == '.' || !status_line(d->d_name, "Name:\t", value, sizeof value))
-            continue;
-        n++;
-        if (strcmp(value, name) != 0)
-            continue;
-        (*named)++;
-        assert_true(status_line(d->d_name, "SigBlk:\t", value, sizeof value));
-        *blocked = strtoull(value, NULL, 16);
-    }
-    closedir(dir);
-    return n;
-}
 
 static int do_nothing(void *arg, unsigned index)
 {
@@ -74,10 +33,9 @@ static int start_a_first_thread(void **state)
 
 static void without_l2_there_is_no_thread(void **state)
 {
-    unsigned named;
-    unsigned long long blocked;
+    struct tt_tasks before;
     (void)state;
-    unsigned before = count_threads("tiercache", &named, &blocked);
+    tt_tasks_look(&before);
     tt_cache_prepare(&b, false);
     tt_cache_open(&b);
     struct cache_key k;
@@ -86,8 +44,7 @@ static void without_l2_there_is_no_thread(void **state)
     tt_loader_init(&l, "loaded");
     assert_answer(tt_cache_fetch(&b, &k, &l), CACHE_OK, "loaded");
     assert_int_equal(cache_invalidate(b.c, &k, NULL), CACHE_OK);
-    assert_int_equal(count_threads("tiercache", &named, &blocked), before);
-    assert_int_equal(named, 0);
+    assert_int_equal(tt_tasks_since(&before, "tiercache").all, 0);
     tt_loader_fini(&l);
     assert_true(tt_cache_close(&b));
 }
@@ -95,26 +52,26 @@ static void without_l2_there_is_no_thread(void **state)
 /* FAULTS 36, 42 */
 static void with_l2_there_is_one_thread_that_no_signal_reaches(void **state)
 {
-    unsigned named;
-    unsigned long long blocked = 0;
+    struct tt_tasks before;
     (void)state;
-    unsigned before = count_threads("tiercache", &named, &blocked);
+    tt_tasks_look(&before);
     sigset_t mask, after;
     assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &mask), 0);
     tt_cache_prepare(&b, true);
     tt_cache_open(&b);
-    assert_int_equal(count_threads("tiercache", &named, &blocked), before + 1);
-    assert_int_equal(named, 1);
+    struct tt_new_tasks t = tt_tasks_since(&before, "tiercache");
+    assert_int_equal(t.all, 1);
+    assert_int_equal(t.named, 1);
     for (int sig = 1; sig <= 64; sig++) {
         bool never = sig == SIGKILL || sig == SIGSTOP || (sig >= 32 && sig < SIGRTMIN); /* the C library's own */
         if (!never)
-            assert_true(blocked >> (sig - 1) & 1);
+            assert_true(t.blocked >> (sig - 1) & 1);
     }
     assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &after), 0);
     for (int sig = 1; sig < SIGRTMAX; sig++)
         assert_int_equal(sigismember(&mask, sig), sigismember(&after, sig));
     assert_true(tt_cache_close(&b));
-    tt_assert_soon(count_threads("tiercache", &named, &blocked) == before);
+    tt_assert_soon(tt_tasks_since(&before, "tiercache").all == 0);
 }
 
 static void it_tells_when_l2_comes_and_goes(void **state)
