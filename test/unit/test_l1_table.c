@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "tt_util.h"
-#include "unit/tt_l1.h"
+#include "unit/tt_item.h"
 
 enum { LIMIT = 1 << 20, N = 58, NEXT = N + N / 4, AFTER = NEXT + NEXT / 4, LANES = TC_INDEX_LANES };
 
@@ -193,6 +193,44 @@ static struct tc_stripe *grow(struct tt_l1 *r, uint64_t *n)
     }
 }
 
+/* By the short way, over its value before. */
+static bool set_over(struct tt_l1 *r, const struct tt_item *i)
+{
+    unsigned char value[TT_ITEM_LEN_MOST];
+    struct tc_entry_parts p = tt_item_parts_of(r, i, value);
+    bool replaced = false, done = tc_l1_set(&r->l1, &p, NULL, &replaced);
+    assert_true(replaced);
+    return done;
+}
+
+/* There are two tables until then: no new key need come. Who takes the lock by the short way is sent on for it. */
+static void stores_over_what_is_there_end_a_growth(void **state)
+{
+    enum { STEP = 16, LEN = 2000 };
+    const struct tt_item item = { .key_len = TT_ITEM_KEY_MOST, .len = 16, .life_ms = 1000 };
+    struct tt_l1 *r = tt_l1_new((uint64_t)64 * LIMIT, 1, NULL);
+    uint64_t keys = 0, n = 0;
+    (void)state;
+    assert_non_null(r);
+    tc_l1_know(&r->l1, r->types[0]);
+    assert_int_equal(tt_item_put(r, &item, 0), CACHE_OK);
+    assert_true(set_over(r, &item));
+    struct tc_stripe *s = grow(r, &keys);
+    uint32_t before = s->index.n;
+    assert_true(before > STEP * 8);
+    assert_false(set_over(r, &item));
+    for (; s->index.next.n > 0; n++)
+        assert_int_equal(tt_l1_put(r, tt_l1_key(r, n), n % 2 != 0 ? LEN : LEN + LEN / 2), CACHE_OK);
+    assert_in_range(n, 1, before / STEP);
+    assert_true(s->index.n > before);
+    assert_in_range(tc_stripe_idle(s), 0, 4096);
+    assert_true(set_over(r, &item));
+    tt_item_assert_found(r, &item, true);
+    assert_int_equal(tt_l1_type_entries(r, 0), keys + 1);
+    assert_true(tc_l1_check(&r->l1));
+    assert_true(tt_l1_free(r));
+}
+
 static void clearing_ends_a_growth(void **state)
 {
     struct tt_l1 *r = tt_l1_new((uint64_t)16 * LIMIT, 2, NULL);
@@ -278,6 +316,7 @@ int main(void)
         cmocka_unit_test(a_table_that_has_no_lane_for_the_new_key_grows_again_and_nobody_leaves_for_it),
         cmocka_unit_test(what_is_granted_is_enough_for_both_the_table_and_the_entry),
         cmocka_unit_test(a_large_table_grows_a_little_with_each_store),
+        cmocka_unit_test(stores_over_what_is_there_end_a_growth),
         cmocka_unit_test(clearing_ends_a_growth),
         cmocka_unit_test(a_lower_limit_ends_a_growth_and_drives_nobody_out_for_it),
         cmocka_unit_test(nobody_leaves_before_the_cache_is_full),

@@ -9,7 +9,8 @@
  * when the farthest leaves. An entry stays in its lane until it leaves the table or the table grows: who looks for a
  * key that is there all the while finds it. Two entries are the same if their key bytes are; tags decide nothing.
  *
- * A large table that grows is copied into a larger one some buckets at a time, at each insertion (index_grow.c). Until
+ * A large table that grows is copied into a larger one some buckets at a time, at each insertion, and each store with
+ * the lock over what is there (index_grow.c). Until
  * that is done nobody reads the larger one, and what changes in a bucket that was copied changes in both. */
 #ifndef TC_TIER_L1_INDEX_H
 #define TC_TIER_L1_INDEX_H
@@ -245,6 +246,12 @@ struct tc_index_room {
 };
 uint32_t tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, enum tc_index_growth how,
                             struct tc_index_room *room);
+static inline bool tc_index_is_growing(const struct tc_index *x)
+{
+    return x->next.n > 0;
+}
+/* Copies some buckets of a table that grows, where nothing is inserted. */
+void tc_index_grow_on(struct tc_index *x, const struct tc_alloc *a, struct tc_index_room *room);
 /* Gives up the next table, if there is one. Returns by how many bytes tc_index_bytes() is less. */
 size_t tc_index_give_up(struct tc_index *x, const struct tc_alloc *a);
 

@@ -1,13 +1,13 @@
 /* When the table grows, and how. A small one is copied in one call. Of a large one each call that inserts copies some
- * buckets; when the last one is done the larger one is published, whole, and up to then it is nobody's but the
- * writers'. What makes a call copy all that is left: a key without a lane, since nobody is to leave while there is
- * memory; and memory that is there for one table only. */
+ * buckets, and so does each store with the lock over what is there; when the last one is done the larger one is
+ * published, whole, and up to then it is nobody's but the writers'. What makes a call copy all that is left: a key
+ * without a lane, since nobody is to leave while there is memory; and memory that is there for one table only. */
 #include "tier/l1/index_lanes.h"
 
 #define FIRST_BUCKETS 2
 #define SMALL_BUCKETS 16 /* up to there the table doubles, up to TC_INDEX_CLOSE_BUCKETS it grows by a quarter */
 
-/* Buckets that one insertion copies: some microseconds; done long before what is full is crammed. */
+/* Buckets that one call copies: some microseconds; done long before what is full is crammed. */
 #define STEP 16
 
 static struct tc_block *block_of(const struct tc_index *x)
@@ -151,6 +151,12 @@ static void go_on(struct tc_index *x, const struct tc_alloc *a, size_t buckets, 
     } else if (x->copied == x->n) {
         publish_next(x, room);
     }
+}
+
+void tc_index_grow_on(struct tc_index *x, const struct tc_alloc *a, struct tc_index_room *room)
+{
+    *room = (struct tc_index_room){ .before = NULL };
+    go_on(x, a, STEP, room);
 }
 
 size_t tc_index_give_up(struct tc_index *x, const struct tc_alloc *a)

@@ -59,6 +59,8 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     *replaced = old != 0;
     if (*replaced && expected != NULL)
         return false; /* two answers to a miss: which one is better is not asked here */
+    if (*replaced && tc_index_is_growing(&s->index))
+        return false; /* whoever stores with the lock goes on with that: not here */
     bool over = *replaced && tc_stripe_overwrite(s, old, &at.at, p);
     if (!over && !set_anew(l1, s, p, bytes, old, &at, chosen ? &victim : NULL, dropped))
         return false;
