@@ -83,8 +83,10 @@ static int use_a_record(void *arg, unsigned index)
 
 void tt_l1_have_company(struct tt_l1 *r)
 {
-    if (tt_crew_join(tt_crew_start(1, use_a_record, r)) != 0)
-        tt_die("out of memory");
+    /* This thread's first: a record whose thread is no more would be given to it, and it would be alone. */
+    if (use_a_record(r, 0) != 0 || tt_crew_join(tt_crew_start(1, use_a_record, r)) != 0 ||
+        tc_readers_alone(&r->l1.readers))
+        tt_die("no company");
 }
 
 /* ---- keys ---- */

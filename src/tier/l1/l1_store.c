@@ -109,12 +109,11 @@ static int evict_one(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 {
     uint64_t want;
-    bool asks = asks_others(l1, s, put);
     put->growth = TC_GROW_BESIDE; /* before anything is drawn: what it does not help is of use to others */
     if (bytes_after(s, put) > s->granted + tc_l1_pool(l1))
         put->growth = TC_GROW_AT_ONCE;
     tc_l1_draw(l1, s, bytes_after(s, put));
-    if (bytes_after(s, put) > s->granted && !asks)
+    if (bytes_after(s, put) > s->granted && !asks_others(l1, s, put)) /* now that it has what there was */
         put->growth = TC_GROW_IF_CRAMMED;
     while ((want = bytes_after(s, put)) > s->granted) {
         put->missing = want - s->granted;
