@@ -10,6 +10,7 @@
 
 #include "tt_util.h"
 #include "fake/tt_cache.h"
+#include "policy/evict.h"
 #include "unit/tt_l1.h"
 
 enum { LARGE = 16 << 20, SMALL = 4 << 20, TINY = 1 << 20, LEN = 100 };
@@ -62,6 +63,29 @@ static void a_lower_limit_holds_when_the_call_returns(void **state)
         assert_true(held(r, n - kinds[k].less / 600, kinds[k].less / 600) > kinds[k].less / 600 * 19 / 20);
         fill(r, n, n);
         assert_within(r, kinds[k].less);
+        assert_true(tt_l1_free(r));
+    }
+}
+
+/* With few entries of each size none can be moved together, and what one leaves is not a whole page. */
+static void a_limit_is_lowered_a_little_where_sizes_are_many(void **state)
+{
+    enum { MOST = 600, STEPS = 400, STEP = 120 };
+    const struct cache_evict_ops *const policies[] = { NULL, &tc_evict_lfu };
+    (void)state;
+    for (size_t p = 0; p < TC_ARRAY_LEN(policies); p++) {
+        struct tt_l1 *r = tt_l1_new(TINY, 1, policies[p]);
+        tt_l1_have_company(r);
+        assert_true(r->l1.paged);
+        for (uint64_t i = 0; i < TINY / 100; i++)
+            assert_int_equal(tt_l1_put(r, tt_l1_key(r, i), i * 7919 % MOST), CACHE_OK);
+        for (uint64_t i = 1; i <= STEPS; i++) {
+            assert_int_equal(resize(r, TINY - TINY / 2 * (i % 2) - i * STEP), CACHE_OK);
+            assert_true(tc_l1_bytes(&r->l1) <= tc_l1_limit(&r->l1));
+        }
+        for (uint64_t i = 1; i <= STEPS; i++)
+            assert_int_equal(resize(r, TINY / 2 - (STEPS + i) * STEP), CACHE_OK);
+        assert_within(r, TINY / 2 - 2 * STEPS * STEP);
         assert_true(tt_l1_free(r));
     }
 }
@@ -199,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lower_limit_holds_when_the_call_returns),
+        cmocka_unit_test(a_limit_is_lowered_a_little_where_sizes_are_many),
         cmocka_unit_test(a_higher_limit_is_used),
         cmocka_unit_test(what_was_stored_last_stays_whatever_the_sizes),
         cmocka_unit_test(too_little_for_the_stripes_is_refused_and_changes_nothing),

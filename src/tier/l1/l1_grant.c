@@ -106,7 +106,8 @@ bool tc_l1_make_grant(struct tc_l1 *l1, struct tc_stripe *s, uint64_t more, stru
 
 /* What a stripe gives, in one hold of its lock or several. */
 struct giving {
-    uint64_t soon;   /* see give_way() */
+    bool at_once;    /* see give_way() */
+    uint64_t soon;   /* the same */
     uint64_t coming; /* what there will be when readers are through */
     bool goes_on;    /* there is more to be had at once */
 };
@@ -127,7 +128,7 @@ static TC_APART uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint
             set_granted(s, s->granted - give);
             given += give;
         } else {
-            way = give_way(s, need - given, false, &g->soon, dropped);
+            way = give_way(s, need - given, g->at_once, &g->soon, dropped);
         }
     }
     g->goes_on = way == WENT && given < need && s->granted > floor;
@@ -143,7 +144,7 @@ void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped
 {
     tc_lock_assert_held(&s->lock);
     int64_t owed = -atomic_load_explicit(&l1->pool, memory_order_relaxed);
-    struct giving g = { 0, 0, false };
+    struct giving g = { .soon = 0 };
     if (owed > 0 && s->granted > tc_l1_fair(l1) && s->left.housed < 4 * TC_PAGE_BYTES)
         give_locked(l1, s, owed < TC_PAGE_BYTES ? (uint64_t)owed : TC_PAGE_BYTES, tc_l1_fair(l1), &g, dropped);
 }
@@ -152,14 +153,14 @@ void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped
 
 /* From one stripe after the other, until enough is there or will be. */
 static uint64_t collect_round(struct tc_l1 *l1, const struct tc_stripe *except, size_t from, uint64_t need,
-                              uint64_t floor, uint64_t *coming)
+                              uint64_t floor, bool at_once, uint64_t *coming)
 {
     uint64_t got = 0;
     for (size_t i = 0; i < l1->n_stripes && got + *coming < need; i++) {
         struct tc_stripe *s = &l1->stripes[(from + i) % l1->n_stripes];
         if (s == except || atomic_load_explicit(&s->granted, memory_order_relaxed) <= floor)
             continue;
-        struct giving g = { 0, 0, true };
+        struct giving g = { .at_once = at_once, .goes_on = true };
         for (int hold = 0; hold < HOLDS && g.goes_on; hold++) {
             struct tc_dropped dropped = { .first = NULL };
             tc_lock_acquire(&s->lock);
@@ -171,15 +172,19 @@ static uint64_t collect_round(struct tc_l1 *l1, const struct tc_stripe *except, 
     return got;
 }
 
-#define ROUNDS 8 /* the first evicts, the next one moves what is left, then pages are free */
+/* The first round evicts, the next one moves what is left, then pages are free. Where sizes are many nothing may fit
+ * elsewhere, and what is evicted empties no page: from then on pages are emptied, whoever is in them. */
+#define ROUNDS 8
+#define VACATING 2
 
 bool tc_l1_collect(struct tc_l1 *l1, const struct tc_stripe *except, uint64_t need, uint64_t floor, bool *stalled)
 {
-    uint64_t got = 0, coming = 1;
+    uint64_t got = 0, coming = 1, came = 1;
     size_t from = atomic_fetch_add_explicit(&l1->next_stripe, 1, memory_order_relaxed);
     for (int round = 0; round < ROUNDS && got < need && coming > 0 && !*stalled; round++) {
         coming = 0;
-        got += collect_round(l1, except, from, need - got, floor, &coming);
+        came = collect_round(l1, except, from, need - got, floor, round >= VACATING && came == 0, &coming);
+        got += came;
         *stalled = got < need && coming > 0 && !tc_limbo_pass(l1);
     }
     return got > 0;
