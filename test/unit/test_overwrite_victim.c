@@ -47,7 +47,7 @@ static uint64_t evicted(struct tt_l1 *r)
     return tt_l1_count(r, TC_COUNT_l1_evicted_bytes);
 }
 
-/* Until it is full, and has what it keeps in reserve. Returns the first number that was not stored. */
+/* Until it is full, and has what it keeps in reserve; nothing waits. Returns the first number that was not stored. */
 static uint64_t fill_with(struct tt_l1 *r, struct tt_item (*make)(uint64_t number))
 {
     uint64_t n = 0;
@@ -56,6 +56,8 @@ static uint64_t fill_with(struct tt_l1 *r, struct tt_item (*make)(uint64_t numbe
         tt_item_store(r, &i);
     }
     assert_true(tc_l1_is_full(&r->l1));
+    tc_limbo_clear(&r->l1);
+    assert_int_equal(tt_item_stripe(r)->left.bytes, 0);
     return n;
 }
 

@@ -431,7 +431,7 @@ static void check_bytes(struct tt_l1_map *m)
 {
     struct tt_l1 *r = m->r;
     uint64_t limit = tc_l1_limit(&r->l1), waits = atomic_load(&r->l1.limbo.bytes), reserve = r->l1.reserve;
-    uint64_t beyond = m->company && waits > reserve ? waits - reserve : 0;
+    uint64_t beyond = !tc_readers_alone(&r->l1.readers) && waits > reserve ? waits - reserve : 0;
     uint64_t most = limit + tt_l1_detached_bytes(r) + beyond + SPARE;
     TT_CHECK(m->failures, m->owes || tc_l1_bytes(&r->l1) <= limit);
     TT_CHECK(m->failures, m->owes || tt_alloc_counts(&r->counting).live_bytes <= most);

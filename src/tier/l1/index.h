@@ -9,9 +9,9 @@
  * when the farthest leaves. An entry stays in its lane until it leaves the table or the table grows: who looks for a
  * key that is there all the while finds it. Two entries are the same if their key bytes are; tags decide nothing.
  *
- * A large table that grows is copied into a larger one some buckets at a time, at each insertion, and each store with
- * the lock over what is there (index_grow.c). Until
- * that is done nobody reads the larger one, and what changes in a bucket that was copied changes in both. */
+ * A large table that grows is copied into a larger one some buckets at a time, at each insertion, and at each store with
+ * the lock over what is there (index_grow.c). Until that is done nobody reads the larger one, and what changes in a
+ * bucket that was copied changes in both. */
 #ifndef TC_TIER_L1_INDEX_H
 #define TC_TIER_L1_INDEX_H
 
