@@ -381,9 +381,12 @@ bool tc_l1_set(struct tc_l1 *l1, const struct tc_entry_parts *p, const uint64_t 
 bool tc_l1_overwrite(struct tc_l1 *l1, struct tc_reader *me, struct tc_entry *e, uint32_t refs,
                      const struct tc_entry_parts *p);
 
-/* With the stripe's lock held and no memory left but by evicting, after an entry of so many bytes was housed: evicts
+/* With the stripe's lock held: with no memory left but by evicting, after an entry of so many bytes was housed: evicts
  * ahead of need where the next such store would have to wait for readers, never keep. */
 void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, size_t bytes, struct tc_dropped *dropped);
+/* The same, after a store over what was there: some buckets of a table that grows. Where no new key comes there would be
+ * two tables for good, and each change made twice. */
+void tc_l1_grow_on(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped);
 /* After a store: a little of what the stripe has above its share, while memory is owed. */
 void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped);
 

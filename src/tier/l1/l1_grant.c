@@ -51,7 +51,8 @@ bool tc_l1_grant(struct tc_stripe *s, uint64_t more)
 }
 
 /* What evicting gives back of pages and chunks is whole ones, and not before readers are through. Who needs little, and
- * that at once, empties the one with least in it, whatever was used lately; who needs much evicts by the order. */
+ * that at once, empties the one with least in it, whatever was used lately; who needs much evicts by the order, as long
+ * as that gives any. */
 enum way { WENT, WAITS, ENDS };
 
 /* Bytes that must be free in pages and chunks before one can be had by moving, about. */
@@ -120,21 +121,21 @@ static TC_APART uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint
     uint64_t given = 0;
     enum way way = WENT;
     for (int step = 0; step < GIVE_STEPS && way == WENT && given < need && s->granted > floor; step++) {
-        uint64_t idle = tc_stripe_idle(s);
+        uint64_t idle = tc_stripe_idle(s), above = s->granted - floor, give = need - given;
+        give = give < above ? give : above;
         if (idle > 0) {
-            uint64_t above = s->granted - floor, give = need - given;
             give = give < idle ? give : idle;
-            give = give < above ? give : above;
             set_granted(s, s->granted - give);
             given += give;
         } else {
-            way = give_way(s, need - given, g->at_once, &g->soon, dropped);
+            way = give_way(s, give, g->at_once, &g->soon, dropped);
         }
     }
     g->goes_on = way == WENT && given < need && s->granted > floor;
     if (way == WAITS) {
-        uint64_t waits = s->left.housed + s->slab.free_bytes + s->extents.free_bytes;
+        uint64_t waits = s->left.housed + s->slab.free_bytes + s->extents.free_bytes, above = s->granted - floor;
         g->coming = waits < need - given ? waits : need - given;
+        g->coming = g->coming < above ? g->coming : above;
     }
     atomic_fetch_add_explicit(&l1->pool, (int64_t)given, memory_order_relaxed);
     return given;
@@ -173,18 +174,21 @@ static uint64_t collect_round(struct tc_l1 *l1, const struct tc_stripe *except, 
 }
 
 /* The first round evicts, the next one moves what is left, then pages are free. Where sizes are many nothing may fit
- * elsewhere, and what is evicted empties no page: from then on pages are emptied, whoever is in them. */
+ * elsewhere, and what is evicted empties no page: who takes from everybody, and has had nothing when there should be
+ * something, from then on empties pages, whoever is in them. */
 #define ROUNDS 8
-#define VACATING 2
+#define COMES 2
 
 bool tc_l1_collect(struct tc_l1 *l1, const struct tc_stripe *except, uint64_t need, uint64_t floor, bool *stalled)
 {
-    uint64_t got = 0, coming = 1, came = 1;
+    uint64_t got = 0, coming = 1;
+    bool at_once = false;
     size_t from = atomic_fetch_add_explicit(&l1->next_stripe, 1, memory_order_relaxed);
     for (int round = 0; round < ROUNDS && got < need && coming > 0 && !*stalled; round++) {
         coming = 0;
-        came = collect_round(l1, except, from, need - got, floor, round >= VACATING && came == 0, &coming);
+        uint64_t came = collect_round(l1, except, from, need - got, floor, at_once, &coming);
         got += came;
+        at_once = at_once || (floor == 0 && round >= COMES && came == 0);
         *stalled = got < need && coming > 0 && !tc_limbo_pass(l1);
     }
     return got > 0;

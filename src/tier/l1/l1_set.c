@@ -42,6 +42,25 @@ static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entr
            set_in_cell(l1, s, p, bytes, old, at, dropped);
 }
 
+static TC_APART void grow_on(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped)
+{
+    struct tc_index_room room;
+    tc_index_grow_on(&s->index, l1->alloc, &room);
+    tc_dropped_add(dropped, room.before);
+    tc_stripe_account(s, room.more_bytes, room.fewer_bytes);
+    if (room.fewer_bytes == 0)
+        return;
+    tc_stripe_reserve(s, dropped);
+    tc_l1_give_idle(l1, s); /* of the former table, or of one in which some entry found no lane */
+}
+
+void tc_l1_grow_on(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    if (__builtin_expect(tc_index_is_growing(&s->index), 0))
+        grow_on(l1, s, dropped);
+}
+
 static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,
                        const uint64_t *expected, bool *replaced, struct tc_dropped *dropped)
 {
@@ -59,11 +78,11 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     *replaced = old != 0;
     if (*replaced && expected != NULL)
         return false; /* two answers to a miss: which one is better is not asked here */
-    if (*replaced && tc_index_is_growing(&s->index))
-        return false; /* whoever stores with the lock goes on with that: not here */
     bool over = *replaced && tc_stripe_overwrite(s, old, &at.at, p);
     if (!over && !set_anew(l1, s, p, bytes, old, &at, chosen ? &victim : NULL, dropped))
         return false;
+    if (*replaced)
+        tc_l1_grow_on(l1, s, dropped);
     if (tc_l1_is_full(l1))
         tc_l1_pay(l1, s, dropped);
     if (expected == NULL)

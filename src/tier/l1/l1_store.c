@@ -164,13 +164,6 @@ static bool is_still_expected(struct tc_stripe *s, struct put *put)
     return false;
 }
 
-static void account(struct tc_stripe *s, struct put *put, uint32_t n, const struct tc_index_room *room)
-{
-    tc_dropped_add(&put->dropped, room->before);
-    tc_stripe_account(s, room->more_bytes, room->fewer_bytes);
-    put->grown = put->grown || s->index.n != n;
-}
-
 /* Where e can go: a gap, or the place of another (tc_index_make_room()). The first table that is tried was paid for by
  * make_room; larger ones are, if the pool has enough. False: no memory for any. */
 static bool find_lane(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, uint32_t *instead)
@@ -180,21 +173,14 @@ static bool find_lane(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, ui
     do {
         uint32_t n = s->index.n, refused = s->index.refused;
         *instead = tc_index_make_room(&s->index, l1->alloc, put->hash, put->growth, &room);
-        account(s, put, n, &room);
+        tc_dropped_add(&put->dropped, room.before);
+        tc_stripe_account(s, room.more_bytes, room.fewer_bytes);
+        put->grown = put->grown || s->index.n != n;
         other_table = s->index.n != n || s->index.refused != refused;
         if (put->growth == TC_GROW_BESIDE) /* from here on somebody leaves, or a table is made by this call */
             put->growth = TC_GROW_AT_ONCE;
     } while (*instead != 0 && other_table && tc_l1_grant(s, bytes_after(s, put) - tc_stripe_bytes(s)));
     return !room.failed;
-}
-
-/* No key comes that would; and as long as there are two tables each change is made twice. */
-static TC_APART void grow_on(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
-{
-    struct tc_index_room room;
-    uint32_t n = s->index.n;
-    tc_index_grow_on(&s->index, l1->alloc, &room);
-    account(s, put, n, &room);
 }
 
 /* Puts e into the table, where growing is paid for by make_room. CACHE_OK, CACHE_E_NOMEM, CACHE_E_TICKET. */
@@ -217,8 +203,8 @@ static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct 
     put->old = 0;
     put->cell = cell;
     tc_stripe_link(s, cell, put->hash, order, now_ms, &lane, &put->dropped);
-    if (replaces && tc_index_is_growing(&s->index))
-        grow_on(l1, s, put);
+    if (replaces)
+        tc_l1_grow_on(l1, s, &put->dropped);
     tc_stats_add(&put->type->stats, TC_COUNT_l1_sets, 1);
     return CACHE_OK;
 }
