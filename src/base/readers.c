@@ -176,17 +176,33 @@ static void look_round(struct tc_readers *r, uint64_t oldest)
         atomic_store_explicit(&r->oldest, oldest, memory_order_release);
 }
 
+/* Before the barrier of an epoch has been no other begins, and nobody looks: one that failed is made up for. */
+static bool barrier_was(struct tc_readers *r)
+{
+    if (r->owes_barrier)
+        r->owes_barrier = !barrier_in_all(r);
+    return !r->owes_barrier;
+}
+
 void tc_readers_step(struct tc_readers *r)
 {
     if (atomic_flag_test_and_set_explicit(&r->stepping, memory_order_acquire))
         return; /* somebody is at it: as good */
-    /* No epoch begins before the barrier of the one before it has been: a step without one is made up for. */
-    if (!r->owes_barrier || barrier_in_all(r)) {
+    if (barrier_was(r)) {
         uint64_t epoch = atomic_fetch_add(&r->epoch, 1) + 1;
-        r->owes_barrier = !barrier_in_all(r);
-        if (!r->owes_barrier)
+        r->owes_barrier = true;
+        if (barrier_was(r))
             look_round(r, epoch);
     }
+    atomic_flag_clear_explicit(&r->stepping, memory_order_release);
+}
+
+void tc_readers_look(struct tc_readers *r)
+{
+    if (atomic_flag_test_and_set_explicit(&r->stepping, memory_order_acquire))
+        return;
+    if (barrier_was(r))
+        look_round(r, atomic_load_explicit(&r->epoch, memory_order_relaxed));
     atomic_flag_clear_explicit(&r->stepping, memory_order_release);
 }
 

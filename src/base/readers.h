@@ -146,6 +146,14 @@ bool tc_readers_alone(struct tc_readers *r);
 /* Goes to the next epoch and looks who is still inside. Costs a system call that interrupts the other processors: in
  * batches only, and with no lock held that others wait for. */
 void tc_readers_step(struct tc_readers *r);
+/* Looks once more who is still inside of those whom the last step found there: what two steps did not let pass may pass
+ * now, without another system call. */
+void tc_readers_look(struct tc_readers *r);
+/* Whether looking is of use to who unlinked something in that epoch, or a step has to come first. */
+static inline bool tc_readers_stepped(struct tc_readers *r, uint64_t epoch)
+{
+    return atomic_load_explicit(&r->epoch, memory_order_relaxed) >= epoch + 2;
+}
 
 /* A full barrier in every thread of the process: what they had stored before, and only they write, can be summed. */
 void tc_readers_settle(struct tc_readers *r);

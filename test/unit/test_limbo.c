@@ -269,17 +269,26 @@ static void reading_and_dropping_need_no_memory_and_all_of_it_comes_back(void **
     tt_limbo_assert_agrees(f);
 }
 
-/* Leaves when it sees that somebody waits for that: by then the epoch has moved. */
+struct interrupted {
+    struct tt_limbo *f;
+    uint64_t start; /* the epoch */
+};
+
+/* Somebody waits for who is inside: he has stepped twice, and now only looks. */
+static bool is_waited_for(struct interrupted *who)
+{
+    return atomic_load(&who->f->r->l1.readers.epoch) >= who->start + 2;
+}
+
 static int leave_when_waited_for(void *arg, unsigned index)
 {
-    struct tt_limbo *f = arg;
+    struct interrupted *who = arg;
     int64_t end_ms = tt_mono_ms() + TT_SOON_MS;
-    uint64_t start = atomic_load(&f->r->l1.readers.epoch);
     (void)index;
-    while (atomic_load(&f->r->l1.readers.epoch) < start + 4)
+    while (!is_waited_for(who))
         if (!tt_pause(end_ms))
             break;
-    tt_limbo_leave(f);
+    tt_limbo_leave(who->f);
     return 0;
 }
 
@@ -292,10 +301,10 @@ static void a_store_waits_for_a_reader_who_was_interrupted(void **state)
         tt_limbo_enter(f);
         tc_l1_clear(&f->r->l1);
         assert_true(tt_limbo_waiting_bytes(f) > LIMIT / 2);
-        uint64_t start = atomic_load(&f->r->l1.readers.epoch);
-        struct tt_crew *crew = tt_crew_start(1, leave_when_waited_for, f);
+        struct interrupted who = { f, atomic_load(&f->r->l1.readers.epoch) };
+        struct tt_crew *crew = tt_crew_start(1, leave_when_waited_for, &who);
         stored = true;
-        for (uint64_t i = 0; stored && atomic_load(&f->r->l1.readers.epoch) < start + 4; i++)
+        for (uint64_t i = 0; stored && !is_waited_for(&who); i++)
             stored = tt_l1_put(f->r, tt_l1_key(f->r, i), LEN) == CACHE_OK;
         tt_crew_join(crew);
     }

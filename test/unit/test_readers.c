@@ -1,6 +1,6 @@
-/* Who reads without a lock: a record for each thread, sums over all, and when what was unlinked may be freed. */
+/* Who reads without a lock: a record for each thread, and sums over all. When what was unlinked may be freed is
+ * test_epochs.c. */
 #include <errno.h>
-#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -11,68 +11,17 @@
 
 #include <cmocka.h>
 
-#include "base/readers.h"
-#include "tt_alloc.h"
+#include "tt_readers.h"
 #include "tt_util.h"
 
 enum {
     CREW = 4,
     MANY = 20, /* caches: more than a thread has seats */
     SHORT_THREADS = 1000,
-    WAVE = 32,
-    SWAPS = 4000,
-    ENCOUNTERS = 200
+    WAVE = 32
 };
 
-struct fixture {
-    struct tt_alloc counting;
-    struct tc_alloc alloc;
-    struct tc_readers r;
-};
-
-static struct fixture *new_fixture(void)
-{
-    struct fixture *f = tc_alloc_lines(&tc_alloc_default, sizeof *f);
-    if (f == NULL)
-        tt_die("out of memory");
-    tt_alloc_init(&f->counting);
-    f->alloc = tt_alloc_table(&f->counting);
-    if (tc_readers_init(&f->r, &f->alloc) != 0)
-        tt_die("no readers");
-    return f;
-}
-
-static bool free_fixture(struct fixture *f)
-{
-    tc_readers_fini(&f->r);
-    tc_readers_fini(&f->r); /* harmless */
-    bool clean = tt_alloc_is_clean(&f->counting);
-    tt_alloc_fini(&f->counting);
-    tc_free_lines(&tc_alloc_default, f, sizeof *f);
-    return clean;
-}
-
-static int setup(void **state)
-{
-    *state = new_fixture();
-    return 0;
-}
-
-/* As on a system without the asymmetric barrier. */
-static int setup_symmetric(void **state)
-{
-    struct fixture *f = new_fixture();
-    f->r.asymmetric = false;
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    return free_fixture(*state) ? 0 : -1;
-}
-
-static uint32_t records(struct fixture *f)
+static uint32_t records(struct tt_readers *f)
 {
     uint32_t n = atomic_load(&f->r.n), linked = 0;
     for (struct tc_reader *who = atomic_load(&f->r.first); who != NULL; who = who->next)
@@ -93,7 +42,7 @@ static void memory_that_was_never_a_structure_may_be_given_up(void **state)
 
 static void a_thread_has_one_record_on_lines_of_its_own(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_readers *f = *state;
     assert_int_equal(records(f), 0);
     struct tc_reader *me = tc_reader_self(&f->r);
     assert_non_null(me);
@@ -104,7 +53,7 @@ static void a_thread_has_one_record_on_lines_of_its_own(void **state)
 }
 
 struct together {
-    struct fixture *f;
+    struct tt_readers *f;
     struct tc_reader *of[WAVE];
     pthread_barrier_t all_are_there;
 };
@@ -120,7 +69,7 @@ static int note_record(void *arg, unsigned index)
 }
 
 /* As many threads at once; each has a record and no two have the same. */
-static void assert_each_has_its_own(struct fixture *f, unsigned n)
+static void assert_each_has_its_own(struct tt_readers *f, unsigned n)
 {
     struct together t = { .f = f };
     pthread_barrier_init(&t.all_are_there, NULL, n);
@@ -136,7 +85,7 @@ static void assert_each_has_its_own(struct fixture *f, unsigned n)
 
 static void no_two_threads_have_the_same_record(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_readers *f = *state;
     tc_reader_self(&f->r);
     assert_each_has_its_own(f, CREW);
     assert_int_equal(records(f), CREW + 1);
@@ -147,11 +96,11 @@ static void no_two_threads_have_the_same_record(void **state)
 static void a_record_is_found_again_after_many_other_caches(void **state)
 {
     (void)state;
-    struct fixture *caches[MANY];
+    struct tt_readers *caches[MANY];
     struct tc_reader *mine[MANY];
     uint64_t seed = tt_seed();
     for (size_t i = 0; i < MANY; i++) {
-        caches[i] = new_fixture();
+        caches[i] = tt_readers_new();
         mine[i] = tc_reader_self(&caches[i]->r);
         for (size_t k = 0; k < i; k++)
             assert_ptr_not_equal(mine[k], mine[i]);
@@ -163,7 +112,7 @@ static void a_record_is_found_again_after_many_other_caches(void **state)
     }
     for (size_t i = 0; i < MANY; i++) {
         assert_int_equal(records(caches[i]), 1);
-        assert_true(free_fixture(caches[i]));
+        assert_true(tt_readers_free(caches[i]));
     }
 }
 
@@ -178,7 +127,7 @@ static bool has_seat(const struct tc_readers *r)
 /* In a thread whose seats nobody took before. */
 static int use_in_turn(void *arg, unsigned index)
 {
-    struct fixture **caches = arg;
+    struct tt_readers **caches = arg;
     struct tc_reader *mine[TC_READER_SEATS];
     int failures = 0;
     (void)index;
@@ -194,19 +143,19 @@ static int use_in_turn(void *arg, unsigned index)
 static void as_many_caches_as_there_are_seats_all_keep_theirs(void **state)
 {
     (void)state;
-    struct fixture *caches[TC_READER_SEATS];
+    struct tt_readers *caches[TC_READER_SEATS];
     for (int round = 0; round < 10; round++) { /* their numbers are random */
         for (size_t i = 0; i < TC_READER_SEATS; i++)
-            caches[i] = new_fixture();
+            caches[i] = tt_readers_new();
         assert_int_equal(tt_crew_join(tt_crew_start(1, use_in_turn, caches)), 0);
         for (size_t i = 0; i < TC_READER_SEATS; i++)
-            assert_true(free_fixture(caches[i]));
+            assert_true(tt_readers_free(caches[i]));
     }
 }
 
 static void a_closed_caches_seat_is_not_taken_for_a_new_ones(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_readers *f = *state;
     for (int i = 0; i < MANY; i++) {
         uint64_t id = f->r.id;
         struct tc_reader *me = tc_reader_self(&f->r);
@@ -222,7 +171,7 @@ static void a_closed_caches_seat_is_not_taken_for_a_new_ones(void **state)
 
 static int call_once(void *arg, unsigned index)
 {
-    struct fixture *f = arg;
+    struct tt_readers *f = arg;
     int failures = 0;
     (void)index;
     errno = EXDEV;
@@ -236,7 +185,7 @@ static int call_once(void *arg, unsigned index)
 
 static void records_of_threads_that_are_no_more_are_used_again(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_readers *f = *state;
     for (int i = 0; i < SHORT_THREADS; i++)
         assert_int_equal(tt_crew_join(tt_crew_start(1, call_once, f)), 0);
     /* A thread that was joined may be known to the kernel a moment longer. */
@@ -247,7 +196,7 @@ static void records_of_threads_that_are_no_more_are_used_again(void **state)
 
 static void threads_that_come_in_waves_leave_records_for_one_or_two(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_readers *f = *state;
     struct tc_reader *me = tc_reader_self(&f->r);
     for (int i = 0; i < SHORT_THREADS / WAVE * 3; i++)
         assert_each_has_its_own(f, WAVE); /* nor do they get that of somebody who lives: mine */
@@ -259,7 +208,7 @@ static void threads_that_come_in_waves_leave_records_for_one_or_two(void **state
 
 static void without_memory_there_is_no_record_but_everything_counts(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_readers *f = *state;
     tt_alloc_fail(&f->counting, 1, true);
     for (int i = 0; i < 3; i++) {
         assert_null(tc_reader_self(&f->r));
@@ -284,7 +233,7 @@ static void without_memory_there_is_no_record_but_everything_counts(void **state
 /* Every other thread has no record; some take back what others counted. */
 static int count_things(void *arg, unsigned index)
 {
-    struct fixture *f = arg;
+    struct tt_readers *f = arg;
     struct tc_reader *me = index % 2 ? tc_reader_self(&f->r) : NULL;
     int failures = 0;
     for (int i = 0; i < 10000; i++) {
@@ -303,7 +252,7 @@ static int count_things(void *arg, unsigned index)
 
 static void sums_are_those_of_all_threads(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_readers *f = *state;
     tc_readers_add_calls(&f->r, tc_reader_self(&f->r), 7);
     assert_int_equal(tt_crew_join(tt_crew_start(CREW, count_things, f)), 0);
     assert_int_equal(tc_readers_calls(&f->r), CREW * 10000 + 7);
@@ -317,7 +266,7 @@ static void sums_are_those_of_all_threads(void **state)
 
 static int come_second(void *arg, unsigned index)
 {
-    struct fixture *f = arg;
+    struct tt_readers *f = arg;
     int failures = 0;
     (void)index;
     TT_CHECK(failures, !tc_readers_alone(&f->r));
@@ -328,7 +277,7 @@ static int come_second(void *arg, unsigned index)
 
 static void only_a_sole_owner_is_alone(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_readers *f = *state;
     assert_true(tc_readers_alone(&f->r));
     tc_reader_self(&f->r);
     assert_true(tc_readers_alone(&f->r));
@@ -338,352 +287,33 @@ static void only_a_sole_owner_is_alone(void **state)
 
 static int take_a_record(void *arg, unsigned index)
 {
-    struct fixture *f = arg;
+    struct tt_readers *f = arg;
     (void)index;
     return tc_reader_self(&f->r) == NULL;
 }
 
 static void who_has_no_record_is_not_alone_if_somebody_has(void **state)
 {
-    struct fixture *f = *state;
+    struct tt_readers *f = *state;
     assert_int_equal(tt_crew_join(tt_crew_start(1, take_a_record, f)), 0);
     assert_false(tc_readers_alone(&f->r));
 }
-
-/* ---- epochs ---- */
-
-static int lend_record(void *arg, unsigned index)
-{
-    struct together *t = arg;
-    t->of[index] = tc_reader_self(&t->f->r);
-    return t->of[index] == NULL;
-}
-
-/* Two readers of which the test says when they enter and leave. */
-static void two_readers(struct fixture *f, struct tc_reader **a, struct tc_reader **b)
-{
-    struct together t = { .f = f };
-    *a = tc_reader_self(&f->r);
-    assert_int_equal(tt_crew_join(tt_crew_start(1, lend_record, &t)), 0);
-    *b = t.of[0];
-    assert_true(*a != NULL && *b != NULL && *a != *b);
-}
-
-static void with_nobody_inside_two_steps_pass_and_one_does_not(void **state)
-{
-    struct fixture *f = *state;
-    struct tc_reader *a, *b;
-    two_readers(f, &a, &b);
-    for (int i = 0; i < 5; i++) {
-        uint64_t epoch = tc_readers_epoch(&f->r);
-        assert_false(tc_readers_passed(&f->r, epoch));
-        tc_readers_step(&f->r);
-        assert_false(tc_readers_passed(&f->r, epoch));
-        tc_readers_step(&f->r);
-        assert_true(tc_readers_passed(&f->r, epoch));
-    }
-}
-
-static void nothing_passes_while_one_is_inside_since_before(void **state)
-{
-    struct fixture *f = *state;
-    struct tc_reader *a, *b;
-    two_readers(f, &a, &b);
-    tc_readers_step(&f->r);
-    tc_reader_enter(&f->r, b);
-    uint64_t epoch = tc_readers_epoch(&f->r);
-    for (int i = 0; i < 10; i++) {
-        tc_readers_step(&f->r);
-        tc_reader_enter(&f->r, a); /* others come and go */
-        assert_false(tc_readers_passed(&f->r, epoch));
-        tc_reader_leave(a);
-        assert_false(tc_readers_passed(&f->r, epoch));
-    }
-    tc_reader_leave(b);
-    assert_false(tc_readers_passed(&f->r, epoch)); /* nobody has looked yet */
-    tc_readers_step(&f->r);
-    tc_readers_step(&f->r);
-    assert_true(tc_readers_passed(&f->r, epoch));
-}
-
-static void who_entered_after_two_steps_holds_nothing_back(void **state)
-{
-    struct fixture *f = *state;
-    struct tc_reader *a, *b;
-    two_readers(f, &a, &b);
-    tc_reader_enter(&f->r, a);
-    uint64_t epoch = tc_readers_epoch(&f->r);
-    tc_readers_step(&f->r);
-    tc_readers_step(&f->r);
-    tc_reader_enter(&f->r, b);
-    uint64_t later = tc_readers_epoch(&f->r);
-    assert_false(tc_readers_passed(&f->r, epoch));
-    tc_reader_leave(a);
-    tc_readers_step(&f->r);
-    assert_true(tc_readers_passed(&f->r, epoch));
-    for (int i = 0; i < 5; i++) {
-        tc_readers_step(&f->r);
-        assert_false(tc_readers_passed(&f->r, later));
-    }
-    tc_reader_leave(b);
-    tc_readers_step(&f->r);
-    assert_true(tc_readers_passed(&f->r, later));
-}
-
-/* Between the steps it may still have seen what was unlinked before them: see "Why two steps" in readers.h. */
-static void who_entered_after_one_step_holds_back(void **state)
-{
-    struct fixture *f = *state;
-    struct tc_reader *a, *b;
-    two_readers(f, &a, &b);
-    uint64_t epoch = tc_readers_epoch(&f->r);
-    tc_readers_step(&f->r);
-    tc_reader_enter(&f->r, b);
-    for (int i = 0; i < 5; i++) {
-        tc_readers_step(&f->r);
-        assert_false(tc_readers_passed(&f->r, epoch));
-    }
-    tc_reader_leave(b);
-    tc_readers_step(&f->r);
-    assert_true(tc_readers_passed(&f->r, epoch));
-}
-
-/* It read the epoch long ago, was interrupted, and enters now: what passed has passed, what comes now has not. */
-static void who_enters_with_an_old_epoch_takes_nothing_back(void **state)
-{
-    struct fixture *f = *state;
-    struct tc_reader *a, *b;
-    two_readers(f, &a, &b);
-    uint64_t epoch = tc_readers_epoch(&f->r);
-    tc_readers_step(&f->r);
-    tc_readers_step(&f->r);
-    tc_readers_step(&f->r);
-    atomic_store(&b->inside, epoch);
-    uint64_t later = tc_readers_epoch(&f->r);
-    for (int i = 0; i < 5; i++) {
-        tc_readers_step(&f->r);
-        assert_true(tc_readers_passed(&f->r, epoch));
-        assert_false(tc_readers_passed(&f->r, later));
-    }
-    tc_reader_leave(b);
-    tc_readers_step(&f->r);
-    assert_true(tc_readers_passed(&f->r, later));
-}
-
-static void who_steps_beside_another_leaves_it_to_that(void **state)
-{
-    struct fixture *f = *state;
-    uint64_t epoch = tc_readers_epoch(&f->r);
-    assert_false(atomic_flag_test_and_set(&f->r.stepping));
-    tc_readers_step(&f->r);
-    assert_int_equal(tc_readers_epoch(&f->r), epoch);
-    atomic_flag_clear(&f->r.stepping);
-    tc_readers_step(&f->r);
-    assert_int_equal(tc_readers_epoch(&f->r), epoch + 1);
-}
-
-/* ---- threads ---- */
-
-#define ALIVE UINT64_C(0xA11FEA11FEA11FE5)
-#define DEAD UINT64_C(0xDEADDEADDEADDEAD)
-
-struct box {
-    uint64_t word;
-    uint64_t epoch;
-    struct box *next; /* unlinked, oldest first */
-};
-
-struct swapping {
-    struct tc_readers *r;
-    bool asymmetric;
-    _Atomic(struct box *) shared[2];
-    _Atomic int writers; /* that are not done */
-    _Atomic uint64_t read, freed, freed_at_once;
-};
-
-struct waiting {
-    struct box *first, **end;
-};
-
-static struct box *new_box(void)
-{
-    struct box *b = tt_xcalloc(sizeof *b);
-    b->word = ALIVE;
-    return b;
-}
-
-static void free_box(struct box *b)
-{
-    b->word = DEAD;
-    free(b);
-}
-
-static void read_one(struct swapping *s, struct tc_reader *me, uint64_t random, int *failures)
-{
-    tc_reader_enter(s->r, me);
-    struct box *b = atomic_load_explicit(&s->shared[random % 2], memory_order_acquire);
-    TT_CHECK(*failures, b->word == ALIVE);
-    if (random / 2 % 64 == 0)
-        sched_yield(); /* a reader that is interrupted where it must not be */
-    TT_CHECK(*failures, b->word == ALIVE);
-    tc_reader_leave(me);
-    atomic_fetch_add_explicit(&s->read, 1, memory_order_relaxed);
-}
-
-static struct box *swap(struct swapping *s, unsigned which)
-{
-    return atomic_exchange_explicit(&s->shared[which], new_box(), memory_order_acq_rel);
-}
-
-static void put_off(struct swapping *s, struct waiting *w, struct box *old)
-{
-    old->epoch = tc_readers_epoch(s->r);
-    *w->end = old;
-    w->end = &old->next;
-}
-
-static void free_passed(struct swapping *s, struct waiting *w)
-{
-    while (w->first != NULL && tc_readers_passed(s->r, w->first->epoch)) {
-        struct box *b = w->first;
-        w->first = b->next;
-        if (w->first == NULL)
-            w->end = &w->first;
-        free_box(b);
-        atomic_fetch_add_explicit(&s->freed, 1, memory_order_relaxed);
-    }
-}
-
-static void free_all(struct swapping *s, struct waiting *w)
-{
-    while (w->first != NULL) {
-        tc_readers_step(s->r);
-        free_passed(s, w);
-        sched_yield();
-    }
-}
-
-static void swap_and_free(struct swapping *s, unsigned which)
-{
-    struct waiting w = { .end = &w.first };
-    for (int i = 0; i < SWAPS; i++) {
-        put_off(s, &w, swap(s, which));
-        if (i % 8 == 0) {
-            tc_readers_step(s->r);
-            free_passed(s, &w);
-        }
-    }
-    free_all(s, &w);
-}
-
-static int swap_or_read(void *arg, unsigned index)
-{
-    struct swapping *s = arg;
-    struct tc_reader *me = tc_reader_self(s->r);
-    int failures = me == NULL;
-    uint64_t seed = index;
-    if (index < 2) {
-        swap_and_free(s, index);
-        atomic_fetch_sub(&s->writers, 1);
-        return failures;
-    }
-    while (atomic_load(&s->writers) > 0 && failures == 0)
-        read_one(s, me, tt_random(&seed), &failures);
-    return failures;
-}
-
-static void nobody_reads_what_was_freed(void **state)
-{
-    struct fixture *f = *state;
-    struct swapping s = { .r = &f->r };
-    for (int round = 1; round <= 3; round++) { /* with the records of those before */
-        atomic_store(&s.shared[0], new_box());
-        atomic_store(&s.shared[1], new_box());
-        atomic_store(&s.writers, 2);
-        assert_int_equal(tt_crew_join(tt_crew_start(CREW, swap_or_read, &s)), 0);
-        free_box(s.shared[0]);
-        free_box(s.shared[1]);
-        assert_int_equal(s.freed, round * 2 * SWAPS);
-    }
-    assert_true(s.read > 0);
-}
-
-static void meet_nobody_then_somebody(struct swapping *s)
-{
-    struct waiting w = { .end = &w.first };
-    while (atomic_load_explicit(&s->read, memory_order_relaxed) < 50) {
-        struct box *old = swap(s, 0);
-        if (tc_readers_alone(s->r)) {
-            free_box(old);
-            atomic_fetch_add_explicit(&s->freed_at_once, 1, memory_order_relaxed);
-        } else {
-            put_off(s, &w, old);
-            sched_yield();
-        }
-    }
-    free_all(s, &w);
-}
-
-static int meet(void *arg, unsigned index)
-{
-    struct swapping *s = arg;
-    int failures = 0;
-    if (index == 0) {
-        tc_reader_self(s->r);
-        meet_nobody_then_somebody(s);
-        return 0;
-    }
-    while (atomic_load_explicit(&s->freed_at_once, memory_order_relaxed) == 0)
-        sched_yield();
-    struct tc_reader *me = tc_reader_self(s->r);
-    for (int i = 0; i < 50; i++)
-        read_one(s, me, 0, &failures);
-    return failures;
-}
-
-/* Who is alone frees at once, and may be at it when the next one comes. */
-static void who_was_alone_frees_nothing_under_the_hands_of_a_newcomer(void **state)
-{
-    bool asymmetric = ((struct fixture *)*state)->r.asymmetric;
-    for (int i = 0; i < ENCOUNTERS; i++) {
-        struct fixture *f = new_fixture();
-        f->r.asymmetric = asymmetric;
-        struct swapping s = { .r = &f->r };
-        atomic_store(&s.shared[0], new_box());
-        assert_int_equal(tt_crew_join(tt_crew_start(2, meet, &s)), 0);
-        free_box(s.shared[0]);
-        assert_true(s.freed_at_once > 0);
-        assert_true(free_fixture(f));
-    }
-}
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-#define TEST_SYMMETRIC(f) { #f " (symmetric)", f, setup_symmetric, teardown, NULL }
-#define TEST_BOTH(f) TEST(f), TEST_SYMMETRIC(f)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_that_was_never_a_structure_may_be_given_up),
-        TEST(a_thread_has_one_record_on_lines_of_its_own),
-        TEST(no_two_threads_have_the_same_record),
+        TT_READERS(a_thread_has_one_record_on_lines_of_its_own),
+        TT_READERS(no_two_threads_have_the_same_record),
         cmocka_unit_test(a_record_is_found_again_after_many_other_caches),
         cmocka_unit_test(as_many_caches_as_there_are_seats_all_keep_theirs),
-        TEST(a_closed_caches_seat_is_not_taken_for_a_new_ones),
-        TEST(records_of_threads_that_are_no_more_are_used_again),
-        TEST(threads_that_come_in_waves_leave_records_for_one_or_two),
-        TEST(without_memory_there_is_no_record_but_everything_counts),
-        TEST_BOTH(sums_are_those_of_all_threads),
-        TEST_BOTH(only_a_sole_owner_is_alone),
-        TEST_BOTH(who_has_no_record_is_not_alone_if_somebody_has),
-        TEST_BOTH(with_nobody_inside_two_steps_pass_and_one_does_not),
-        TEST_BOTH(nothing_passes_while_one_is_inside_since_before),
-        TEST_BOTH(who_entered_after_two_steps_holds_nothing_back),
-        TEST_BOTH(who_entered_after_one_step_holds_back),
-        TEST_BOTH(who_enters_with_an_old_epoch_takes_nothing_back),
-        TEST_BOTH(who_steps_beside_another_leaves_it_to_that),
-        TEST_BOTH(nobody_reads_what_was_freed),
-        TEST_BOTH(who_was_alone_frees_nothing_under_the_hands_of_a_newcomer),
+        TT_READERS(a_closed_caches_seat_is_not_taken_for_a_new_ones),
+        TT_READERS(records_of_threads_that_are_no_more_are_used_again),
+        TT_READERS(threads_that_come_in_waves_leave_records_for_one_or_two),
+        TT_READERS(without_memory_there_is_no_record_but_everything_counts),
+        TT_READERS_BOTH(sums_are_those_of_all_threads),
+        TT_READERS_BOTH(only_a_sole_owner_is_alone),
+        TT_READERS_BOTH(who_has_no_record_is_not_alone_if_somebody_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

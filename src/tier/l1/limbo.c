@@ -11,7 +11,7 @@
 #include "tier/l1/l1.h"
 
 #define BATCH_MAX (512u << 10)
-#define REAP_ALL SIZE_MAX
+#define REAPED_AT_ONCE 1024 /* by one hold of a stripe's lock */
 
 /* Three batches wait as a rule: one for the first step, one for the second, one comes together. */
 static uint64_t batch_bytes(const struct tc_l1 *l1)
@@ -172,19 +172,24 @@ void tc_l1_leave(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropp
 
 #define PATIENCE_MS 100 /* for a reader that was interrupted: it reads for less than a microsecond otherwise */
 
+static size_t reap_stripe(struct tc_l1 *l1, struct tc_stripe *s)
+{
+    struct tc_dropped dropped = { .first = NULL };
+    if (atomic_load_explicit(&s->left.bytes, memory_order_relaxed) == 0)
+        return 0;
+    tc_lock_acquire(&s->lock);
+    size_t n = tc_stripe_reap(s, REAPED_AT_ONCE, &dropped);
+    tc_lock_release(&s->lock);
+    tc_l1_free_dropped(l1, &dropped);
+    return n;
+}
+
 /* Stripes free what waits in them when something is stored there: here for those where nothing is. */
 static void reap_everywhere(struct tc_l1 *l1)
 {
-    for (size_t i = 0; i < l1->n_stripes; i++) {
-        struct tc_stripe *s = &l1->stripes[i];
-        struct tc_dropped dropped = { .first = NULL };
-        if (atomic_load_explicit(&s->left.bytes, memory_order_relaxed) == 0)
-            continue;
-        tc_lock_acquire(&s->lock);
-        tc_stripe_reap(s, REAP_ALL, &dropped);
-        tc_lock_release(&s->lock);
-        tc_l1_free_dropped(l1, &dropped);
-    }
+    for (size_t i = 0; i < l1->n_stripes; i++)
+        while (reap_stripe(l1, &l1->stripes[i]) == REAPED_AT_ONCE)
+            ;
 }
 
 void tc_limbo_clear(struct tc_l1 *l1)
@@ -194,15 +199,26 @@ void tc_limbo_clear(struct tc_l1 *l1)
     reap_everywhere(l1);
 }
 
-/* One more step while patience lasts; *until_ms is 0 before the first. */
-static bool step_patiently(struct tc_l1 *l1, unsigned round, int64_t *until_ms)
+struct wait {
+    uint64_t epoch;   /* what was unlinked in it, or before, is waited for */
+    int64_t until_ms; /* 0: there was no need for patience yet */
+};
+
+/* Two steps, which cost a system call each, then looks while patience lasts: most readers were interrupted by the steps
+ * themselves, and are through the next moment. False: one does not go on. */
+static bool wait_a_little(struct tc_l1 *l1, struct wait *w)
 {
-    step(l1);
-    if (round < 2)
+    if (!tc_readers_stepped(&l1->readers, w->epoch)) {
+        step(l1);
         return true;
-    if (*until_ms == 0)
-        *until_ms = tc_mono_ms() + PATIENCE_MS;
-    else if (tc_mono_ms() > *until_ms)
+    }
+    tc_readers_look(&l1->readers);
+    close_passed(l1);
+    if (tc_readers_passed(&l1->readers, w->epoch))
+        return true;
+    if (w->until_ms == 0)
+        w->until_ms = tc_mono_ms() + PATIENCE_MS;
+    else if (tc_mono_ms() > w->until_ms)
         return false;
     sched_yield();
     return true;
@@ -210,9 +226,11 @@ static bool step_patiently(struct tc_l1 *l1, unsigned round, int64_t *until_ms)
 
 bool tc_limbo_drain(struct tc_l1 *l1)
 {
-    int64_t until_ms = 0;
-    for (unsigned round = 0; waiting_bytes(l1) > l1->reserve; round++) {
-        if (!step_patiently(l1, round, &until_ms))
+    struct wait w = { .epoch = tc_readers_epoch(&l1->readers) };
+    while (waiting_bytes(l1) > l1->reserve) {
+        if (tc_readers_passed(&l1->readers, w.epoch)) /* and others brought more */
+            w.epoch = tc_readers_epoch(&l1->readers);
+        if (!wait_a_little(l1, &w))
             return false;
         reap_everywhere(l1);
     }
@@ -221,10 +239,9 @@ bool tc_limbo_drain(struct tc_l1 *l1)
 
 bool tc_limbo_pass(struct tc_l1 *l1)
 {
-    int64_t until_ms = 0;
-    uint64_t epoch = tc_readers_epoch(&l1->readers);
-    for (unsigned round = 0; !tc_readers_passed(&l1->readers, epoch) && !tc_readers_alone(&l1->readers); round++)
-        if (!step_patiently(l1, round, &until_ms))
+    struct wait w = { .epoch = tc_readers_epoch(&l1->readers) };
+    while (!tc_readers_passed(&l1->readers, w.epoch))
+        if (!wait_a_little(l1, &w))
             return false;
     return true;
 }
