@@ -292,6 +292,17 @@ static inline uint32_t tc_index_cell(const struct tc_index *x, size_t i)
     struct tc_bucket *b = tc_index_bucket(x, i / TC_INDEX_LANES);
     return atomic_load_explicit(&b->lanes[i % TC_INDEX_LANES], memory_order_relaxed);
 }
+/* The same in parts, between which the lock is let go: entries stay in their lanes unless a larger table comes; then it
+ * begins anew. Zeroed at first; what comes meanwhile may be met or not. */
+struct tc_index_way {
+    uint32_t n;  /* buckets of the table that next is meant for */
+    size_t next; /* lane */
+};
+static inline void tc_index_way_on(const struct tc_index *x, struct tc_index_way *w)
+{
+    if (w->n != x->n)
+        *w = (struct tc_index_way){ x->n, 0 };
+}
 void tc_index_set_code_at(struct tc_index *x, const struct tc_index_at *at, uint64_t hash, uint8_t code);
 uint8_t tc_index_code(const struct tc_index *x, size_t i);
 void tc_index_set_code(struct tc_index *x, size_t i, uint8_t code);

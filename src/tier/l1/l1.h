@@ -390,6 +390,16 @@ void tc_l1_grow_on(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dro
 /* After a store: a little of what the stripe has above its share, while memory is owed. */
 void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped);
 
+/* ---- l1_quota.c ---- */
+bool tc_l1_is_over_quota(const struct cache_type *t, const struct tc_policy *p);
+/* The order has more than its stripe's part of the quota, counting entries to come. A single one never is too much. */
+bool tc_l1_above_share(const struct tc_l1 *l1, const struct tc_order *o, const struct tc_policy *p, uint64_t more,
+                       uint64_t more_bytes);
+/* Without a lock: evicts entries of a type over its quota wherever they are, but not that of the key; to_share: only
+ * from stripes with more than theirs. */
+void tc_l1_trim(struct tc_l1 *l1, struct cache_type *t, const struct tc_policy *p, struct tc_l1_ref kept,
+                bool to_share);
+
 /* ---- limbo.c: no lock held ---- */
 /* Ends what was done under a stripe's lock: frees some of what waits there (all of it where nobody else reads), lets
  * the lock go, and gives up what was dropped. */

@@ -1,6 +1,8 @@
 /* Dropping what is stored, and making void the tickets that were taken before. */
 #include "tier/l1/l1.h"
 
+#define CLEARED_AT_ONCE 512 /* lanes: some tens of microseconds */
+
 void tc_l1_remove_locked(struct tc_stripe *s, struct tc_l1_ref ref, tc_reason why, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
@@ -33,25 +35,43 @@ void tc_l1_void(struct tc_l1 *l1, uint64_t hash)
     tc_lock_release(&s->lock);
 }
 
-static void clear_locked(struct tc_stripe *s, struct tc_dropped *dropped)
+/* Nothing that was read before comes in from here on. */
+static void begin_to_clear(struct tc_stripe *s)
 {
-    tc_lock_assert_held(&s->lock);
     for (size_t i = 0; i < TC_GATES; i++)
         tc_generation_advance(&s->generations[i]);
     tc_stripe_account(s, 0, tc_index_give_up(&s->index, s->l1->alloc));
-    for (size_t i = 0; i < tc_index_lanes(&s->index); i++)
-        if (tc_index_cell(&s->index, i) != 0)
-            tc_stripe_remove(s, tc_index_cell(&s->index, i), TC_COUNT_l1_cleared, dropped);
+}
+
+/* As much as one hold of the lock is for; false: there is more. What is stored meanwhile may stay or go. */
+static bool clear_locked(struct tc_stripe *s, bool begins, struct tc_index_way *way, struct tc_dropped *dropped)
+{
+    tc_lock_assert_held(&s->lock);
+    if (begins)
+        begin_to_clear(s);
+    tc_index_way_on(&s->index, way);
+    size_t lanes = tc_index_lanes(&s->index), end = way->next + CLEARED_AT_ONCE;
+    for (; way->next < lanes && way->next < end; way->next++)
+        if (tc_index_cell(&s->index, way->next) != 0)
+            tc_stripe_remove(s, tc_index_cell(&s->index, way->next), TC_COUNT_l1_cleared, dropped);
+    return way->next == lanes;
+}
+
+static void clear(struct tc_l1 *l1, struct tc_stripe *s)
+{
+    struct tc_index_way way = { .n = 0 };
+    bool all = false;
+    for (bool begins = true; !all; begins = false) {
+        struct tc_dropped dropped = { .first = NULL };
+        tc_lock_acquire(&s->lock);
+        all = clear_locked(s, begins, &way, &dropped);
+        tc_l1_leave(l1, s, &dropped);
+    }
 }
 
 void tc_l1_clear(struct tc_l1 *l1)
 {
-    for (size_t i = 0; i < l1->n_stripes; i++) {
-        struct tc_stripe *s = &l1->stripes[i];
-        struct tc_dropped dropped = { .first = NULL };
-        tc_lock_acquire(&s->lock);
-        clear_locked(s, &dropped);
-        tc_l1_leave(l1, s, &dropped);
-    }
+    for (size_t i = 0; i < l1->n_stripes; i++)
+        clear(l1, &l1->stripes[i]);
     tc_limbo_clear(l1);
 }

@@ -7,13 +7,6 @@
 #define NEEDS_READERS 3 /* put_locked: what was evicted may still be read */
 #define STARVED_MOST 16
 
-static bool over_quota(const struct cache_type *t, const struct tc_policy *p)
-{
-    return (p->l1_quota_entries > 0 &&
-            atomic_load_explicit(&t->l1_entries, memory_order_relaxed) > p->l1_quota_entries) ||
-           (p->l1_quota_bytes > 0 && atomic_load_explicit(&t->l1_bytes, memory_order_relaxed) > p->l1_quota_bytes);
-}
-
 struct put {
     struct tc_entry *e;
     uint64_t hash;           /* of its key */
@@ -222,21 +215,12 @@ static bool would_exceed(const struct tc_stripe *s, const struct put *put)
            (put->p->l1_quota_bytes > 0 && bytes > put->p->l1_quota_bytes);
 }
 
-/* The order has more than its stripe's part of the quota, counting entries to come. A single one never is too much. */
-static bool above_share(const struct tc_l1 *l1, const struct tc_order *o, const struct tc_policy *p, uint64_t more,
-                        uint64_t more_bytes)
-{
-    uint64_t entries = o->count + more, bytes = o->bytes + more_bytes, n = l1->n_stripes;
-    return entries > 1 && ((p->l1_quota_entries > 0 && entries > (p->l1_quota_entries - 1) / n + 1) ||
-                           (p->l1_quota_bytes > 0 && bytes > p->l1_quota_bytes / n));
-}
-
 /* Evicts entries of the type in this stripe, before e is among them: a policy may well name the newest. */
 static void keep_quota(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct tc_order *order)
 {
     tc_dropped_tell(&put->dropped);
     while (order->type == put->type && would_exceed(s, put) &&
-           (!put->evenly || above_share(l1, order, put->p, 1, put->bytes))) {
+           (!put->evenly || tc_l1_above_share(l1, order, put->p, 1, put->bytes))) {
         uint32_t victim = tc_stripe_victim(s, order, 0);
         if (victim == 0)
             return;
@@ -311,67 +295,6 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     return CACHE_OK;
 }
 
-/* The type's order, made if entries of it may stand in the shared one from before it had a quota, and if that can be
- * paid for. kept: one of them is to stay; with it alone there is nothing to trim, and nobody else to pay. */
-static struct tc_order *order_for_trimming(struct tc_l1 *l1, struct tc_stripe *s, const struct cache_type *t,
-                                           bool kept, struct tc_dropped *dropped)
-{
-    struct tc_order *order = tc_stripe_order(s, t, false);
-    if (order->type == t || t->has_evict || s->shared.count <= kept)
-        return order;
-    return tc_stripe_order(s, t, tc_l1_make_grant(l1, s, tc_stripe_order_bytes(l1, t), dropped));
-}
-
-/* The next of a type to leave, but for one that is kept. If that is whom the policy names, or there was no memory for
- * an order of the type: as they lie in the table, from *at on. */
-static uint32_t next_to_trim(struct tc_stripe *s, struct tc_order *order, const struct cache_type *t, uint32_t keep,
-                             size_t *at)
-{
-    uint32_t victim = order->type == t ? tc_stripe_victim(s, order, keep) : 0;
-    if (victim == 0)
-        victim = tc_stripe_next_of_type(s, t, at);
-    return victim != 0 && victim == keep ? tc_stripe_next_of_type(s, t, at) : victim;
-}
-
-static uint32_t cell_of(struct tc_l1 *l1, struct tc_stripe *s, const struct put *put)
-{
-    uint32_t cell = 0;
-    if (s == tc_l1_stripe(l1, put->hash))
-        tc_stripe_find(s, put->hash, tc_entry_key(put->e), &cell);
-    return cell;
-}
-
-static void trim_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct put *put, bool to_share,
-                        struct tc_dropped *dropped)
-{
-    tc_lock_assert_held(&s->lock);
-    struct cache_type *t = put->type;
-    const struct tc_policy *p = put->p;
-    struct tc_order *order = order_for_trimming(l1, s, t, cell_of(l1, s, put) != 0, dropped);
-    uint32_t keep = cell_of(l1, s, put); /* after entries may have been moved */
-    size_t at = 0;
-    while (over_quota(t, p) && (!to_share || (order->type == t && above_share(l1, order, p, 0, 0)))) {
-        uint32_t victim = next_to_trim(s, order, t, keep, &at);
-        if (victim == 0)
-            break;
-        tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_quota, dropped);
-        tc_dropped_tell(dropped);
-    }
-}
-
-/* Evicts entries of a type over its quota wherever they are; with to_share only from stripes with more than theirs. */
-static void trim_type(struct tc_l1 *l1, const struct put *put, bool to_share)
-{
-    size_t from = atomic_fetch_add_explicit(&l1->next_stripe, 1, memory_order_relaxed);
-    for (size_t i = 0; i < l1->n_stripes && over_quota(put->type, put->p); i++) {
-        struct tc_stripe *s = &l1->stripes[(from + i) % l1->n_stripes];
-        struct tc_dropped dropped = { .first = NULL };
-        tc_lock_acquire(&s->lock);
-        trim_locked(l1, s, put, to_share, &dropped);
-        tc_l1_leave(l1, s, &dropped);
-    }
-}
-
 static bool forget(struct tc_l1 *l1, const struct put *put);
 
 /* The entry as it will lie in L1, or be copied there: itself, or if it is lent and will be alone, a copy. NULL: no
@@ -429,16 +352,19 @@ static int put_anywhere(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 
 static int put_fitting(struct tc_l1 *l1, struct put *put)
 {
-    put->evenly = over_quota(put->type, put->p);
+    struct tc_l1_ref ref = { put->hash, tc_entry_key(put->e) };
+    if (tc_l1_is_over_quota(put->type, put->p)) /* it was lowered: no stripe is to be locked for all of that */
+        tc_l1_trim(l1, put->type, put->p, ref, true);
+    put->evenly = tc_l1_is_over_quota(put->type, put->p);
     int rc = put_anywhere(l1, tc_l1_stripe(l1, put->hash), put);
     if (rc == NEEDS_ROOM || rc == CACHE_E_NOMEM) {
         int why = rc == NEEDS_ROOM ? CACHE_E_TOO_LARGE : CACHE_E_NOMEM;
         return forget(l1, put) ? why : CACHE_E_TICKET;
     }
     if (rc == CACHE_OK && put->evenly) /* else whole stripes would lose even their newest, and others nothing */
-        trim_type(l1, put, true);
-    if (rc == CACHE_OK && over_quota(put->type, put->p))
-        trim_type(l1, put, false);
+        tc_l1_trim(l1, put->type, put->p, ref, true);
+    if (rc == CACHE_OK && tc_l1_is_over_quota(put->type, put->p))
+        tc_l1_trim(l1, put->type, put->p, ref, false);
     return rc;
 }
 
