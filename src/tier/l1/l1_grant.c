@@ -113,6 +113,12 @@ struct giving {
     bool goes_on;    /* there is more to be had at once */
 };
 
+static uint64_t may_give(const struct tc_stripe *s, uint64_t need, uint64_t floor)
+{
+    uint64_t above = s->granted - floor;
+    return need < above ? need : above;
+}
+
 /* Gives up to need bytes of s's grant back: first what lies idle, then by evicting, but not below floor. */
 static TC_APART uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint64_t need, uint64_t floor,
                                      struct giving *g, struct tc_dropped *dropped)
@@ -121,8 +127,7 @@ static TC_APART uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint
     uint64_t given = 0;
     enum way way = WENT;
     for (int step = 0; step < GIVE_STEPS && way == WENT && given < need && s->granted > floor; step++) {
-        uint64_t idle = tc_stripe_idle(s), above = s->granted - floor, give = need - given;
-        give = give < above ? give : above;
+        uint64_t idle = tc_stripe_idle(s), give = may_give(s, need - given, floor);
         if (idle > 0) {
             give = give < idle ? give : idle;
             set_granted(s, s->granted - give);
@@ -133,9 +138,8 @@ static TC_APART uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint
     }
     g->goes_on = way == WENT && given < need && s->granted > floor;
     if (way == WAITS) {
-        uint64_t waits = s->left.housed + s->slab.free_bytes + s->extents.free_bytes, above = s->granted - floor;
-        g->coming = waits < need - given ? waits : need - given;
-        g->coming = g->coming < above ? g->coming : above;
+        uint64_t waits = s->left.housed + s->slab.free_bytes + s->extents.free_bytes;
+        g->coming = may_give(s, waits < need - given ? waits : need - given, floor);
     }
     atomic_fetch_add_explicit(&l1->pool, (int64_t)given, memory_order_relaxed);
     return given;

@@ -42,8 +42,11 @@ static bool set_anew(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entr
            set_in_cell(l1, s, p, bytes, old, at, dropped);
 }
 
-static TC_APART void grow_on(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped)
+TC_APART void tc_l1_grow_on(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped)
 {
+    tc_lock_assert_held(&s->lock);
+    if (__builtin_expect(!tc_index_is_growing(&s->index), 1))
+        return;
     struct tc_index_room room;
     tc_index_grow_on(&s->index, l1->alloc, &room);
     tc_dropped_add(dropped, room.before);
@@ -52,13 +55,6 @@ static TC_APART void grow_on(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dr
         return;
     tc_stripe_reserve(s, dropped);
     tc_l1_give_idle(l1, s); /* of the former table, or of one in which some entry found no lane */
-}
-
-void tc_l1_grow_on(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped)
-{
-    tc_lock_assert_held(&s->lock);
-    if (__builtin_expect(tc_index_is_growing(&s->index), 0))
-        grow_on(l1, s, dropped);
 }
 
 static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_entry_parts *p, size_t bytes,

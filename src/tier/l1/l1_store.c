@@ -192,11 +192,10 @@ static int place(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct 
         evict(s, put, put->old, TC_COUNT_l1_replaced);
     if (cell == 0)
         return make_do(s, put);
-    bool replaces = put->old != 0;
     put->old = 0;
     put->cell = cell;
     tc_stripe_link(s, cell, put->hash, order, now_ms, &lane, &put->dropped);
-    if (replaces)
+    if (lane.at != NULL) /* over what was there */
         tc_l1_grow_on(l1, s, &put->dropped);
     tc_stats_add(&put->type->stats, TC_COUNT_l1_sets, 1);
     return CACHE_OK;
