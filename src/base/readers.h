@@ -27,7 +27,8 @@ struct tc_reader {
     _Alignas(TC_CACHELINE) _Atomic uint64_t inside; /* the epoch in which it entered; 0: it is outside */
     /* Written by the owner only; the sums over all records mean something, a single one may be negative. */
     _Atomic int64_t calls, pins;
-    uint64_t left_bytes; /* the owner's: of what it unlinked since it last stepped */
+    uint64_t left_bytes; /* the owner's: of what it unlinked in this epoch, */
+    uint64_t left_epoch;
     int32_t thread;                 /* (lock) the owner as the kernel knows it */
     struct tc_reader *next;
     _Atomic uint64_t counts[TC_READER_COUNTS]; /* hits, */

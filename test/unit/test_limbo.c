@@ -154,6 +154,27 @@ static void what_waits_as_a_rule_is_less_than_the_reserve(void **state)
     tt_limbo_assert_agrees(f);
 }
 
+/* What one thread took out goes with another's step: so more threads do not make more steps. */
+static void where_others_step_in_time_nobody_else_does(void **state)
+{
+    struct tt_limbo *f = *state;
+    enum { N = 2000, EACH = 300, EACH_MOST = EACH + 200 };
+    uint64_t before = atomic_load(&f->r->l1.readers.epoch), others = 0, step = f->r->l1.reserve / 16;
+    for (uint64_t i = 1; i <= N; i++) {
+        struct tt_l1_key k = tt_l1_key(f->r, f->next++);
+        assert_int_equal(tt_l1_put(f->r, k, EACH), CACHE_OK);
+        tt_l1_invalidate(f->r, k);
+        if (i % (step / EACH_MOST - 1) == 0) {
+            tc_readers_step(&f->r->l1.readers);
+            others++;
+        }
+    }
+    assert_true(others > 4);
+    assert_int_equal(atomic_load(&f->r->l1.readers.epoch) - before, others);
+    assert_true(tt_limbo_waiting_bytes(f) <= f->r->l1.reserve / 2);
+    tt_limbo_assert_agrees(f);
+}
+
 /* ---- a reader who does not go on ---- */
 
 static void fill(struct tt_limbo *f, uint64_t keys)
@@ -370,6 +391,7 @@ int main(void)
         BOTH(what_a_reader_may_hold_is_not_freed_and_then_it_is),
         BOTH(a_reader_who_comes_two_steps_later_keeps_nothing),
         BOTH(what_waits_as_a_rule_is_less_than_the_reserve),
+        BOTH(where_others_step_in_time_nobody_else_does),
         BOTH(a_reader_who_does_not_go_on_stops_stores_in_time_and_within_bounds),
         BOTH(a_refused_store_leaves_nothing_of_its_key),
         BOTH(reading_and_dropping_need_no_memory_and_all_of_it_comes_back),

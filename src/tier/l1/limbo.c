@@ -1,8 +1,8 @@
 /* What waits for readers, all stripes together.
  *
  * Entries wait in the stripes that they left (stripe_left.c), former tables and maps here. Each thread counts what it
- * took out of tables; when that is its part of a quarter of the reserve it steps the epoch, which costs a system call,
- * with no lock held. What is alone leaves its stripe's account when it begins to wait; it, tables and maps count in a
+ * took out of tables in an epoch; when that is its part of a quarter of the reserve it steps the epoch, which costs a
+ * system call, with no lock held. What is alone leaves its stripe's account when it begins to wait; it, tables and maps count in a
  * reserve that was taken out of the limit at the start. Who stores the general way while more than that waits steps at
  * once, and waits for readers that were interrupted while they read. A process with one thread that uses the cache has
  * nothing to wait for: what it takes out, nobody else reads. */
@@ -118,20 +118,21 @@ static void step(struct tc_l1 *l1)
     close_passed(l1);
 }
 
-/* All threads together take out about a batch from one step to the next. */
+/* All threads together take out a batch at most from one step to the next: each of them counts what it took out since
+ * then, whoever stepped. So there are not more steps where there are more threads. */
 static void step_if_due(struct tc_l1 *l1, uint64_t bytes)
 {
     struct tc_reader *me = tc_reader_self(&l1->readers);
     uint64_t n = atomic_load_explicit(&l1->readers.n, memory_order_relaxed);
+    uint64_t epoch = tc_readers_epoch(&l1->readers);
     if (me == NULL) {
         step(l1);
         return;
     }
-    me->left_bytes += bytes;
-    if (me->left_bytes < batch_bytes(l1) / (n > 4 ? n : 4))
-        return;
-    me->left_bytes = 0;
-    step(l1);
+    me->left_bytes = me->left_epoch == epoch ? me->left_bytes + bytes : bytes;
+    me->left_epoch = epoch;
+    if (me->left_bytes >= batch_bytes(l1) / (n > 4 ? n : 4))
+        step(l1);
 }
 
 /* alone: nobody else reads, nor did while the lock was held. */
