@@ -29,11 +29,6 @@ unsigned tc_slab_cells_of_page(unsigned class)
 #define FIRST_LINES 1
 #define APART_MOST TC_CELL_PLACE
 
-static char **places(const struct tc_map *m)
-{
-    return atomic_load_explicit(m->at, memory_order_relaxed);
-}
-
 static size_t lines_of(const struct tc_map *m)
 {
     return m->n / LINE_PLACES;
@@ -121,37 +116,6 @@ static void close_map(struct tc_slab *s, struct tc_map *m)
 
 /* ---- pages ---- */
 
-static struct page *page_at(const struct tc_slab *s, uint32_t number)
-{
-    return (struct page *)(void *)places(&s->pages)[number];
-}
-
-static void link_page(struct tc_slab *s, struct page *p)
-{
-    uint32_t first = s->partial[p->class];
-    p->next = first;
-    p->previous = 0;
-    if (first > 0)
-        page_at(s, first)->previous = p->number;
-    s->partial[p->class] = p->number;
-}
-
-static void unlink_page(struct tc_slab *s, struct page *p)
-{
-    if (p->next > 0)
-        page_at(s, p->next)->previous = p->previous;
-    if (p->previous > 0)
-        page_at(s, p->previous)->next = p->next;
-    else
-        s->partial[p->class] = p->next;
-}
-
-static void count_free(struct tc_slab *s, const struct page *p, int64_t cells)
-{
-    s->free_cells[p->class] += (uint32_t)cells;
-    s->free_bytes += (uint64_t)(cells * p->units * TC_CELL_UNIT);
-}
-
 static struct page *open_page(struct tc_slab *s, unsigned class, struct tc_block **before)
 {
     struct page *p = tc_alloc_pages(s->alloc, TC_PAGE_BYTES);
@@ -179,19 +143,6 @@ static void close_page(struct tc_slab *s, struct page *p)
     free_place(&s->pages, p->number);
     SHOW((char *)p + HEAD, ROOM);
     tc_free_pages(s->alloc, p, TC_PAGE_BYTES);
-}
-
-/* Takes a page out of use. */
-static void retire(struct tc_slab *s, struct page *p)
-{
-    unlink_page(s, p);
-    count_free(s, p, p->taken - (int64_t)p->cells);
-    p->closing = true;
-}
-
-static char *cell_at(struct page *p, size_t offset)
-{
-    return (char *)p + offset * TC_CELL_UNIT;
 }
 
 /* One of the page's free cells; there is one. */
@@ -315,86 +266,6 @@ void tc_slab_give(struct tc_slab *s, uint32_t cell)
     close_page(s, p);
 }
 
-/* ---- sparse pages ---- */
-
-#define LOOKS 16 /* pages of a class that are looked at */
-
-/* The class with most bytes free of those that have at least a page's cells free: then what is taken of any of its
- * pages has room in the others. 0: none. */
-static unsigned class_to_thin(const struct tc_slab *s)
-{
-    unsigned best = 0;
-    uint64_t most = 0;
-    for (unsigned class = 1; class < TC_SLAB_CLASSES; class++) {
-        uint64_t bytes = s->free_cells[class] * (uint64_t)bytes_of_class(class);
-        if (s->free_cells[class] >= cells_of_class(class) && bytes > most) {
-            best = class;
-            most = bytes;
-        }
-    }
-    return best;
-}
-
-static struct page *sparsest(const struct tc_slab *s, unsigned class)
-{
-    struct page *best = NULL;
-    uint32_t at = s->partial[class];
-    for (unsigned looks = 0; looks < LOOKS && at > 0; looks++) {
-        struct page *p = page_at(s, at);
-        best = best == NULL || p->taken < best->taken ? p : best;
-        at = p->next;
-    }
-    return best;
-}
-
-/* The offset of the free cell behind that one; 0: it was the last. */
-static uint16_t next_free(struct page *p, uint16_t at)
-{
-    uint16_t next;
-    SHOW(cell_at(p, at), sizeof next);
-    memcpy(&next, cell_at(p, at), sizeof next);
-    HIDE(cell_at(p, at), sizeof next);
-    return next;
-}
-
-static size_t taken_cells(struct page *p, uint32_t *cells)
-{
-    bool given[TC_PAGE_BYTES / TC_CELL_UNIT] = { false };
-    size_t n = 0, units = p->units;
-    for (uint16_t at = p->free; at != 0; at = next_free(p, at))
-        given[at] = true;
-    for (size_t at = HEAD / TC_CELL_UNIT; at < p->fresh; at += units)
-        if (!given[at])
-            cells[n++] = p->number << TC_CELL_OFFSET_BITS | (uint32_t)at;
-    tc_assert(n == p->taken);
-    return n;
-}
-
-static size_t close_for(struct tc_slab *s, struct page *p, uint32_t *cells)
-{
-    if (p == NULL)
-        return 0;
-    retire(s, p);
-    return taken_cells(p, cells);
-}
-
-size_t tc_slab_close_sparse(struct tc_slab *s, uint32_t *cells)
-{
-    unsigned class = class_to_thin(s);
-    return close_for(s, class > 0 ? sparsest(s, class) : NULL, cells);
-}
-
-size_t tc_slab_close_emptiest(struct tc_slab *s, uint32_t *cells)
-{
-    struct page *best = NULL;
-    for (unsigned class = 1; class < TC_SLAB_CLASSES; class++) {
-        struct page *p = sparsest(s, class);
-        if (p != NULL && (best == NULL || p->taken * p->units < best->taken * best->units))
-            best = p;
-    }
-    return close_for(s, best, cells);
-}
-
 /* ---- check ---- */
 
 /* SIZE_MAX: the list of its free cells does not end. */
@@ -428,7 +299,8 @@ static bool pages_are_right(const struct tc_slab *s, uint64_t *bytes, uint64_t *
         struct page *p = page_at(s, i);
         size_t n = free_in(p), all = p->cells;
         pages_of[p->class]++;
-        if (p->number != i || p->taken == 0 || n > all || n + p->taken != all)
+        if (p->number != i || p->taken == 0 || n > all || n + p->taken != all ||
+            p->kept > p->taken || (p->closing && p->kept > 0))
             return false;
         *bytes += tc_heap_bytes(TC_PAGE_BYTES);
         *free_bytes += p->closing ? 0 : n * p->units * (uint64_t)TC_CELL_UNIT;

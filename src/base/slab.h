@@ -83,6 +83,11 @@ size_t tc_slab_cell_bytes(const struct tc_slab *s, uint32_t cell);
 /* Nobody reads the cell any more. Of what lies apart the number only: the memory is the caller's again. */
 void tc_slab_give(struct tc_slab *s, uint32_t cell);
 
+/* Says that a cell in a page will stay taken for a time that nobody knows: its page is not chosen by those that follow,
+ * and is in use again if it was. unkeep: it is about to be given. */
+void tc_slab_keep(struct tc_slab *s, uint32_t cell);
+void tc_slab_unkeep(const struct tc_slab *s, uint32_t cell);
+
 /* Chooses a page whose taken cells all find free ones of their size in other pages, the one with fewest of them among
  * those that it looks at, and takes it out of use: nothing is taken from it any more, and it is freed with its last
  * cell. cells has room for TC_PAGE_BYTES / TC_CELL_UNIT and gets the taken ones. Returns how many; 0: there is no such

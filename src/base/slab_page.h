@@ -1,6 +1,8 @@
-/* What a page of a slab is: its head and the sizes of cells. For slab.c. */
+/* What a page of a slab is: its head and the sizes of cells. For slab.c and slab_close.c. */
 #ifndef TC_BASE_SLAB_PAGE_H
 #define TC_BASE_SLAB_PAGE_H
+
+#include <string.h>
 
 #include "base/poison.h"
 #include "base/slab.h"
@@ -15,6 +17,7 @@ struct page {
     uint16_t taken; /* cells */
     uint16_t free;  /* the first of the cells that were given back */
     uint16_t fresh; /* the first that was never taken */
+    uint16_t kept;  /* cells: see tc_slab_keep() */
     bool closing;   /* nothing is taken from it any more; its free cells do not count */
 };
 
@@ -37,6 +40,65 @@ static inline size_t bytes_of_class(unsigned class)
 static inline unsigned cells_of_class(unsigned class)
 {
     return (unsigned)(ROOM / bytes_of_class(class));
+}
+
+static inline char **places(const struct tc_map *m)
+{
+    return atomic_load_explicit(m->at, memory_order_relaxed);
+}
+
+static inline struct page *page_at(const struct tc_slab *s, uint32_t number)
+{
+    return (struct page *)(void *)places(&s->pages)[number];
+}
+
+static inline void link_page(struct tc_slab *s, struct page *p)
+{
+    uint32_t first = s->partial[p->class];
+    p->next = first;
+    p->previous = 0;
+    if (first > 0)
+        page_at(s, first)->previous = p->number;
+    s->partial[p->class] = p->number;
+}
+
+static inline void unlink_page(struct tc_slab *s, struct page *p)
+{
+    if (p->next > 0)
+        page_at(s, p->next)->previous = p->previous;
+    if (p->previous > 0)
+        page_at(s, p->previous)->next = p->next;
+    else
+        s->partial[p->class] = p->next;
+}
+
+static inline void count_free(struct tc_slab *s, const struct page *p, int64_t cells)
+{
+    s->free_cells[p->class] += (uint32_t)cells;
+    s->free_bytes += (uint64_t)(cells * p->units * TC_CELL_UNIT);
+}
+
+/* Takes a page out of use. */
+static inline void retire(struct tc_slab *s, struct page *p)
+{
+    unlink_page(s, p);
+    count_free(s, p, p->taken - (int64_t)p->cells);
+    p->closing = true;
+}
+
+static inline char *cell_at(struct page *p, size_t offset)
+{
+    return (char *)p + offset * TC_CELL_UNIT;
+}
+
+/* The offset of the free cell behind that one; 0: it was the last. */
+static inline uint16_t next_free(struct page *p, uint16_t at)
+{
+    uint16_t next;
+    SHOW(cell_at(p, at), sizeof next);
+    memcpy(&next, cell_at(p, at), sizeof next);
+    HIDE(cell_at(p, at), sizeof next);
+    return next;
 }
 
 #endif

@@ -92,6 +92,39 @@ static void a_limit_is_lowered_a_little_where_sizes_are_many(void **state)
     }
 }
 
+/* Values that left L1 while they were pinned keep their pages, each of which has little else in it; those pages are of
+ * no use to who wants memory, and others are. */
+static void pages_that_pinned_values_keep_are_not_emptied_for_nothing(void **state)
+{
+    enum { ENTRIES = 5000, MOST = 600, EACH = 23, STEPS = 300, STEP = 1000 };
+    static struct tc_entry *pinned[ENTRIES / EACH + 1];
+    struct cache_evict_ops fixed = tc_evict_lru;
+    fixed.move = NULL; /* so that nothing is had back but by evicting */
+    (void)state;
+    struct tt_l1 *r = tt_l1_new(SMALL, 1, &fixed);
+    tt_l1_have_company(r);
+    for (uint64_t i = 0; i < ENTRIES; i++)
+        assert_int_equal(tt_l1_put(r, tt_l1_key(r, i), i * 7919 % MOST), CACHE_OK);
+    size_t n = 0;
+    for (uint64_t i = 0; i < ENTRIES; i += EACH) {
+        struct tc_l1_found f = tt_l1_get(r, tt_l1_key(r, i));
+        assert_non_null(f.entry);
+        pinned[n++] = f.entry;
+    }
+    for (uint64_t i = 0; i < ENTRIES; i++)
+        if (i % 4 != 1 || i % EACH == 0)
+            tt_l1_invalidate(r, tt_l1_key(r, i));
+    tc_limbo_clear(&r->l1);
+    uint64_t bytes = tc_l1_bytes(&r->l1), before = tt_l1_type_entries(r, 0);
+    for (uint64_t i = 1; i <= STEPS; i++)
+        assert_int_equal(resize(r, bytes - i * STEP), CACHE_OK);
+    assert_within(r, bytes - STEPS * STEP);
+    assert_true(tt_l1_type_entries(r, 0) > before * 2 / 5);
+    while (n > 0)
+        tc_l1_release(&r->l1, pinned[--n]);
+    assert_true(tt_l1_free(r));
+}
+
 static void a_higher_limit_is_used(void **state)
 {
     (void)state;
@@ -234,6 +267,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lower_limit_holds_when_the_call_returns),
         cmocka_unit_test(a_limit_is_lowered_a_little_where_sizes_are_many),
+        cmocka_unit_test(pages_that_pinned_values_keep_are_not_emptied_for_nothing),
         cmocka_unit_test(a_higher_limit_is_used),
         cmocka_unit_test(what_was_stored_last_stays_whatever_the_sizes),
         cmocka_unit_test(too_little_for_the_stripes_is_refused_and_changes_nothing),

@@ -216,6 +216,81 @@ static void a_closing_page_that_is_never_emptied_goes_with_the_end(void **state)
     assert_int_equal(tc_slab_close_sparse(&f->slab, cells), 0); /* nor is it chosen again */
 }
 
+/* ---- what stays ---- */
+
+static uint32_t page_of(uint32_t cell)
+{
+    return cell >> TC_CELL_OFFSET_BITS;
+}
+
+static void a_page_of_which_something_is_kept_is_not_chosen(void **state)
+{
+    struct tt_slab *f = *state;
+    uint32_t cells[TC_PAGE_BYTES / TC_CELL_UNIT];
+    sparse_pages(f, (const size_t[]){ 8, 5, 3, 7, 4 }, 5);
+    assert_int_equal(tc_slab_close_emptiest(&f->slab, cells), 3);
+    uint32_t kept = cells[1];
+    tc_slab_give(&f->slab, cells[0]);
+    uint64_t bytes = f->slab.bytes;
+    tc_slab_keep(&f->slab, kept); /* it is in use again */
+    assert_true(tc_slab_check(&f->slab));
+    assert_int_equal(f->slab.free_bytes, (13 + 1) * 1016);
+    assert_int_equal(tc_slab_close_emptiest(&f->slab, cells), 4);
+    assert_int_not_equal(page_of(cells[0]), page_of(kept));
+    assert_int_equal(tc_slab_close_sparse(&f->slab, cells), 5);
+    assert_int_not_equal(page_of(cells[0]), page_of(kept));
+    bool taken_there = false;
+    for (int i = 0; i < 7; i++) { /* six of it are free, and one elsewhere */
+        assert_int_equal(tc_slab_take_growth(&f->slab, 1000), 0);
+        taken_there = page_of(tt_slab_take(f, 1000)) == page_of(kept) || taken_there;
+    }
+    assert_true(taken_there && tc_slab_take_growth(&f->slab, 1000) > 0);
+    assert_int_equal(f->slab.bytes, bytes);
+    assert_true(tc_slab_check(&f->slab));
+    tc_slab_unkeep(&f->slab, kept);
+    tc_slab_give(&f->slab, kept);
+    assert_true(tc_slab_check(&f->slab));
+    assert_int_equal(tc_slab_close_emptiest(&f->slab, cells), 7); /* now it is the only one with room */
+    assert_int_equal(page_of(cells[0]), page_of(kept));
+}
+
+static void a_page_that_has_but_what_is_kept_goes_with_that(void **state)
+{
+    struct tt_slab *f = *state;
+    uint32_t cells[TC_PAGE_BYTES / TC_CELL_UNIT];
+    sparse_pages(f, (const size_t[]){ 8, 1 }, 2);
+    assert_int_equal(tc_slab_close_emptiest(&f->slab, cells), 1);
+    uint64_t bytes = f->slab.bytes;
+    tc_slab_keep(&f->slab, cells[0]);
+    assert_int_equal(tc_slab_close_emptiest(&f->slab, cells + 1), 0);
+    tc_slab_unkeep(&f->slab, cells[0]);
+    tc_slab_give(&f->slab, cells[0]);
+    assert_int_equal(f->slab.bytes, bytes - tc_heap_bytes(TC_PAGE_BYTES));
+    assert_true(tc_slab_check(&f->slab));
+}
+
+/* Those before it in the list of pages with room are passed over, however many they are, up to a bound. */
+static void behind_many_kept_pages_others_are_found(void **state)
+{
+    struct tt_slab *f = *state;
+    enum { PAGES = 100 };
+    uint32_t cells[TC_PAGE_BYTES / TC_CELL_UNIT], first[PAGES];
+    for (size_t i = 0; i < PAGES; i++) {
+        for (size_t n = 0; n < 8; n++) {
+            uint32_t cell = tt_slab_take(f, 1000);
+            first[i] = n == 0 ? cell : first[i];
+        }
+    }
+    for (size_t i = 0; i < PAGES; i++) { /* each becomes the first that has room */
+        tc_slab_keep(&f->slab, first[i]);
+        tc_slab_give(&f->slab, first[i] + 1016 / TC_CELL_UNIT);
+    }
+    tc_slab_unkeep(&f->slab, first[0]);
+    assert_int_equal(tc_slab_close_sparse(&f->slab, cells), 7);
+    assert_int_equal(page_of(cells[0]), page_of(first[0]));
+    assert_true(tc_slab_check(&f->slab));
+}
+
 /* ---- maps ---- */
 
 static void a_map_that_grew_is_handed_out_as_it_was(void **state)
@@ -453,6 +528,9 @@ int main(void)
         TEST(the_sparsest_page_is_emptied_into_the_others),
         TEST(no_page_is_closed_that_the_others_have_no_room_for),
         TEST(a_closing_page_that_is_never_emptied_goes_with_the_end),
+        TEST(a_page_of_which_something_is_kept_is_not_chosen),
+        TEST(a_page_that_has_but_what_is_kept_goes_with_that),
+        TEST(behind_many_kept_pages_others_are_found),
         TEST(a_map_that_grew_is_handed_out_as_it_was),
         TEST(there_are_no_more_pages_than_numbers),
         TEST(no_more_lies_apart_than_there_are_numbers),

@@ -77,6 +77,8 @@ static void reap_housed(struct tc_stripe *s, struct tc_entry *e, uint32_t cell)
         tc_stripe_give(s, cell);
     else if (tc_cell_is_extent(cell)) /* whoever has it comes here for the lock to free it */
         tc_extents_keep(&s->extents, tc_cell(&s->index.view->cells, cell));
+    else
+        tc_slab_keep(&s->slab, cell);
 }
 
 static void reap_alone(struct tc_stripe *s, struct tc_entry *e, uint32_t cell, struct tc_dropped *dropped)
@@ -137,7 +139,10 @@ bool tc_stripe_reap_some(struct tc_stripe *s, struct tc_dropped *dropped)
 void tc_stripe_free_cell(struct tc_stripe *s, struct tc_entry *e)
 {
     tc_lock_assert_held(&s->lock);
-    tc_stripe_give(s, tc_pair_first(tc_entry_left(e)));
+    uint32_t cell = tc_pair_first(tc_entry_left(e));
+    if (!(cell & TC_CELL_APART)) /* extents know it of themselves */
+        tc_slab_unkeep(&s->slab, cell);
+    tc_stripe_give(s, cell);
 }
 
 void tc_stripe_left_fini(struct tc_stripe *s)
