@@ -441,8 +441,8 @@ TIERCACHE_API int64_t cache_load_remaining_ms(const struct cache_load *ld);
 TIERCACHE_API int cache_invalidate(struct cache *c, const struct cache_key *k, const struct cache_call *o);
 
 /* Drops everything that is in this process's L1 when it is called, and voids every ticket and running load. What others
- * store meanwhile may stay or go. L2 is left alone. Does not block: it takes each stripe's lock in turn, for some tens
- * of microseconds at a time. Returns CACHE_OK. */
+ * store meanwhile may stay or go. L2 is left alone. Does not block: it takes each stripe's lock in turn, several times,
+ * for a fraction of a millisecond. Returns CACHE_OK. */
 TIERCACHE_API int cache_clear_local(struct cache *c);
 
 /* Another memory limit for L1, while the cache is in use. What is too much is evicted by this call, a little at a time,

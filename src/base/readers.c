@@ -187,7 +187,7 @@ static bool barrier_was(struct tc_readers *r)
 void tc_readers_step(struct tc_readers *r)
 {
     if (atomic_flag_test_and_set_explicit(&r->stepping, memory_order_acquire))
-        return; /* somebody is at it: as good */
+        return; /* somebody is at it, which is as good, or looks, which is soon over */
     if (barrier_was(r)) {
         uint64_t epoch = atomic_fetch_add(&r->epoch, 1) + 1;
         r->owes_barrier = true;

@@ -27,15 +27,14 @@ struct tc_reader {
     _Alignas(TC_CACHELINE) _Atomic uint64_t inside; /* the epoch in which it entered; 0: it is outside */
     /* Written by the owner only; the sums over all records mean something, a single one may be negative. */
     _Atomic int64_t calls, pins;
-    uint64_t left_bytes; /* the owner's: of what it unlinked in this epoch, */
-    uint64_t left_epoch;
-    int32_t thread;                 /* (lock) the owner as the kernel knows it */
     struct tc_reader *next;
     _Atomic uint64_t counts[TC_READER_COUNTS]; /* hits, */
     _Atomic uint64_t missed[TC_READER_COUNTS]; /* what was looked up and not there, */
     _Atomic uint64_t sets[TC_READER_COUNTS];   /* stores, */
     _Atomic uint64_t replaced[TC_READER_COUNTS]; /* those of them that replaced something, */
     _Atomic uint64_t evicted[TC_READER_COUNTS];  /* and entries that stores were written over: by type */
+    uint64_t left_bytes, left_epoch; /* the owner's: what it unlinked, in that epoch */
+    int32_t thread;                 /* (lock) the owner as the kernel knows it */
     uint64_t others;                /* the owner's: look-ups that counts have no place for */
     uint8_t marks[TC_READER_MARKS]; /* the owner's: what it has not told its stripes yet */
 };
@@ -145,7 +144,7 @@ static inline bool tc_readers_passed(struct tc_readers *r, uint64_t epoch)
 bool tc_readers_alone(struct tc_readers *r);
 
 /* Goes to the next epoch and looks who is still inside. Costs a system call that interrupts the other processors: in
- * batches only, and with no lock held that others wait for. */
+ * batches only, and with no lock held that others wait for. Nothing happens here if somebody else is at it, or looks. */
 void tc_readers_step(struct tc_readers *r);
 /* Looks once more who is still inside of those whom the last step found there: what two steps did not let pass may pass
  * now, without another system call. */

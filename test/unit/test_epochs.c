@@ -209,7 +209,6 @@ struct box {
 
 struct swapping {
     struct tc_readers *r;
-    bool asymmetric;
     _Atomic(struct box *) shared[2];
     _Atomic int writers; /* that are not done */
     _Atomic uint64_t read, freed, freed_at_once;

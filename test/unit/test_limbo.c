@@ -328,8 +328,28 @@ static void a_store_waits_for_a_reader_who_was_interrupted(void **state)
         for (uint64_t i = 0; stored && !is_waited_for(&who); i++)
             stored = tt_l1_put(f->r, tt_l1_key(f->r, i), LEN) == CACHE_OK;
         tt_crew_join(crew);
+        if (stored) /* by looking: steps are for who waits, and for what he took out */
+            assert_in_range(atomic_load(&f->r->l1.readers.epoch) - who.start, 2, 8);
     }
     assert_true(stored);
+}
+
+/* Whoever steps has no processor, or is stopped by a debugger: who waits has as much patience as for a reader. */
+static void who_cannot_step_does_not_wait_for_ever(void **state)
+{
+    struct tt_limbo *f = *state;
+    fill(f, 2 * LIMIT / LEN);
+    tt_limbo_enter(f);
+    tc_l1_clear(&f->r->l1);
+    tt_limbo_leave(f);
+    assert_false(atomic_flag_test_and_set(&f->r->l1.readers.stepping));
+    uint64_t epoch = atomic_load(&f->r->l1.readers.epoch);
+    assert_false(tc_limbo_pass(&f->r->l1));
+    assert_int_equal(tc_limbo_drain(&f->r->l1), tt_limbo_bytes(f) <= f->r->l1.reserve);
+    assert_int_equal(atomic_load(&f->r->l1.readers.epoch), epoch);
+    atomic_flag_clear(&f->r->l1.readers.stepping);
+    assert_true(tc_limbo_pass(&f->r->l1) && tc_limbo_drain(&f->r->l1));
+    assert_true(tt_limbo_bytes(f) <= f->r->l1.reserve);
 }
 
 /* ---- tables and maps ---- */
@@ -396,6 +416,7 @@ int main(void)
         BOTH(a_refused_store_leaves_nothing_of_its_key),
         BOTH(reading_and_dropping_need_no_memory_and_all_of_it_comes_back),
         BOTH(a_store_waits_for_a_reader_who_was_interrupted),
+        BOTH(who_cannot_step_does_not_wait_for_ever),
         BOTH(tables_and_maps_that_grew_stay_readable_for_as_long_as_they_are_read),
         BOTH(what_waits_at_the_end_is_freed_with_the_rest),
     };

@@ -292,7 +292,7 @@ void tc_l1_remove_locked(struct tc_stripe *s, struct tc_l1_ref ref, tc_reason wh
 void tc_l1_invalidate(struct tc_l1 *l1, struct tc_l1_ref ref);
 void tc_l1_invalidate_locked(struct tc_stripe *s, struct tc_l1_ref ref, struct tc_dropped *dropped);
 void tc_l1_void(struct tc_l1 *l1, uint64_t hash); /* moves the generation only: the entry stays */
-void tc_l1_clear(struct tc_l1 *l1); /* the same for every key */
+void tc_l1_clear(struct tc_l1 *l1); /* invalidates every key; what is stored meanwhile may stay or go */
 
 /* The L2 gate. open: memory for it, part of the limit; once, before anything is stored; CACHE_OK or CACHE_E_NOMEM.
  * close: nobody is in it.
@@ -392,6 +392,8 @@ void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped
 
 /* ---- l1_quota.c ---- */
 bool tc_l1_is_over_quota(const struct cache_type *t, const struct tc_policy *p);
+/* By more than one hold of a lock is for. */
+bool tc_l1_is_far_over_quota(const struct cache_type *t, const struct tc_policy *p);
 /* The order has more than its stripe's part of the quota, counting entries to come. A single one never is too much. */
 bool tc_l1_above_share(const struct tc_l1 *l1, const struct tc_order *o, const struct tc_policy *p, uint64_t more,
                        uint64_t more_bytes);

@@ -1,7 +1,7 @@
 /* Dropping what is stored, and making void the tickets that were taken before. */
 #include "tier/l1/l1.h"
 
-#define CLEARED_AT_ONCE 512 /* lanes: some tens of microseconds */
+#define CLEARED_AT_ONCE 256 /* lanes: some tens of microseconds */
 
 void tc_l1_remove_locked(struct tc_stripe *s, struct tc_l1_ref ref, tc_reason why, struct tc_dropped *dropped)
 {
@@ -65,7 +65,10 @@ static void clear(struct tc_l1 *l1, struct tc_stripe *s)
         struct tc_dropped dropped = { .first = NULL };
         tc_lock_acquire(&s->lock);
         all = clear_locked(s, begins, &way, &dropped);
+        dropped.bytes = 0; /* no steps: all of it waits for those of tc_limbo_clear() */
         tc_l1_leave(l1, s, &dropped);
+        if (!all)
+            tc_lock_let_others(&s->lock);
     }
 }
 

@@ -3,6 +3,7 @@
 #include "tier/l1/l1.h"
 
 #define TRIMMED_AT_ONCE 256 /* entries, by one hold of a stripe's lock: some tens of microseconds */
+#define FAR_BYTES 65536     /* as much, more or less */
 
 bool tc_l1_is_over_quota(const struct cache_type *t, const struct tc_policy *p)
 {
@@ -19,12 +20,21 @@ bool tc_l1_above_share(const struct tc_l1 *l1, const struct tc_order *o, const s
                            (p->l1_quota_bytes > 0 && bytes > p->l1_quota_bytes / n));
 }
 
+bool tc_l1_is_far_over_quota(const struct cache_type *t, const struct tc_policy *p)
+{
+    return (p->l1_quota_entries > 0 && atomic_load_explicit(&t->l1_entries, memory_order_relaxed) >
+                                           p->l1_quota_entries + TRIMMED_AT_ONCE) ||
+           (p->l1_quota_bytes > 0 &&
+            atomic_load_explicit(&t->l1_bytes, memory_order_relaxed) > p->l1_quota_bytes + FAR_BYTES);
+}
+
 /* Of one stripe, in parts. */
 struct trimming {
     struct cache_type *type;
     const struct tc_policy *p;
-    struct tc_l1_ref kept; /* leaves last */
+    struct tc_l1_ref kept; /* stays */
     bool to_share;
+    bool asked; /* for an order of the type's */
     struct tc_index_way way;
 };
 
@@ -51,6 +61,8 @@ static uint32_t kept_cell(struct tc_l1 *l1, struct tc_stripe *s, const struct tr
  * for an order of the type: as they lie in the table. */
 static uint32_t next_to_leave(struct tc_stripe *s, struct tc_order *order, struct trimming *trim, uint32_t keep)
 {
+    if (order->type == trim->type && order->count == (keep != 0))
+        return 0; /* it has no others here */
     uint32_t victim = order->type == trim->type ? tc_stripe_victim(s, order, keep) : 0;
     if (victim == 0)
         victim = tc_stripe_next_of_type(s, trim->type, &trim->way.next);
@@ -61,7 +73,9 @@ static uint32_t next_to_leave(struct tc_stripe *s, struct tc_order *order, struc
 static bool trim_locked(struct tc_l1 *l1, struct tc_stripe *s, struct trimming *trim, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    struct tc_order *order = order_of(l1, s, trim->type, kept_cell(l1, s, trim) != 0, dropped);
+    struct tc_order *order = trim->asked ? tc_stripe_order(s, trim->type, false)
+                                         : order_of(l1, s, trim->type, kept_cell(l1, s, trim) != 0, dropped);
+    trim->asked = true; /* others gave for it, in vain perhaps: once is enough */
     uint32_t keep = kept_cell(l1, s, trim); /* after entries may have been moved */
     tc_index_way_on(&s->index, &trim->way);
     for (int n = 0; n < TRIMMED_AT_ONCE; n++) {
@@ -86,6 +100,8 @@ static void trim_stripe(struct tc_l1 *l1, struct tc_stripe *s, struct trimming t
         tc_lock_acquire(&s->lock);
         all = trim_locked(l1, s, &trim, &dropped);
         tc_l1_leave(l1, s, &dropped);
+        if (!all)
+            tc_lock_let_others(&s->lock);
     } while (!all);
 }
 

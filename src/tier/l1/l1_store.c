@@ -352,7 +352,8 @@ static int put_anywhere(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
 static int put_fitting(struct tc_l1 *l1, struct put *put)
 {
     struct tc_l1_ref ref = { put->hash, tc_entry_key(put->e) };
-    if (tc_l1_is_over_quota(put->type, put->p)) /* it was lowered: no stripe is to be locked for all of that */
+    /* It was lowered: what is too much is not to leave in one hold of this stripe's lock. */
+    if (tc_l1_is_far_over_quota(put->type, put->p) && is_expected(tc_l1_stripe(l1, put->hash), put))
         tc_l1_trim(l1, put->type, put->p, ref, true);
     put->evenly = tc_l1_is_over_quota(put->type, put->p);
     int rc = put_anywhere(l1, tc_l1_stripe(l1, put->hash), put);

@@ -118,7 +118,7 @@ static void step(struct tc_l1 *l1)
     close_passed(l1);
 }
 
-/* All threads together take out a batch at most from one step to the next: each of them counts what it took out since
+/* All threads together take out about a batch from one step to the next: each of them counts what it took out since
  * then, whoever stepped. So there are not more steps where there are more threads. */
 static void step_if_due(struct tc_l1 *l1, uint64_t bytes)
 {
@@ -190,13 +190,16 @@ static void reap_everywhere(struct tc_l1 *l1)
 {
     for (size_t i = 0; i < l1->n_stripes; i++)
         while (reap_stripe(l1, &l1->stripes[i]) == REAPED_AT_ONCE)
-            ;
+            tc_lock_let_others(&l1->stripes[i].lock);
 }
+
+#define CLEAR_TRIES 4 /* where others step or look at the same time this one may not count */
 
 void tc_limbo_clear(struct tc_l1 *l1)
 {
-    step(l1);
-    step(l1);
+    uint64_t epoch = tc_readers_epoch(&l1->readers);
+    for (int i = 0; i < CLEAR_TRIES && !tc_readers_stepped(&l1->readers, epoch); i++)
+        step(l1);
     reap_everywhere(l1);
 }
 
@@ -205,35 +208,46 @@ struct wait {
     int64_t until_ms; /* 0: there was no need for patience yet */
 };
 
-/* Two steps, which cost a system call each, then looks while patience lasts: most readers were interrupted by the steps
- * themselves, and are through the next moment. False: one does not go on. */
-static bool wait_a_little(struct tc_l1 *l1, struct wait *w)
+enum waited { WAIT_ON, PASSED, NOT_IN_TIME };
+
+/* Two steps, which cost a system call each, then looks: most readers were interrupted by the steps themselves, and are
+ * through the next moment. Patience is for a round that comes to nothing, also because somebody else steps and has no
+ * processor. */
+static enum waited wait_a_little(struct tc_l1 *l1, struct wait *w)
 {
-    if (!tc_readers_stepped(&l1->readers, w->epoch)) {
+    uint64_t before = tc_readers_epoch(&l1->readers);
+    bool looks = tc_readers_stepped(&l1->readers, w->epoch);
+    if (looks) {
+        tc_readers_look(&l1->readers);
+        close_passed(l1);
+    } else {
         step(l1);
-        return true;
     }
-    tc_readers_look(&l1->readers);
-    close_passed(l1);
     if (tc_readers_passed(&l1->readers, w->epoch))
-        return true;
+        return PASSED;
+    if (!looks && tc_readers_epoch(&l1->readers) != before)
+        return WAIT_ON;
     if (w->until_ms == 0)
         w->until_ms = tc_mono_ms() + PATIENCE_MS;
     else if (tc_mono_ms() > w->until_ms)
-        return false;
+        return NOT_IN_TIME;
     sched_yield();
-    return true;
+    return WAIT_ON;
 }
 
 bool tc_limbo_drain(struct tc_l1 *l1)
 {
     struct wait w = { .epoch = tc_readers_epoch(&l1->readers) };
-    while (waiting_bytes(l1) > l1->reserve) {
-        if (tc_readers_passed(&l1->readers, w.epoch)) /* and others brought more */
-            w.epoch = tc_readers_epoch(&l1->readers);
-        if (!wait_a_little(l1, &w))
+    for (uint64_t reaped = 0; waiting_bytes(l1) > l1->reserve;) {
+        enum waited waited = wait_a_little(l1, &w);
+        uint64_t oldest = atomic_load_explicit(&l1->readers.oldest, memory_order_relaxed);
+        if (oldest != reaped) /* something passed, if not all */
+            reap_everywhere(l1);
+        reaped = oldest;
+        if (waited == NOT_IN_TIME)
             return false;
-        reap_everywhere(l1);
+        if (waited == PASSED) /* and others brought more */
+            w = (struct wait){ .epoch = tc_readers_epoch(&l1->readers) };
     }
     return true;
 }
@@ -241,10 +255,10 @@ bool tc_limbo_drain(struct tc_l1 *l1)
 bool tc_limbo_pass(struct tc_l1 *l1)
 {
     struct wait w = { .epoch = tc_readers_epoch(&l1->readers) };
-    while (!tc_readers_passed(&l1->readers, w.epoch))
-        if (!wait_a_little(l1, &w))
-            return false;
-    return true;
+    enum waited waited = tc_readers_alone(&l1->readers) ? PASSED : WAIT_ON;
+    while (waited == WAIT_ON)
+        waited = wait_a_little(l1, &w);
+    return waited == PASSED;
 }
 
 void tc_limbo_fini(struct tc_l1 *l1)
