@@ -28,12 +28,12 @@ struct tc_reader {
     /* Written by the owner only; the sums over all records mean something, a single one may be negative. */
     _Atomic int64_t calls, pins;
     struct tc_reader *next;
+    uint64_t left_bytes, left_epoch; /* the owner's: what it unlinked, in that epoch */
     _Atomic uint64_t counts[TC_READER_COUNTS]; /* hits, */
     _Atomic uint64_t missed[TC_READER_COUNTS]; /* what was looked up and not there, */
     _Atomic uint64_t sets[TC_READER_COUNTS];   /* stores, */
     _Atomic uint64_t replaced[TC_READER_COUNTS]; /* those of them that replaced something, */
     _Atomic uint64_t evicted[TC_READER_COUNTS];  /* and entries that stores were written over: by type */
-    uint64_t left_bytes, left_epoch; /* the owner's: what it unlinked, in that epoch */
     int32_t thread;                 /* (lock) the owner as the kernel knows it */
     uint64_t others;                /* the owner's: look-ups that counts have no place for */
     uint8_t marks[TC_READER_MARKS]; /* the owner's: what it has not told its stripes yet */

@@ -46,9 +46,9 @@ static inline __attribute__((always_inline)) void tc_set_end(struct cache *c, st
         tc_reader_count(&me->replaced[p->type_id], 1);
 }
 
-/* Within a call. In one piece, but apart: those who come here hold little in registers, others need them. */
-static __attribute__((noinline, flatten)) bool tc_set_with_lock(struct cache *c, struct tc_reader *me,
-                                                                const struct tc_entry_parts *p)
+/* Within a call. */
+static inline __attribute__((always_inline)) bool tc_set_with_lock(struct cache *c, struct tc_reader *me,
+                                                                   const struct tc_entry_parts *p)
 {
     uint64_t generation;
     tc_l1_prefetch_to_add(&c->l1, p->hash);
