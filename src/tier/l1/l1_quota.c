@@ -5,11 +5,22 @@
 #define TRIMMED_AT_ONCE 256 /* entries, by one hold of a stripe's lock: some tens of microseconds */
 #define FAR_BYTES 65536     /* as much, more or less */
 
-bool tc_l1_is_over_quota(const struct cache_type *t, const struct tc_policy *p)
+static bool is_over_by(const struct cache_type *t, const struct tc_policy *p, uint64_t entries, uint64_t bytes)
 {
     return (p->l1_quota_entries > 0 &&
-            atomic_load_explicit(&t->l1_entries, memory_order_relaxed) > p->l1_quota_entries) ||
-           (p->l1_quota_bytes > 0 && atomic_load_explicit(&t->l1_bytes, memory_order_relaxed) > p->l1_quota_bytes);
+            atomic_load_explicit(&t->l1_entries, memory_order_relaxed) > p->l1_quota_entries + entries) ||
+           (p->l1_quota_bytes > 0 &&
+            atomic_load_explicit(&t->l1_bytes, memory_order_relaxed) > p->l1_quota_bytes + bytes);
+}
+
+bool tc_l1_is_over_quota(const struct cache_type *t, const struct tc_policy *p)
+{
+    return is_over_by(t, p, 0, 0);
+}
+
+bool tc_l1_is_far_over_quota(const struct cache_type *t, const struct tc_policy *p)
+{
+    return is_over_by(t, p, TRIMMED_AT_ONCE, FAR_BYTES);
 }
 
 bool tc_l1_above_share(const struct tc_l1 *l1, const struct tc_order *o, const struct tc_policy *p, uint64_t more,
@@ -18,14 +29,6 @@ bool tc_l1_above_share(const struct tc_l1 *l1, const struct tc_order *o, const s
     uint64_t entries = o->count + more, bytes = o->bytes + more_bytes, n = l1->n_stripes;
     return entries > 1 && ((p->l1_quota_entries > 0 && entries > (p->l1_quota_entries - 1) / n + 1) ||
                            (p->l1_quota_bytes > 0 && bytes > p->l1_quota_bytes / n));
-}
-
-bool tc_l1_is_far_over_quota(const struct cache_type *t, const struct tc_policy *p)
-{
-    return (p->l1_quota_entries > 0 && atomic_load_explicit(&t->l1_entries, memory_order_relaxed) >
-                                           p->l1_quota_entries + TRIMMED_AT_ONCE) ||
-           (p->l1_quota_bytes > 0 &&
-            atomic_load_explicit(&t->l1_bytes, memory_order_relaxed) > p->l1_quota_bytes + FAR_BYTES);
 }
 
 /* Of one stripe, in parts. */

@@ -2,10 +2,10 @@
  *
  * Entries wait in the stripes that they left (stripe_left.c), former tables and maps here. Each thread counts what it
  * took out of tables in an epoch; when that is its part of a quarter of the reserve it steps the epoch, which costs a
- * system call, with no lock held. What is alone leaves its stripe's account when it begins to wait; it, tables and maps count in a
- * reserve that was taken out of the limit at the start. Who stores the general way while more than that waits steps at
- * once, and waits for readers that were interrupted while they read. A process with one thread that uses the cache has
- * nothing to wait for: what it takes out, nobody else reads. */
+ * system call, with no lock held. What is alone leaves its stripe's account when it begins to wait; it, tables and
+ * maps count in a reserve that was taken out of the limit at the start. Who stores the general way while more than
+ * that waits steps at once, and waits for readers that were interrupted while they read. A process with one thread
+ * that uses the cache has nothing to wait for: what it takes out, nobody else reads. */
 #include <sched.h>
 
 #include "tier/l1/l1.h"
@@ -131,8 +131,10 @@ static void step_if_due(struct tc_l1 *l1, uint64_t bytes)
     }
     me->left_bytes = me->left_epoch == epoch ? me->left_bytes + bytes : bytes;
     me->left_epoch = epoch;
-    if (me->left_bytes >= batch_bytes(l1) / (n > 4 ? n : 4))
-        step(l1);
+    if (me->left_bytes < batch_bytes(l1) / (n > 4 ? n : 4))
+        return;
+    me->left_bytes = 0;
+    step(l1);
 }
 
 /* alone: nobody else reads, nor did while the lock was held. */
