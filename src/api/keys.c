@@ -1,6 +1,7 @@
 /* Keys: the public face of policy/key.h. */
 #include <string.h>
 
+#include "policy/digits.h"
 #include "policy/key.h"
 
 static struct tc_key *inside(struct cache_key *k)
@@ -33,30 +34,11 @@ struct cache_key *cache_key_str(struct cache_key *k, const char *s)
     return k;
 }
 
-/* Two digits at a time, from the last ones on. Returns where they begin. */
-static char *put_digits(char *end, uint64_t v)
-{
-    static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-                                "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-                                "8081828384858687888990919293949596979899";
-    for (; v >= 100; v /= 100) {
-        end -= 2;
-        memcpy(end, pairs + v % 100 * 2, 2);
-    }
-    if (v < 10) {
-        *--end = (char)('0' + v);
-        return end;
-    }
-    end -= 2;
-    memcpy(end, pairs + v * 2, 2);
-    return end;
-}
-
 #define DIGITS_MOST 20 /* with a sign too */
 
 static TC_APART struct cache_key *add_number(struct cache_key *k, uint64_t v, bool negative)
 {
-    char digits[DIGITS_MOST], *end = digits + sizeof digits, *at = put_digits(end, v);
+    char digits[DIGITS_MOST], *end = digits + sizeof digits, *at = tc_digits_put(end, v);
     if (negative)
         *--at = '-';
     if (tc_key_is_valid(inside(k)))

@@ -9,6 +9,7 @@
 
 #include "policy/evict.h"
 #include "policy/ttl.h"
+#include "tier/l1/l1.h"
 #include "tier/redis/url.h"
 
 int tc_options_refuse(char *err, size_t err_cap, int status, const char *fmt, ...)
@@ -50,7 +51,6 @@ const char *tc_options_url_fault(const char *why)
 
 #define DEFAULT_L1_BYTES (UINT64_C(64) << 20)
 #define LEAST_L1_BYTES (UINT64_C(64) << 10)
-#define MOST_STRIPES 1024
 #define LEAST_STRIPE_BYTES (UINT64_C(16) << 10)
 #define DEFAULT_TTL_MS 300000
 #define DEFAULT_TIMEOUT_MS 1000
@@ -72,9 +72,9 @@ static int check_numbers(const struct cache_opts *o, char *err, size_t err_cap)
                                  (unsigned long long)LEAST_L1_BYTES);
     if (o->l1_bytes > INT64_MAX)
         return tc_options_refuse(err, err_cap, CACHE_E_INVALID, "l1_bytes: out of range");
-    if ((o->l1_stripes & (o->l1_stripes - 1)) != 0 || o->l1_stripes > MOST_STRIPES)
+    if ((o->l1_stripes & (o->l1_stripes - 1)) != 0 || o->l1_stripes > TC_L1_STRIPES_MOST)
         return tc_options_refuse(err, err_cap, CACHE_E_INVALID, "l1_stripes: must be a power of two up to %d",
-                                 MOST_STRIPES);
+                                 TC_L1_STRIPES_MOST);
     if (o->l2_connections > MOST_CONNECTIONS)
         return tc_options_refuse(err, err_cap, CACHE_E_INVALID, "l2_connections: at most %d", MOST_CONNECTIONS);
     if (o->default_ttl_ms < 0 && o->default_ttl_ms != CACHE_TTL_FOREVER)

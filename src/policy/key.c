@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/words.h"
+#include "policy/digits.h"
 
 _Static_assert(sizeof(struct tc_key) == sizeof(struct cache_key), "the public struct is this one's shell");
 _Static_assert(_Alignof(struct tc_key) <= _Alignof(struct cache_key), "and aligned for it");
@@ -85,17 +86,8 @@ static const unsigned char is_escaped[256] = {
     ALL, ALL, ALL, ALL, ALL, ALL, ALL, ALL
 };
 
-static int encode_begin(void *ctx, struct cache_key *key, const char *type_name)
+static int encode_part(struct tc_key *k, struct cache_slice part)
 {
-    (void)ctx;
-    return tc_key_append((struct tc_key *)key, type_name, strlen(type_name));
-}
-
-static int encode_part(void *ctx, struct cache_key *key, uint32_t index, struct cache_slice part)
-{
-    (void)ctx;
-    (void)index;
-    struct tc_key *k = (struct tc_key *)key;
     const unsigned char *from = part.data;
     if (part.len > CACHE_KEY_MAX_BYTES)
         return CACHE_E_TOO_LARGE;
@@ -121,24 +113,30 @@ static int encode_part(void *ctx, struct cache_key *key, uint32_t index, struct 
     return CACHE_OK;
 }
 
-const struct cache_key_encoder_ops tc_key_encoder_default = { CACHE_HOOKS_ABI, encode_begin, encode_part };
+const struct cache_key_encoder_ops tc_key_encoder_default = { CACHE_HOOKS_ABI, NULL, NULL };
 
 /* ---- the same for what most keys are: short, of the default encoding, and nothing to be escaped ---- */
 
 static bool is_default(const struct cache_type *t)
 {
-    return t->encoder->ops.begin == encode_begin && t->encoder->ops.part == encode_part;
+    return t->encoder->ops.begin == NULL;
 }
 
-/* Whether a part of n bytes, with its ':', can be put behind what is there in whole words. */
 #define WRITTEN (3 * TC_WORD_BYTES) /* at once, from the last word on */
 #define EASY_MOST (sizeof ((struct tc_key *)0)->inline_bytes - WRITTEN)
 _Static_assert(EASY_MOST <= UINT8_MAX, "it is kept in a byte");
 _Static_assert((EASY_MOST - 1) / TC_WORD_BYTES * TC_WORD_BYTES + WRITTEN <= sizeof ((struct tc_key *)0)->inline_bytes,
                "what is written behind the last byte but one stays inside");
+/* Whether a part of n bytes, up to a word, can be put behind what is there in whole words, with its ':'. */
+static inline bool is_easy_word(const struct tc_key *k, size_t n)
+{
+    return k->len + n < k->easy_most;
+}
+
+/* The same of any length. */
 static inline bool is_easy(const struct tc_key *k, size_t n)
 {
-    return n < k->easy_most && k->len + n < k->easy_most;
+    return n < k->easy_most && is_easy_word(k, n);
 }
 
 /* Bytes of a word as they lie in memory: moved behind so many bits of others, or before them; and the first one. */
@@ -159,8 +157,8 @@ static inline void put(struct tc_key *k, tc_word word, size_t n)
 {
     uint32_t len = k->len;
     unsigned char *at = k->inline_bytes + (len & ~(uint32_t)(TC_WORD_BYTES - 1));
-    unsigned bits = len % TC_WORD_BYTES * 8;
-    tc_word last, next = BEFORE(BEFORE(word, 1), 63 - bits), zero = 0;
+    unsigned bits = len * 8 % 64;
+    tc_word last, next = BEFORE(BEFORE(word, 1), ~bits % 64), zero = 0;
     memcpy(&last, at, TC_WORD_BYTES);
     last |= BEHIND(word, bits);
     memcpy(at, &last, TC_WORD_BYTES);
@@ -269,14 +267,15 @@ struct tc_key *tc_key_init(struct tc_key *k, const struct cache_type *t)
     k->magic = TC_KEY_MAGIC;
     k->type = t;
     k->heap = NULL;
-    k->len = k->parts = 0;
     k->status = CACHE_OK;
-    k->easy_most = 0;
+    k->parts = 0;
     tc_key_keep_hash(k, 0);
-    if (!tc_type_is_valid(t))
-        return refuse(k);
-    if (!is_default(t))
-        return encode_name(k, t);
+    bool valid = tc_type_is_valid(t);
+    if (__builtin_expect(!valid || !is_default(t), 0)) {
+        k->len = 0;
+        k->easy_most = 0;
+        return valid ? encode_name(k, t) : refuse(k);
+    }
     /* A name is always short enough; most are much shorter. */
     memcpy(k->inline_bytes, t->name, SHORT_NAME + TC_KEY_ZEROS);
     if (t->name_len > SHORT_NAME)
@@ -293,7 +292,8 @@ static TC_APART struct tc_key *encode(struct tc_key *k, const void *p, size_t n)
         return k;
     const struct tc_key_encoder *e = k->type->encoder;
     struct cache_slice part = { p, n };
-    take_result(k, e->ops.part(e->ctx, (struct cache_key *)k, k->parts, part));
+    take_result(k, is_default(k->type) ? encode_part(k, part)
+                                       : e->ops.part(e->ctx, (struct cache_key *)k, k->parts, part));
     k->parts++;
     return k;
 }
@@ -306,18 +306,6 @@ struct tc_key *tc_key_part(struct tc_key *k, const void *p, size_t n)
     return done ? k : encode(k, p, n);
 }
 
-/* Digits without their bytes ever lying apart in memory: who reads a word of what was written by bytes waits. Two
- * halves of four side by side, each split into two of two, and those into one each; the first digit is the lowest
- * byte. */
-static uint64_t eight_digits(uint32_t v)
-{
-    uint64_t halves = v / 10000 | (uint64_t)(v % 10000) << 32;
-    uint64_t hundreds = halves * 10486 >> 20 & UINT64_C(0x7F0000007F);
-    uint64_t pairs = hundreds | (halves - 100 * hundreds) << 16;
-    uint64_t tens = pairs * 103 >> 10 & UINT64_C(0x000F000F000F000F);
-    return tens | (pairs - 10 * tens) << 8;
-}
-
 static TC_APART struct tc_key *encode_word(struct tc_key *k, tc_word word, size_t n)
 {
     return tc_key_part(k, &word, n);
@@ -325,14 +313,15 @@ static TC_APART struct tc_key *encode_word(struct tc_key *k, tc_word word, size_
 
 struct tc_key *tc_key_number(struct tc_key *k, uint32_t v)
 {
-    uint64_t digits = eight_digits(v);
-    unsigned zeros = (unsigned)__builtin_ctzll(digits | UINT64_C(1) << 56) / 8; /* that lead; the last one stays */
+    uint64_t digits = tc_digits_eight(v);
+    uint64_t others = (digits ^ BYTES('0')) | UINT64_C(1) << 56; /* than zeros that lead; the last digit stays */
+    unsigned zeros = (unsigned)__builtin_ctzll(others) / 8;
     size_t n = TC_WORD_BYTES - zeros;
-    digits = (digits | BYTES('0')) >> 8 * zeros;
+    digits >>= 8 * zeros;
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     digits = __builtin_bswap64(digits);
 #endif
-    if (!is_easy(k, n))
+    if (!is_easy_word(k, n))
         return encode_word(k, digits, n);
     begin_part(k, digits, n);
     return k;

@@ -35,7 +35,7 @@ static inline size_t tc_key_cap(const struct tc_key *k)
 /* Behind the bytes there are as many of zero, so that they can be compared in whole words. */
 #define TC_KEY_ZEROS 8
 
-extern const struct cache_key_encoder_ops tc_key_encoder_default;
+extern const struct cache_key_encoder_ops tc_key_encoder_default; /* without functions: it is known by that */
 
 /* All return k. A part is left out once the key has failed. */
 struct tc_key *tc_key_init(struct tc_key *k, const struct cache_type *t);

@@ -85,7 +85,7 @@ static void every_bit_of_the_input_counts_and_nothing_behind_it(void **state)
     }
 }
 
-/* L1 takes stripes from the top 16 bits, gates from the middle, slots from the low ones. */
+/* L1 takes tags from the top, gates and stripes from the middle, homes from the lower half. */
 static void all_parts_of_the_hash_spread_like_dice(void **state)
 {
     (void)state;

@@ -98,7 +98,7 @@ static void assert_number(struct tt_key *f, uint64_t v)
     assert_string_equal(finish(f), expected);
 }
 
-/* Four digits are made at a time: all there are, in either place, and what is about as long as a word. */
+/* All pairs of digits in every place, and what is about as long as a word. */
 static void numbers_of_every_length_are_their_decimal_text(void **state)
 {
     struct tt_key *f = *state;

@@ -1,6 +1,6 @@
 /* Stores whose key finds no lane, in a table that is half full, while larger ones do not have room for what is there:
  * built from keys of two homes side by side, which are one in the next larger table and two in the one after it. And
- * tables that are nearly full in a cache that is. */
+ * tables that are nearly full in a cache that is; and which bits of a hash say what. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -313,6 +313,33 @@ static void in_a_full_cache_no_store_drives_more_than_a_few_out(void **state)
     assert_true(tt_l1_free(r));
 }
 
+/* With as many stripes as there can be. A tag that shared bits with the stripe's number would tell fewer apart. */
+static void the_keys_of_a_stripe_have_all_tags_and_homes_and_gates(void **state)
+{
+    (void)state;
+    enum { STRIPE = 613, KEYS = 20000, HOMES = 256 };
+    const struct tc_l1 l1 = { .stripe_mask = TC_L1_STRIPES_MOST - 1 };
+    static bool tags[UINT8_MAX + 1], homes[HOMES], gates[TC_GATES];
+    uint64_t seed = tt_seed();
+    size_t n_tags = 0, n_homes = 0, n_gates = 0;
+    for (int n = 0; n < KEYS;) {
+        uint64_t hash = tt_random(&seed);
+        if (tc_l1_stripe_number(&l1, hash) != STRIPE)
+            continue;
+        n++;
+        tags[tc_index_tag(hash)] = homes[tc_index_home(hash, HOMES)] = gates[tc_gate_number(hash)] = true;
+    }
+    for (size_t i = 0; i <= UINT8_MAX; i++)
+        n_tags += tags[i];
+    for (size_t i = 0; i < HOMES; i++)
+        n_homes += homes[i];
+    for (size_t i = 0; i < TC_GATES; i++)
+        n_gates += gates[i];
+    assert_int_equal(n_tags, UINT8_MAX); /* none is 0 */
+    assert_int_equal(n_homes, HOMES);
+    assert_int_equal(n_gates, TC_GATES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +352,7 @@ int main(void)
         cmocka_unit_test(a_lower_limit_ends_a_growth_and_drives_nobody_out_for_it),
         cmocka_unit_test(nobody_leaves_before_the_cache_is_full),
         cmocka_unit_test(in_a_full_cache_no_store_drives_more_than_a_few_out),
+        cmocka_unit_test(the_keys_of_a_stripe_have_all_tags_and_homes_and_gates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -80,9 +80,10 @@ static inline void tc_index_go_on(struct tc_index_walk *w)
         w->at -= w->n;
 }
 
+#define TC_INDEX_TAG_SHIFT 56
 static inline uint64_t tc_index_tag(uint64_t hash)
 {
-    uint64_t tag = hash >> 56;
+    uint64_t tag = hash >> TC_INDEX_TAG_SHIFT;
     return tag > 0 ? tag : 1;
 }
 

@@ -23,7 +23,6 @@
 #define MORE_STRIPES 64
 #define MANY_STRIPES 256
 #define MANY_STRIPE_BYTES (8u << 20)
-#define MOST_STRIPES 1024
 #define MOST_STRIPE_BYTES (64u << 20)
 
 /* Twice as many as long as each has that many bytes. */
@@ -42,7 +41,7 @@ static size_t choose_stripes(uint64_t limit)
         return double_while(THIN_STRIPES, limit, MORE_STRIPES, THIN_STRIPE_BYTES);
     size_t n = double_while(PAGED_STRIPES, limit, MORE_STRIPES, PAGED_STRIPE_BYTES);
     n = double_while(n, limit, MANY_STRIPES, MANY_STRIPE_BYTES);
-    return double_while(n, limit, MOST_STRIPES, MOST_STRIPE_BYTES);
+    return double_while(n, limit, TC_L1_STRIPES_MOST, MOST_STRIPE_BYTES);
 }
 
 /* What waits for readers takes a sixty-fourth of the memory. */

@@ -100,9 +100,17 @@ static inline bool tc_l1_houses(const struct tc_l1 *l1, size_t bytes)
     return l1->paged && bytes <= TC_EXTENT_MOST;
 }
 
+/* Which bits of a key's hash say what: the lower half its home in the table (index.h), those from 32 on its gate
+ * (stripe.h), these its stripe, and the highest byte is its tag. What a stripe's keys have in common tells none of them
+ * from another, so none of these shares a bit with another one. */
+#define TC_L1_STRIPE_SHIFT 40
+#define TC_L1_STRIPES_MOST 1024
+_Static_assert(TC_GATES <= 1 << (TC_L1_STRIPE_SHIFT - 32), "below the stripe's bits");
+_Static_assert(TC_L1_STRIPES_MOST <= 1 << (TC_INDEX_TAG_SHIFT - TC_L1_STRIPE_SHIFT), "below the tag's");
+
 static inline size_t tc_l1_stripe_number(const struct tc_l1 *l1, uint64_t hash)
 {
-    return (hash >> 48) & l1->stripe_mask;
+    return (hash >> TC_L1_STRIPE_SHIFT) & l1->stripe_mask;
 }
 
 static inline struct tc_stripe *tc_l1_stripe(struct tc_l1 *l1, uint64_t hash)
