@@ -5,15 +5,16 @@
 
 #include "api/options.h"
 #include "api/values.h"
+#include "tier/hit_many.h"
 
 #define MOST_ITEMS 65536
 
 /* What all three check first. With CACHE_OK the call is entered. */
-static int enter(struct cache *c, const struct cache_item *it, size_t n)
+static int enter(struct cache *c, const struct cache_item *it, size_t n, struct tc_reader **me)
 {
     if ((it == NULL && n > 0) || n > MOST_ITEMS)
         return CACHE_E_INVALID;
-    return tc_cache_enter(c);
+    return tc_cache_enter_as(c, me);
 }
 
 static void set_statuses(struct cache_item *it, size_t n, int status)
@@ -24,44 +25,80 @@ static void set_statuses(struct cache_item *it, size_t n, int status)
 
 /* ---- get ---- */
 
-static void give_all(struct cache *c, struct cache_item *it, struct tc_batch_get *gets, size_t n)
+/* What L1 answers at once, for which nothing is allocated. The others are CACHE_E_UNKNOWN; returns how many these are. */
+static size_t give_plain(struct cache *c, struct tc_reader *me, struct cache_item *it, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        it[i].status = tc_values_give(c, &gets[i].out, &it[i].value);
+    struct tc_hits h;
+    size_t others = 0;
+    tc_hits_pin(c, me, it, n, &h);
+    for (size_t i = 0; i < n; i++) {
+        it[i].status = CACHE_OK;
+        if (__builtin_expect(h.pinned[i] != NULL, 1)) {
+            tc_values_give_hit(c, h.pinned[i], h.now_ms, &it[i].value);
+            continue;
+        }
+        memset(&it[i].value, 0, sizeof it[i].value);
+        it[i].status = h.plain >> i & 1 && tc_read_plain_miss(c, me, it[i].key) ? CACHE_MISS : CACHE_E_UNKNOWN;
+        others += it[i].status == CACHE_E_UNKNOWN;
+    }
+    return others;
 }
 
-static int get_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_call *call)
+/* The n items that are CACHE_E_UNKNOWN. */
+static int get_others(struct cache *c, struct cache_item *it, size_t n, const struct cache_call *call)
 {
     struct tc_batch_get *gets = tc_alloc_zeroed(&c->alloc, n * sizeof *gets);
     if (gets == NULL)
         return CACHE_E_NOMEM;
-    for (size_t i = 0; i < n; i++) {
-        int rc = tc_cache_target(c, it[i].key, &gets[i].target);
+    for (size_t i = 0, at = 0; i < n; at++) {
+        if (it[at].status != CACHE_E_UNKNOWN)
+            continue;
+        int rc = tc_cache_target(c, it[at].key, &gets[i].target);
         gets[i].out.status = rc == CACHE_OK ? CACHE_MISS : rc;
+        gets[i++].at = at;
     }
     int rc = tc_batch_read(c, gets, n, call->flags, tc_cache_deadline(c, call->timeout_ms));
-    if (rc == CACHE_OK)
-        give_all(c, it, gets, n);
+    for (size_t i = 0; i < n && rc == CACHE_OK; i++)
+        it[gets[i].at].status = tc_values_give(c, &gets[i].out, &it[gets[i].at].value);
     tc_free(&c->alloc, gets, n * sizeof *gets);
     return rc;
 }
 
+static int get_many(struct cache *c, struct tc_reader *me, struct cache_item *it, size_t n,
+                    const struct cache_call *call)
+{
+    size_t others = 0;
+    for (size_t at = 0; at < n; at += TC_HITS_MOST)
+        others += give_plain(c, me, &it[at], n - at < TC_HITS_MOST ? n - at : TC_HITS_MOST);
+    int rc = others > 0 ? get_others(c, it, others, call) : CACHE_OK;
+    for (size_t i = 0; i < n && rc != CACHE_OK; i++)
+        if (it[i].status == CACHE_E_UNKNOWN)
+            it[i].status = rc;
+    return rc;
+}
+
+static void get_none(struct cache_item *it, size_t n, int why)
+{
+    for (size_t i = 0; i < n; i++)
+        memset(&it[i].value, 0, sizeof it[i].value);
+    set_statuses(it, n, why);
+}
+
 int cache_get_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_call *o)
 {
-    int rc = enter(c, it, n);
+    struct tc_reader *me;
+    int rc = enter(c, it, n, &me);
     if (rc != CACHE_OK)
         return rc;
     struct cache_call call;
-    for (size_t i = 0; i < n; i++)
-        memset(&it[i].value, 0, sizeof it[i].value);
     rc = tc_options_call(o, &call);
     if (rc == CACHE_OK && call.ticket != NULL)
         rc = CACHE_E_INVALID;
-    if (rc == CACHE_OK && n > 0)
-        rc = get_many(c, it, n, &call);
-    if (rc != CACHE_OK)
-        set_statuses(it, n, rc);
-    tc_cache_leave(c);
+    if (rc == CACHE_OK)
+        rc = get_many(c, me, it, n, &call);
+    else
+        get_none(it, n, rc);
+    tc_cache_leave_as(c, me);
     return rc;
 }
 
@@ -132,7 +169,8 @@ static void set_each(struct cache *c, struct cache_item *it, size_t n, const str
 
 int cache_set_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_set_opts *o)
 {
-    int rc = enter(c, it, n);
+    struct tc_reader *me;
+    int rc = enter(c, it, n, &me);
     if (rc != CACHE_OK)
         return rc;
     struct cache_set_opts opts;
@@ -149,7 +187,7 @@ int cache_set_many(struct cache *c, struct cache_item *it, size_t n, const struc
     }
     if (rc != CACHE_OK)
         set_statuses(it, n, rc);
-    tc_cache_leave(c);
+    tc_cache_leave_as(c, me);
     return rc;
 }
 
@@ -177,7 +215,8 @@ static void invalidate_each(struct cache *c, struct cache_item *it, size_t n, in
 
 int cache_invalidate_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_call *o)
 {
-    int rc = enter(c, it, n);
+    struct tc_reader *me;
+    int rc = enter(c, it, n, &me);
     if (rc != CACHE_OK)
         return rc;
     struct cache_call call;
@@ -188,6 +227,6 @@ int cache_invalidate_many(struct cache *c, struct cache_item *it, size_t n, cons
         invalidate_each(c, it, n, tc_cache_deadline(c, call.timeout_ms));
     else
         set_statuses(it, n, rc);
-    tc_cache_leave(c);
+    tc_cache_leave_as(c, me);
     return rc;
 }

@@ -102,6 +102,17 @@ static inline __attribute__((always_inline)) bool tc_hit_copy(struct cache *c, c
     return true;
 }
 
+/* Pins what was found, if it is of the usual kind and fresh. */
+static inline __attribute__((always_inline)) bool tc_hit_hold(const struct tc_entry_seen *seen, int64_t now_ms)
+{
+    if (__builtin_expect((seen->refs & TC_ENTRY_FLAGS) != 0 || !tc_l1_try_hold(seen->e, seen->refs), 0))
+        return false;
+    if (__builtin_expect(now_ms < tc_entry_plain_until_ms(seen->e), 1))
+        return true;
+    tc_l1_unhold(seen->e);
+    return false;
+}
+
 /* Pins a value that L1 holds, if that is all there is to do; else NULL, and the rest as above. */
 static inline __attribute__((always_inline)) struct tc_entry *tc_hit_pin(struct cache *c, const struct cache_key *key,
                                                                          int64_t *now_ms, struct tc_reader **held)
@@ -110,21 +121,15 @@ static inline __attribute__((always_inline)) struct tc_entry *tc_hit_pin(struct 
     *held = NULL;
     if (__builtin_expect(!tc_hit_begin(c, key, &h), 0))
         return NULL;
-    struct tc_entry *e = h.seen.e;
-    if (__builtin_expect(!h.found || (h.seen.refs & TC_ENTRY_FLAGS) != 0 || !tc_l1_try_hold(e, h.seen.refs), 0)) {
+    if (__builtin_expect(!h.found || !tc_hit_hold(&h.seen, h.now_ms), 0)) {
         *held = tc_hit_give_up(&h);
         return NULL;
     }
-    if (__builtin_expect(h.now_ms >= tc_entry_plain_until_ms(e), 0)) {
-        tc_l1_unhold(e);
-        *held = tc_hit_give_up(&h);
-        return NULL;
-    }
-    tc_l1_touch_plain(&c->l1, &c->l1.views[h.stripe], h.stripe, h.me, e);
+    tc_l1_touch_plain(&c->l1, &c->l1.views[h.stripe], h.stripe, h.me, h.seen.e);
     tc_reader_add(&h.me->pins, 1); /* while it is inside: who waits for both sees one of them */
     *now_ms = h.now_ms;
     tc_hit_end(&h);
-    return e;
+    return h.seen.e;
 }
 
 #endif

@@ -1,0 +1,83 @@
+/* The hits of a batch, as tier/hit.h has a single one: all buckets are asked for, then all entries, and then each is
+ * looked up, so that they wait for memory together (group prefetching: Chen, Ailamaki, Gibbons, Mowry, "Improving hash
+ * join performance through prefetching", 2004). What is not a plain hit is left to the general way. */
+#ifndef TC_TIER_HIT_MANY_H
+#define TC_TIER_HIT_MANY_H
+
+#include "tier/hit.h"
+
+/* At once: enough to hide the waiting for memory, few enough for all to be there yet. */
+#define TC_HITS_MOST 16
+
+struct tc_hits {
+    uint32_t plain; /* a bit for each key that short ways serve */
+    int64_t now_ms;
+    uint64_t hashes[TC_HITS_MOST]; /* of these */
+    struct tc_entry *pinned[TC_HITS_MOST]; /* NULL: not a plain hit */
+};
+
+static inline const struct tc_key *tc_hits_key(const struct cache_item *it)
+{
+    return (const struct tc_key *)it->key;
+}
+
+static inline __attribute__((always_inline)) void tc_hits_begin(struct cache *c, const struct cache_item *it, size_t n,
+                                                                struct tc_hits *h)
+{
+    h->plain = 0;
+    h->now_ms = 0;
+    for (size_t i = 0; i < n; i++) {
+        h->pinned[i] = NULL;
+        if (!tc_cache_is_plain_call(c, tc_hits_key(&it[i])))
+            continue;
+        h->plain |= 1u << i;
+        h->hashes[i] = tc_key_hash(tc_hits_key(&it[i]), &c->hash);
+        tc_l1_prefetch(&c->l1, h->hashes[i]);
+    }
+}
+
+/* Inside tc_reader_enter(). */
+static inline __attribute__((always_inline)) struct tc_entry *tc_hits_find(struct cache *c, struct tc_reader *me,
+                                                                           const struct tc_key *k, uint64_t hash,
+                                                                           int64_t now_ms)
+{
+    struct tc_entry_seen seen;
+    size_t stripe = tc_l1_stripe_number(&c->l1, hash);
+    const struct tc_index_view *view = &c->l1.views[stripe];
+    _Atomic uint64_t *count = &me->counts[k->type->id % TC_READER_COUNTS];
+    uint64_t hits = atomic_load_explicit(count, memory_order_relaxed) + 1;
+    if (hits % TC_SAMPLE_EVERY == 0) /* to be timed */
+        return NULL;
+    if (!tc_index_find_here(view, hash, (struct cache_slice){ k->inline_bytes, k->len }, &seen) ||
+        !tc_hit_hold(&seen, now_ms))
+        return NULL;
+    tc_l1_touch_plain(&c->l1, view, stripe, me, seen.e);
+    atomic_store_explicit(count, hits, memory_order_relaxed);
+    return seen.e;
+}
+
+/* Within a call, of n keys, TC_HITS_MOST at most. me may be NULL, and then there are none. */
+static __attribute__((flatten)) void tc_hits_pin(struct cache *c, struct tc_reader *me, const struct cache_item *it,
+                                                 size_t n, struct tc_hits *h)
+{
+    int64_t n_pinned = 0;
+    tc_hits_begin(c, it, n, h);
+    if (me == NULL)
+        h->plain = 0;
+    if (h->plain == 0)
+        return;
+    h->now_ms = tc_mono_coarse_ms();
+    tc_reader_enter(&c->l1.readers, me);
+    for (size_t i = 0; i < n; i++)
+        if (h->plain >> i & 1)
+            tc_l1_prefetch_entry(&c->l1, h->hashes[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (h->plain >> i & 1)
+            h->pinned[i] = tc_hits_find(c, me, tc_hits_key(&it[i]), h->hashes[i], h->now_ms);
+        n_pinned += h->pinned[i] != NULL;
+    }
+    tc_reader_add(&me->pins, n_pinned); /* while it is inside, as for a single one */
+    tc_reader_leave(me);
+}
+
+#endif
