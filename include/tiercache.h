@@ -459,7 +459,8 @@ TIERCACHE_API int cache_resize(struct cache *c, uint64_t l1_bytes, int64_t timeo
 
 /* As cache_get() for each it[i].key; results in it[i].status and it[i].value. o->ticket must be NULL: the tickets are
  * implicit. it may hold one key twice. n at most 65,536.
- * Returns CACHE_OK: every status is set. CACHE_E_NOMEM: every status that could not be decided is CACHE_E_NOMEM. */
+ * Returns CACHE_OK: every status is set. CACHE_E_NOMEM: every status that could not be decided is CACHE_E_NOMEM; what
+ * memory was not needed for is decided, hits of L1 as a rule, and these hold values to be released. */
 TIERCACHE_API int cache_get_many(struct cache *c, struct cache_item *it, size_t n, const struct cache_call *o);
 
 /* As cache_set() for each it[i]; o->ticket must be NULL. Without memory for the batch it takes one round trip for each.
