@@ -8,6 +8,8 @@
 
 int tc_lock_init(struct tc_lock *l)
 {
+    atomic_init(&l->waiting, 0);
+    atomic_init(&l->turns, 0);
 #ifndef NDEBUG
     l->held = false;
 #endif
@@ -27,16 +29,31 @@ void tc_lock_fini(struct tc_lock *l)
     pthread_mutex_destroy(&l->mutex);
 }
 
-void tc_lock_let_others(void)
+void tc_lock_wait(struct tc_lock *l)
 {
-    sched_yield();
+    atomic_fetch_add_explicit(&l->waiting, 1, memory_order_relaxed);
+    int rc = pthread_mutex_lock(&l->mutex);
+    tc_assert(rc == 0);
+    (void)rc;
+    atomic_fetch_add_explicit(&l->turns, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&l->waiting, 1, memory_order_relaxed);
+}
+
+#define YIELDS_MOST 500 /* who sleeps is awake by then, if he gets a processor */
+
+void tc_lock_let_others(struct tc_lock *l)
+{
+    uint32_t turns = atomic_load_explicit(&l->turns, memory_order_relaxed);
+    for (int i = 0; i < YIELDS_MOST && atomic_load_explicit(&l->waiting, memory_order_relaxed) > 0 &&
+                    atomic_load_explicit(&l->turns, memory_order_relaxed) == turns; i++)
+        sched_yield();
 }
 
 #ifndef NDEBUG
 void tc_lock_acquire(struct tc_lock *l)
 {
-    int rc = pthread_mutex_lock(&l->mutex);
-    tc_assert(rc == 0);
+    if (pthread_mutex_trylock(&l->mutex) != 0)
+        tc_lock_wait(l);
     l->holder = pthread_self();
     l->held = true;
 }

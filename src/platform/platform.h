@@ -35,6 +35,8 @@ int64_t tc_wall_ms(void);        /* CLOCK_REALTIME, ms */
 /* ---- lock.c: a mutex that knows its holder in debug builds; a condition on the monotonic clock ---- */
 struct tc_lock {
     pthread_mutex_t mutex;
+    _Atomic uint32_t waiting; /* threads that found it taken, */
+    _Atomic uint32_t turns;   /* and how often one of them got it */
 #ifndef NDEBUG
     pthread_t holder; /* valid while held */
     _Atomic bool held;
@@ -42,12 +44,15 @@ struct tc_lock {
 };
 int tc_lock_init(struct tc_lock *l); /* 0 or an errno */
 void tc_lock_fini(struct tc_lock *l);
-/* For who let a lock go to have it again at once: others hardly wake up before. */
-void tc_lock_let_others(void);
+/* For who let it go to have it again at once: lets somebody who waits for it have it first, since he would hardly wake
+ * up before. Returns at once if nobody does, and after some hundred microseconds if nobody takes it. */
+void tc_lock_let_others(struct tc_lock *l);
+void tc_lock_wait(struct tc_lock *l); /* acquires one that somebody has */
 #ifdef NDEBUG
 static inline void tc_lock_acquire(struct tc_lock *l)
 {
-    pthread_mutex_lock(&l->mutex);
+    if (__builtin_expect(pthread_mutex_trylock(&l->mutex) != 0, 0))
+        tc_lock_wait(l);
 }
 static inline bool tc_lock_try(struct tc_lock *l)
 {

@@ -2,6 +2,7 @@
  * by what a loaded machine may add. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <signal.h>
@@ -59,6 +60,44 @@ static void one_thread_at_a_time_holds_the_lock(void **state)
     struct shared *s = *state;
     assert_int_equal(tt_crew_join(tt_crew_start(CREW, count_up, s)), 0);
     assert_int_equal(s->counter, CREW * ROUNDS);
+}
+
+static int take_it_once(void *arg, unsigned index)
+{
+    struct shared *s = arg;
+    (void)index;
+    tc_lock_acquire(&s->lock);
+    s->counter++;
+    tc_lock_release(&s->lock);
+    return 0;
+}
+
+static void who_lets_it_go_lets_those_have_it_who_wait(void **state)
+{
+    struct shared *s = *state;
+    tc_lock_let_others(&s->lock); /* nobody waits */
+    for (uint32_t round = 1; round <= 50; round++) {
+        tc_lock_acquire(&s->lock);
+        struct tt_crew *crew = tt_crew_start(1, take_it_once, s);
+        tt_assert_soon(atomic_load(&s->lock.waiting) == 1);
+        assert_int_equal(atomic_load(&s->lock.turns), round - 1);
+        tc_lock_release(&s->lock);
+        /* More than once only where the other one has no processor. */
+        tt_assert_soon((tc_lock_let_others(&s->lock), atomic_load(&s->lock.turns) == round));
+        assert_int_equal(tt_crew_join(crew), 0);
+        assert_int_equal(s->counter, round);
+        assert_int_equal(atomic_load(&s->lock.waiting), 0);
+    }
+}
+
+/* Who waits, and has no processor: whoever lets him have it goes on without. */
+static void nobody_is_waited_for_without_end(void **state)
+{
+    struct shared *s = *state;
+    atomic_store(&s->lock.waiting, 1);
+    tc_lock_let_others(&s->lock);
+    atomic_store(&s->lock.waiting, 0);
+    assert_int_equal(atomic_load(&s->lock.turns), 0);
 }
 
 static int is_it_mine(void *arg, unsigned index)
@@ -213,6 +252,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(one_thread_at_a_time_holds_the_lock, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_lets_it_go_lets_those_have_it_who_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(nobody_is_waited_for_without_end, setup, teardown),
         cmocka_unit_test_setup_teardown(the_lock_knows_its_holder, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wait_gives_the_lock_up_and_takes_it_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_broadcast_wakes_all_even_those_that_wait_for_ever, setup, teardown),

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "tt_util.h"
 #include "unit/tt_l1.h"
 
 enum {
@@ -160,6 +161,51 @@ static void trimming_to_a_lower_quota_lets_others_in(void **state)
     assert_true(tc_l1_check(&r->l1));
 }
 
+/* ---- another thread ---- */
+
+struct rival {
+    struct tt_l1 *r;
+    _Atomic bool begun, done;
+    _Atomic unsigned turns; /* after which something was cleared, and not all; not two at the same point */
+};
+
+static int want_the_lock(void *arg, unsigned index)
+{
+    struct rival *v = arg;
+    uint64_t before = ENTRIES;
+    (void)index;
+    while (!atomic_load(&v->done)) {
+        tc_l1_void(&v->r->l1, 1);
+        uint64_t left = tt_l1_type_entries(v->r, 0);
+        if (left > 0 && left < before)
+            atomic_fetch_add(&v->turns, 1);
+        before = left;
+        atomic_store(&v->begun, true);
+    }
+    return 0;
+}
+
+/* Where the machine gives the other thread no processor nothing is to be seen: then once more. */
+static void who_waits_for_the_lock_gets_it_meanwhile(void **state)
+{
+    enum { ATTEMPTS = 20, TURNS = 5 };
+    unsigned most = 0;
+    (void)state;
+    for (int attempt = 0; attempt < ATTEMPTS && most < TURNS; attempt++) {
+        struct rival v = { .r = tt_l1_new((uint64_t)ENTRIES * 1000, 1, NULL) };
+        fill(v.r);
+        struct tt_crew *crew = tt_crew_start(1, want_the_lock, &v);
+        tt_assert_soon(atomic_load(&v.begun));
+        tc_l1_clear(&v.r->l1);
+        atomic_store(&v.done, true);
+        assert_int_equal(tt_crew_join(crew), 0);
+        most = v.turns > most ? v.turns : most;
+        assert_int_equal(tt_l1_type_entries(v.r, 0), 0);
+        assert_true(tt_l1_free(v.r));
+    }
+    assert_true(most >= TURNS);
+}
+
 int main(void)
 {
 #define WITH_L1(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -167,6 +213,7 @@ int main(void)
         WITH_L1(clearing_a_stripe_lets_others_in),
         WITH_L1(what_a_larger_table_moves_is_cleared_too),
         WITH_L1(trimming_to_a_lower_quota_lets_others_in),
+        cmocka_unit_test(who_waits_for_the_lock_gets_it_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -172,7 +172,7 @@ static uint64_t collect_round(struct tc_l1 *l1, const struct tc_stripe *except, 
             got += give_locked(l1, s, need - got - *coming, floor, &g, &dropped);
             tc_l1_leave(l1, s, &dropped);
             if (g.goes_on)
-                tc_lock_let_others();
+                tc_lock_let_others(&s->lock);
         }
         *coming += g.goes_on ? 1 : g.coming;
     }

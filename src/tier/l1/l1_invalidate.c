@@ -68,7 +68,7 @@ static void clear(struct tc_l1 *l1, struct tc_stripe *s)
         dropped.bytes = 0; /* no steps: all of it waits for those of tc_limbo_clear() */
         tc_l1_leave(l1, s, &dropped);
         if (!all)
-            tc_lock_let_others();
+            tc_lock_let_others(&s->lock);
     }
 }
 

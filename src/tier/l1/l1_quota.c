@@ -104,7 +104,7 @@ static void trim_stripe(struct tc_l1 *l1, struct tc_stripe *s, struct trimming t
         all = trim_locked(l1, s, &trim, &dropped);
         tc_l1_leave(l1, s, &dropped);
         if (!all)
-            tc_lock_let_others();
+            tc_lock_let_others(&s->lock);
     } while (!all);
 }
 

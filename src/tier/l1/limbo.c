@@ -192,7 +192,7 @@ static void reap_everywhere(struct tc_l1 *l1)
 {
     for (size_t i = 0; i < l1->n_stripes; i++)
         while (reap_stripe(l1, &l1->stripes[i]) == REAPED_AT_ONCE)
-            tc_lock_let_others();
+            tc_lock_let_others(&l1->stripes[i].lock);
 }
 
 #define CLEAR_TRIES 4 /* where others step or look at the same time this one may not count */

@@ -105,7 +105,6 @@ struct tc_stripe {
     _Alignas(TC_CACHELINE) struct tc_lock lock;
     _Atomic uint32_t uses; /* insertions, and first hits of an entry in a tick. Written under the lock */
     uint32_t toward_tick;  /* what has come together since the tick began, in shares: see stripe_order.c */
-    uint32_t hand;         /* of the wheel: the bucket where it goes on */
     struct tc_index index;
     struct tc_order shared; /* the first of the orders */
     struct tc_l1 *l1;
@@ -124,6 +123,7 @@ struct tc_stripe {
     int64_t round_ms, last_round_ms; /* when the hand's round began, and the one before it */
     struct tc_wheel_due due;         /* as of that tick */
     int64_t due_tick;
+    uint32_t hand;                   /* of the wheel: the bucket where it goes on */
     uint32_t ticked;                 /* when the tick began, counted by uses, */
     int64_t uses_of_tick;            /* and how many of these one has, times 256 */
 };
