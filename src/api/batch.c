@@ -25,7 +25,38 @@ static void set_statuses(struct cache_item *it, size_t n, int status)
 
 /* ---- get ---- */
 
-/* What L1 answers at once, for which nothing is allocated. The others are CACHE_E_UNKNOWN; returns how many these are. */
+#define UNDECIDED 1001 /* no status: an encoder's own ones are negative */
+
+/* One that is left so that it is timed, and those beside it: without this all others of its type were, up to the end of
+ * the batch, since nobody counts until then. */
+static int give_timed(struct cache *c, struct tc_reader *me, struct cache_item *it)
+{
+    struct tc_target t;
+    struct tc_l1_found found;
+    struct tc_outcome out;
+    if (tc_cache_target(c, it->key, &t) != CACHE_OK)
+        return UNDECIDED;
+    if (tc_read_l1(c, me, &t, &found, &out))
+        return tc_values_give(c, &out, &it->value);
+    if (found.entry != NULL)
+        tc_l1_release(&c->l1, found.entry);
+    return UNDECIDED;
+}
+
+static int give_other(struct cache *c, struct tc_reader *me, struct cache_item *it, bool plain, bool timed)
+{
+    struct tc_target t;
+    memset(&it->value, 0, sizeof it->value);
+    if (!plain) {
+        int rc = tc_cache_target(c, it->key, &t);
+        return rc != CACHE_OK ? rc : UNDECIDED;
+    }
+    int rc = timed ? give_timed(c, me, it) : UNDECIDED;
+    return rc == UNDECIDED && tc_read_plain_miss(c, me, it->key) ? CACHE_MISS : rc;
+}
+
+/* What L1 answers at once, for which nothing is allocated, of TC_L1_AHEAD items at most. The others are UNDECIDED;
+ * returns how many these are. */
 static size_t give_plain(struct cache *c, struct tc_reader *me, struct cache_item *it, size_t n)
 {
     struct tc_hits h;
@@ -37,21 +68,20 @@ static size_t give_plain(struct cache *c, struct tc_reader *me, struct cache_ite
             tc_values_give_hit(c, h.pinned[i], h.now_ms, &it[i].value);
             continue;
         }
-        memset(&it[i].value, 0, sizeof it[i].value);
-        it[i].status = h.plain >> i & 1 && tc_read_plain_miss(c, me, it[i].key) ? CACHE_MISS : CACHE_E_UNKNOWN;
-        others += it[i].status == CACHE_E_UNKNOWN;
+        it[i].status = give_other(c, me, &it[i], h.plain >> i & 1, h.timed >> i & 1);
+        others += it[i].status == UNDECIDED;
     }
     return others;
 }
 
-/* The n items that are CACHE_E_UNKNOWN. */
+/* The n items that are undecided. */
 static int get_others(struct cache *c, struct cache_item *it, size_t n, const struct cache_call *call)
 {
     struct tc_batch_get *gets = tc_alloc_zeroed(&c->alloc, n * sizeof *gets);
     if (gets == NULL)
         return CACHE_E_NOMEM;
     for (size_t i = 0, at = 0; i < n; at++) {
-        if (it[at].status != CACHE_E_UNKNOWN)
+        if (it[at].status != UNDECIDED)
             continue;
         int rc = tc_cache_target(c, it[at].key, &gets[i].target);
         gets[i].out.status = rc == CACHE_OK ? CACHE_MISS : rc;
@@ -68,11 +98,11 @@ static int get_many(struct cache *c, struct tc_reader *me, struct cache_item *it
                     const struct cache_call *call)
 {
     size_t others = 0;
-    for (size_t at = 0; at < n; at += TC_HITS_MOST)
-        others += give_plain(c, me, &it[at], n - at < TC_HITS_MOST ? n - at : TC_HITS_MOST);
+    for (size_t at = 0; at < n; at += TC_L1_AHEAD)
+        others += give_plain(c, me, &it[at], n - at < TC_L1_AHEAD ? n - at : TC_L1_AHEAD);
     int rc = others > 0 ? get_others(c, it, others, call) : CACHE_OK;
     for (size_t i = 0; i < n && rc != CACHE_OK; i++)
-        if (it[i].status == CACHE_E_UNKNOWN)
+        if (it[i].status == UNDECIDED)
             it[i].status = rc;
     return rc;
 }

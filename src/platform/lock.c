@@ -39,13 +39,19 @@ void tc_lock_wait(struct tc_lock *l)
     atomic_fetch_sub_explicit(&l->waiting, 1, memory_order_relaxed);
 }
 
-#define YIELDS_MOST 500 /* who sleeps is awake by then, if he gets a processor */
+#define LET_NS 1000000 /* who sleeps is awake by then, if he gets a processor */
+
+static bool is_awaited(struct tc_lock *l, uint32_t turns)
+{
+    return atomic_load_explicit(&l->waiting, memory_order_relaxed) > 0 &&
+           atomic_load_explicit(&l->turns, memory_order_relaxed) == turns;
+}
 
 void tc_lock_let_others(struct tc_lock *l)
 {
     uint32_t turns = atomic_load_explicit(&l->turns, memory_order_relaxed);
-    for (int i = 0; i < YIELDS_MOST && atomic_load_explicit(&l->waiting, memory_order_relaxed) > 0 &&
-                    atomic_load_explicit(&l->turns, memory_order_relaxed) == turns; i++)
+    sched_yield();
+    for (int64_t until_ns = tc_mono_ns() + LET_NS; is_awaited(l, turns) && tc_mono_ns() < until_ns;)
         sched_yield();
 }
 

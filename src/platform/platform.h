@@ -45,7 +45,8 @@ struct tc_lock {
 int tc_lock_init(struct tc_lock *l); /* 0 or an errno */
 void tc_lock_fini(struct tc_lock *l);
 /* For who let it go to have it again at once: lets somebody who waits for it have it first, since he would hardly wake
- * up before. Returns at once if nobody does, and after some hundred microseconds if nobody takes it. */
+ * up before. Yields the processor once if nobody does, for a millisecond at most if nobody takes it. Who comes back
+ * from tc_cond_wait() is not counted among those who wait. */
 void tc_lock_let_others(struct tc_lock *l);
 void tc_lock_wait(struct tc_lock *l); /* acquires one that somebody has */
 #ifdef NDEBUG

@@ -12,13 +12,10 @@ struct pending {
     struct tc_l1_found found;
 };
 
-/* How many look-ups are under way at once: enough to hide the waiting for memory, few enough for all to be there
- * yet. */
-#define AHEAD 16
-
+/* For those that hit_many.h does not serve: the others' lines were asked for there. */
 static void fetch_ahead(struct cache *c, struct tc_reader *me, const struct tc_batch_get *items, size_t n)
 {
-    size_t ahead = n < AHEAD ? n : AHEAD;
+    size_t ahead = n < TC_L1_AHEAD ? n : TC_L1_AHEAD;
     for (size_t i = 0; i < ahead; i++)
         tc_l1_prefetch(&c->l1, items[i].target.ref.hash);
     if (me == NULL)
@@ -38,7 +35,7 @@ static size_t look_in_l1(struct cache *c, struct tc_batch_get *items, size_t n, 
     for (size_t i = 0; i < n; i++) {
         struct tc_l1_found found;
         struct tc_batch_get *it = &items[i];
-        if (i % AHEAD == 0)
+        if (i % TC_L1_AHEAD == 0)
             fetch_ahead(c, me, it, n - i);
         if (it->out.status != CACHE_MISS || tc_read_l1(c, me, &it->target, &found, &it->out))
             continue;

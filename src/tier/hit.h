@@ -102,15 +102,34 @@ static inline __attribute__((always_inline)) bool tc_hit_copy(struct cache *c, c
     return true;
 }
 
-/* Pins what was found, if it is of the usual kind and fresh. */
-static inline __attribute__((always_inline)) bool tc_hit_hold(const struct tc_entry_seen *seen, int64_t now_ms)
+/* Pins an entry that is not of the usual kind, as those are that came from L2. */
+static TC_APART bool tc_hit_hold_odd(struct tc_l1 *l1, size_t stripe, struct tc_reader *me, struct tc_entry *e,
+                                     uint32_t refs, int64_t now_ms)
 {
-    if (__builtin_expect((seen->refs & TC_ENTRY_FLAGS) != 0 || !tc_l1_try_hold(seen->e, seen->refs), 0))
+    if (refs & TC_ENTRY_ABSENT || !tc_l1_try_hold(e, refs))
         return false;
-    if (__builtin_expect(now_ms < tc_entry_plain_until_ms(seen->e), 1))
-        return true;
-    tc_l1_unhold(seen->e);
-    return false;
+    bool fresh = now_ms < tc_entry_fresh_until_ms(e);
+    if (fresh)
+        tc_l1_touch(l1, &l1->views[stripe], stripe, me, e);
+    else
+        tc_l1_unhold(e);
+    return fresh;
+}
+
+/* Pins what was found, if it is a value and fresh. */
+static inline __attribute__((always_inline)) bool tc_hit_hold(struct tc_l1 *l1, size_t stripe, struct tc_reader *me,
+                                                              const struct tc_entry_seen *seen, int64_t now_ms)
+{
+    if (__builtin_expect((seen->refs & TC_ENTRY_FLAGS) != 0, 0))
+        return tc_hit_hold_odd(l1, stripe, me, seen->e, seen->refs, now_ms);
+    if (__builtin_expect(!tc_l1_try_hold(seen->e, seen->refs), 0))
+        return false;
+    if (__builtin_expect(now_ms >= tc_entry_plain_until_ms(seen->e), 0)) {
+        tc_l1_unhold(seen->e);
+        return false;
+    }
+    tc_l1_touch_plain(l1, &l1->views[stripe], stripe, me, seen->e);
+    return true;
 }
 
 /* Pins a value that L1 holds, if that is all there is to do; else NULL, and the rest as above. */
@@ -121,11 +140,10 @@ static inline __attribute__((always_inline)) struct tc_entry *tc_hit_pin(struct 
     *held = NULL;
     if (__builtin_expect(!tc_hit_begin(c, key, &h), 0))
         return NULL;
-    if (__builtin_expect(!h.found || !tc_hit_hold(&h.seen, h.now_ms), 0)) {
+    if (__builtin_expect(!h.found || !tc_hit_hold(&c->l1, h.stripe, h.me, &h.seen, h.now_ms), 0)) {
         *held = tc_hit_give_up(&h);
         return NULL;
     }
-    tc_l1_touch_plain(&c->l1, &c->l1.views[h.stripe], h.stripe, h.me, h.seen.e);
     tc_reader_add(&h.me->pins, 1); /* while it is inside: who waits for both sees one of them */
     *now_ms = h.now_ms;
     tc_hit_end(&h);

@@ -6,14 +6,12 @@
 
 #include "tier/hit.h"
 
-/* At once: enough to hide the waiting for memory, few enough for all to be there yet. */
-#define TC_HITS_MOST 16
-
 struct tc_hits {
-    uint32_t plain; /* a bit for each key that short ways serve */
+    uint32_t plain; /* a bit for each key that short ways serve; */
+    uint32_t timed; /* and of these for each that is left since the next hit of its type is to be timed */
     int64_t now_ms;
-    uint64_t hashes[TC_HITS_MOST]; /* of these */
-    struct tc_entry *pinned[TC_HITS_MOST]; /* NULL: not a plain hit */
+    uint64_t hashes[TC_L1_AHEAD]; /* of the plain ones */
+    struct tc_entry *pinned[TC_L1_AHEAD]; /* NULL: not a plain hit */
 };
 
 static inline const struct tc_key *tc_hits_key(const struct cache_item *it)
@@ -24,7 +22,7 @@ static inline const struct tc_key *tc_hits_key(const struct cache_item *it)
 static inline __attribute__((always_inline)) void tc_hits_begin(struct cache *c, const struct cache_item *it, size_t n,
                                                                 struct tc_hits *h)
 {
-    h->plain = 0;
+    h->plain = h->timed = 0;
     h->now_ms = 0;
     for (size_t i = 0; i < n; i++) {
         h->pinned[i] = NULL;
@@ -36,27 +34,29 @@ static inline __attribute__((always_inline)) void tc_hits_begin(struct cache *c,
     }
 }
 
-/* Inside tc_reader_enter(). */
+/* Inside tc_reader_enter(), key number i. */
 static inline __attribute__((always_inline)) struct tc_entry *tc_hits_find(struct cache *c, struct tc_reader *me,
-                                                                           const struct tc_key *k, uint64_t hash,
-                                                                           int64_t now_ms)
+                                                                           const struct tc_key *k, size_t i,
+                                                                           struct tc_hits *h)
 {
     struct tc_entry_seen seen;
+    uint64_t hash = h->hashes[i];
     size_t stripe = tc_l1_stripe_number(&c->l1, hash);
     const struct tc_index_view *view = &c->l1.views[stripe];
     _Atomic uint64_t *count = &me->counts[k->type->id % TC_READER_COUNTS];
     uint64_t hits = atomic_load_explicit(count, memory_order_relaxed) + 1;
-    if (hits % TC_SAMPLE_EVERY == 0) /* to be timed */
+    if (__builtin_expect(hits % TC_SAMPLE_EVERY == 0, 0)) {
+        h->timed |= 1u << i;
         return NULL;
+    }
     if (!tc_index_find_here(view, hash, (struct cache_slice){ k->inline_bytes, k->len }, &seen) ||
-        !tc_hit_hold(&seen, now_ms))
+        !tc_hit_hold(&c->l1, stripe, me, &seen, h->now_ms))
         return NULL;
-    tc_l1_touch_plain(&c->l1, view, stripe, me, seen.e);
     atomic_store_explicit(count, hits, memory_order_relaxed);
     return seen.e;
 }
 
-/* Within a call, of n keys, TC_HITS_MOST at most. me may be NULL, and then there are none. */
+/* Within a call, of n keys, TC_L1_AHEAD at most. me may be NULL, and then there are none. */
 static __attribute__((flatten)) void tc_hits_pin(struct cache *c, struct tc_reader *me, const struct cache_item *it,
                                                  size_t n, struct tc_hits *h)
 {
@@ -73,7 +73,7 @@ static __attribute__((flatten)) void tc_hits_pin(struct cache *c, struct tc_read
             tc_l1_prefetch_entry(&c->l1, h->hashes[i]);
     for (size_t i = 0; i < n; i++) {
         if (h->plain >> i & 1)
-            h->pinned[i] = tc_hits_find(c, me, tc_hits_key(&it[i]), h->hashes[i], h->now_ms);
+            h->pinned[i] = tc_hits_find(c, me, tc_hits_key(&it[i]), i, h);
         n_pinned += h->pinned[i] != NULL;
     }
     tc_reader_add(&me->pins, n_pinned); /* while it is inside, as for a single one */

@@ -92,16 +92,18 @@ static void all_parts_of_the_hash_spread_like_dice(void **state)
     enum { KEYS = 64000, BINS = 64 };
     struct tc_hash h;
     assert_int_equal(tc_hash_init(&h), 0);
-    static unsigned low[BINS], middle[BINS], high[BINS];
+    static unsigned low[BINS], middle[BINS], stripe[BINS], high[BINS];
     for (uint64_t i = 0; i < KEYS; i++) {
         uint64_t hash = tc_hash_key(&h, &i, sizeof i);
         low[hash % BINS]++;
         middle[(hash >> 32) % BINS]++;
-        high[(hash >> 48) % BINS]++;
+        stripe[(hash >> 40) % BINS]++;
+        high[(hash >> 58) % BINS]++;
     }
     for (size_t i = 0; i < BINS; i++) { /* 1000 expected, standard deviation 31 */
         assert_in_range(low[i], 750, 1250);
         assert_in_range(middle[i], 750, 1250);
+        assert_in_range(stripe[i], 750, 1250);
         assert_in_range(high[i], 750, 1250);
     }
 }

@@ -118,6 +118,10 @@ static inline struct tc_stripe *tc_l1_stripe(struct tc_l1 *l1, uint64_t hash)
     return &l1->stripes[tc_l1_stripe_number(l1, hash)];
 }
 
+/* How many keys' lines are asked for before the first of them is looked up: enough to hide the waiting for memory, few
+ * enough for all to be there yet. */
+#define TC_L1_AHEAD 16
+
 /* Says that the key of that hash will be looked up; takes no lock. */
 static inline void tc_l1_prefetch(struct tc_l1 *l1, uint64_t hash)
 {

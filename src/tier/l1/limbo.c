@@ -119,7 +119,8 @@ static void step(struct tc_l1 *l1)
 }
 
 /* All threads together take out about a batch from one step to the next: each of them counts what it took out since
- * then, whoever stepped. So there are not more steps where there are more threads. */
+ * then, whoever stepped. So there are not more steps where there are more threads. Who is due while somebody else is at
+ * a step or looks makes none, and counts anew. */
 static void step_if_due(struct tc_l1 *l1, uint64_t bytes)
 {
     struct tc_reader *me = tc_reader_self(&l1->readers);
