@@ -27,9 +27,9 @@ static void set_statuses(struct cache_item *it, size_t n, int status)
 
 #define UNDECIDED 1001 /* no status: an encoder's own ones are negative */
 
-/* One that is left so that it is timed, and those beside it: without this all others of its type were, up to the end of
- * the batch, since nobody counts until then. */
-static int give_timed(struct cache *c, struct tc_reader *me, struct cache_item *it)
+/* The general way, as far as it goes in L1: what is there may be no value, or is to be timed; and if that were not done
+ * at once, all others of its type were left too, up to the end of the batch, since nobody counts until then. */
+static int give_there(struct cache *c, struct tc_reader *me, struct cache_item *it)
 {
     struct tc_target t;
     struct tc_l1_found found;
@@ -43,7 +43,7 @@ static int give_timed(struct cache *c, struct tc_reader *me, struct cache_item *
     return UNDECIDED;
 }
 
-static int give_other(struct cache *c, struct tc_reader *me, struct cache_item *it, bool plain, bool timed)
+static int give_other(struct cache *c, struct tc_reader *me, struct cache_item *it, bool plain, bool there)
 {
     struct tc_target t;
     memset(&it->value, 0, sizeof it->value);
@@ -51,7 +51,7 @@ static int give_other(struct cache *c, struct tc_reader *me, struct cache_item *
         int rc = tc_cache_target(c, it->key, &t);
         return rc != CACHE_OK ? rc : UNDECIDED;
     }
-    int rc = timed ? give_timed(c, me, it) : UNDECIDED;
+    int rc = there ? give_there(c, me, it) : UNDECIDED;
     return rc == UNDECIDED && tc_read_plain_miss(c, me, it->key) ? CACHE_MISS : rc;
 }
 
@@ -68,7 +68,7 @@ static size_t give_plain(struct cache *c, struct tc_reader *me, struct cache_ite
             tc_values_give_hit(c, h.pinned[i], h.now_ms, &it[i].value);
             continue;
         }
-        it[i].status = give_other(c, me, &it[i], h.plain >> i & 1, h.timed >> i & 1);
+        it[i].status = give_other(c, me, &it[i], h.plain >> i & 1, h.there >> i & 1);
         others += it[i].status == UNDECIDED;
     }
     return others;

@@ -8,7 +8,8 @@
 
 struct tc_hits {
     uint32_t plain; /* a bit for each key that short ways serve; */
-    uint32_t timed; /* and of these for each that is left since the next hit of its type is to be timed */
+    uint32_t there; /* and of these for each of which there is something else than a plain hit, as far as it was asked:
+                       the next hit of a type may have to be timed */
     int64_t now_ms;
     uint64_t hashes[TC_L1_AHEAD]; /* of the plain ones */
     struct tc_entry *pinned[TC_L1_AHEAD]; /* NULL: not a plain hit */
@@ -22,7 +23,7 @@ static inline const struct tc_key *tc_hits_key(const struct cache_item *it)
 static inline __attribute__((always_inline)) void tc_hits_begin(struct cache *c, const struct cache_item *it, size_t n,
                                                                 struct tc_hits *h)
 {
-    h->plain = h->timed = 0;
+    h->plain = h->there = 0;
     h->now_ms = 0;
     for (size_t i = 0; i < n; i++) {
         h->pinned[i] = NULL;
@@ -45,13 +46,13 @@ static inline __attribute__((always_inline)) struct tc_entry *tc_hits_find(struc
     const struct tc_index_view *view = &c->l1.views[stripe];
     _Atomic uint64_t *count = &me->counts[k->type->id % TC_READER_COUNTS];
     uint64_t hits = atomic_load_explicit(count, memory_order_relaxed) + 1;
-    if (__builtin_expect(hits % TC_SAMPLE_EVERY == 0, 0)) {
-        h->timed |= 1u << i;
+    bool timed = hits % TC_SAMPLE_EVERY == 0;
+    if (!timed && !tc_index_find_here(view, hash, (struct cache_slice){ k->inline_bytes, k->len }, &seen))
+        return NULL;
+    if (__builtin_expect(timed || !tc_hit_hold(&c->l1, stripe, me, &seen, h->now_ms), 0)) {
+        h->there |= 1u << i;
         return NULL;
     }
-    if (!tc_index_find_here(view, hash, (struct cache_slice){ k->inline_bytes, k->len }, &seen) ||
-        !tc_hit_hold(&c->l1, stripe, me, &seen, h->now_ms))
-        return NULL;
     atomic_store_explicit(count, hits, memory_order_relaxed);
     return seen.e;
 }

@@ -288,13 +288,14 @@ static void hits_of_batches_keep_what_they_find(void **state)
 static void hits_need_no_memory_and_what_does_is_told(void **state)
 {
     (void)state;
-    enum { HITS = 3, APART = 8, FAILED, FOREIGN, ALL = HITS + 4 }; /* kinds, from APART on */
+    enum { HITS = 3, ABSENT = 6, APART = 8, FAILED, FOREIGN, ALL = HITS + 5 }; /* kinds, from ABSENT to FOREIGN */
     for (size_t i = 0; i < HITS; i++)
         items[i].key = &keys[i];
     items[HITS].key = &keys[APART];
     items[HITS + 1].key = &keys[FAILED];
     items[HITS + 2].key = &keys[FOREIGN];
-    items[HITS + 3].key = NULL;
+    items[HITS + 3].key = &keys[ABSENT];
+    items[HITS + 4].key = NULL;
     tt_alloc_fail(&b.alloc, 1, true);
     int hits = cache_get_many(b.c, items, HITS, NULL);
     release_items(HITS);
