@@ -50,9 +50,10 @@ static bool is_awaited(struct tc_lock *l, uint32_t turns)
 void tc_lock_let_others(struct tc_lock *l)
 {
     uint32_t turns = atomic_load_explicit(&l->turns, memory_order_relaxed);
-    sched_yield();
-    for (int64_t until_ns = tc_mono_ns() + LET_NS; is_awaited(l, turns) && tc_mono_ns() < until_ns;)
+    int64_t until_ns = tc_mono_ns() + LET_NS;
+    do
         sched_yield();
+    while (is_awaited(l, turns) && tc_mono_ns() < until_ns);
 }
 
 #ifndef NDEBUG
