@@ -37,6 +37,6 @@ bound counted_pin pin 326
 bound counted_set set 420
 bound counted_miss miss 910
 bound counted_set evict 1720
-bound counted_build build 245
+bound counted_build build 230
 bound counted_get first 320
 exit $bad

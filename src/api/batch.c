@@ -29,15 +29,12 @@ static void set_statuses(struct cache_item *it, size_t n, int status)
 
 /* The general way, as far as it goes in L1: what is there may be no value, or is to be timed; and if that were not done
  * at once, all others of its type were left too, up to the end of the batch, since nobody counts until then. */
-static int give_there(struct cache *c, struct tc_reader *me, struct cache_item *it)
+static int give_there(struct cache *c, struct tc_reader *me, const struct tc_target *t, struct cache_value *v)
 {
-    struct tc_target t;
     struct tc_l1_found found;
     struct tc_outcome out;
-    if (tc_cache_target(c, it->key, &t) != CACHE_OK)
-        return UNDECIDED;
-    if (tc_read_l1(c, me, &t, &found, &out))
-        return tc_values_give(c, &out, &it->value);
+    if (tc_read_l1(c, me, t, &found, &out))
+        return tc_values_give(c, &out, v);
     if (found.entry != NULL)
         tc_l1_release(&c->l1, found.entry);
     return UNDECIDED;
@@ -47,12 +44,11 @@ static int give_other(struct cache *c, struct tc_reader *me, struct cache_item *
 {
     struct tc_target t;
     memset(&it->value, 0, sizeof it->value);
-    if (!plain) {
-        int rc = tc_cache_target(c, it->key, &t);
-        return rc != CACHE_OK ? rc : UNDECIDED;
-    }
-    int rc = there ? give_there(c, me, it) : UNDECIDED;
-    return rc == UNDECIDED && tc_read_plain_miss(c, me, it->key) ? CACHE_MISS : rc;
+    int rc = tc_cache_target(c, it->key, &t);
+    if (rc != CACHE_OK)
+        return rc;
+    rc = there ? give_there(c, me, &t, &it->value) : UNDECIDED;
+    return rc == UNDECIDED && plain && tc_read_plain_miss(c, me, it->key) ? CACHE_MISS : rc;
 }
 
 /* What L1 answers at once, for which nothing is allocated, of TC_L1_AHEAD items at most. The others are UNDECIDED;
@@ -74,7 +70,7 @@ static size_t give_plain(struct cache *c, struct tc_reader *me, struct cache_ite
     return others;
 }
 
-/* The n items that are undecided. */
+/* The n items that are undecided: their keys are good. */
 static int get_others(struct cache *c, struct cache_item *it, size_t n, const struct cache_call *call)
 {
     struct tc_batch_get *gets = tc_alloc_zeroed(&c->alloc, n * sizeof *gets);
@@ -83,8 +79,7 @@ static int get_others(struct cache *c, struct cache_item *it, size_t n, const st
     for (size_t i = 0, at = 0; i < n; at++) {
         if (it[at].status != UNDECIDED)
             continue;
-        int rc = tc_cache_target(c, it[at].key, &gets[i].target);
-        gets[i].out.status = rc == CACHE_OK ? CACHE_MISS : rc;
+        tc_cache_target(c, it[at].key, &gets[i].target);
         gets[i++].at = at;
     }
     int rc = tc_batch_read(c, gets, n, call->flags, tc_cache_deadline(c, call->timeout_ms));

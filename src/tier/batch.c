@@ -37,7 +37,7 @@ static size_t look_in_l1(struct cache *c, struct tc_batch_get *items, size_t n, 
         struct tc_batch_get *it = &items[i];
         if (i % TC_L1_AHEAD == 0)
             fetch_ahead(c, me, it, n - i);
-        if (it->out.status != CACHE_MISS || tc_read_l1(c, me, &it->target, &found, &it->out))
+        if (tc_read_l1(c, me, &it->target, &found, &it->out))
             continue;
         if (tc_cache_uses_l2(c, it->target.type) && !(flags & CACHE_CALL_L1_ONLY)) {
             reads[n_reads] = (struct tc_l2_read){ &it->target, CACHE_E_UNKNOWN, NULL, false };

@@ -6,8 +6,8 @@
 
 struct tc_batch_get {
     struct tc_target target;
-    struct tc_outcome out; /* in: status CACHE_MISS = to be looked up, anything else = left alone */
-    size_t at;             /* the caller's */
+    struct tc_outcome out;
+    size_t at; /* the caller's */
 };
 
 /* Returns CACHE_OK, or CACHE_E_NOMEM: nothing was looked up. */

@@ -32,6 +32,15 @@ struct tc_hit {
     struct tc_entry_seen seen;
 };
 
+/* Where a hit of that type is counted, and how many there are with it. False: it is to be timed. */
+static inline __attribute__((always_inline)) bool tc_hit_count(struct tc_reader *me, const struct cache_type *t,
+                                                               _Atomic uint64_t **count, uint64_t *hits)
+{
+    *count = &me->counts[t->id % TC_READER_COUNTS];
+    *hits = atomic_load_explicit(*count, memory_order_relaxed) + 1;
+    return __builtin_expect(*hits % TC_SAMPLE_EVERY != 0, 1);
+}
+
 /* Begins one, if the case is plain: true. */
 static inline __attribute__((always_inline)) bool tc_hit_begin(struct cache *c, const struct cache_key *key,
                                                                struct tc_hit *h)
@@ -48,10 +57,8 @@ static inline __attribute__((always_inline)) bool tc_hit_begin(struct cache *c, 
     h->me = tc_reader_self_if(&c->l1.readers, *c->readers_here);
     if (__builtin_expect(h->me == NULL, 0))
         return false;
-    h->count = &h->me->counts[k->type->id % TC_READER_COUNTS];
-    h->hits = atomic_load_explicit(h->count, memory_order_relaxed) + 1;
-    if (__builtin_expect(h->hits % TC_SAMPLE_EVERY == 0, 0))
-        return false; /* to be timed */
+    if (!tc_hit_count(h->me, k->type, &h->count, &h->hits))
+        return false;
     tc_reader_enter(&c->l1.readers, h->me);
     h->found = __builtin_expect(!atomic_load_explicit(&c->closing, memory_order_relaxed), 1) &&
                tc_index_find_here(&c->l1.views[h->stripe], hash, bytes, &h->seen);

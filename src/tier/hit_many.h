@@ -44,9 +44,9 @@ static inline __attribute__((always_inline)) struct tc_entry *tc_hits_find(struc
     uint64_t hash = h->hashes[i];
     size_t stripe = tc_l1_stripe_number(&c->l1, hash);
     const struct tc_index_view *view = &c->l1.views[stripe];
-    _Atomic uint64_t *count = &me->counts[k->type->id % TC_READER_COUNTS];
-    uint64_t hits = atomic_load_explicit(count, memory_order_relaxed) + 1;
-    bool timed = hits % TC_SAMPLE_EVERY == 0;
+    _Atomic uint64_t *count;
+    uint64_t hits;
+    bool timed = !tc_hit_count(me, k->type, &count, &hits);
     if (!timed && !tc_index_find_here(view, hash, (struct cache_slice){ k->inline_bytes, k->len }, &seen))
         return NULL;
     if (__builtin_expect(timed || !tc_hit_hold(&c->l1, stripe, me, &seen, h->now_ms), 0)) {
