@@ -25,6 +25,7 @@ enum {
     LEN = 24,
     NEW = ENTRIES / 1000, /* keys that are stored afterwards, over and over */
     TTL_MS = 10000,
+    MOST_FREED = 400, /* by one call, of what waited for readers, whatever else it has to free */
     BUCKETS_PASSED = 4, /* by one call at most: the short way, the general one, and that again after readers */
     ATTEMPTS = 5,
     SLOW_MOST = 4096 /* calls that are told apart; more is too many */
@@ -99,16 +100,22 @@ struct calls {
     struct tt_l1 *r;
     uint64_t n, slow, faulted;
     int64_t worst_ns;
-    uint64_t most_expired; /* by one call */
+    uint64_t most_expired, most_freed; /* by one call */
     uint64_t slow_calls[SLOW_MOST]; /* which they were, in order */
 };
 
 enum verb { STORE, GET, INVALIDATE };
 
+static uint64_t freed_between(const struct tt_alloc_counts *a, const struct tt_alloc_counts *b)
+{
+    return a->live_blocks + (b->calls - a->calls) - b->live_blocks;
+}
+
 static void call(struct calls *c, enum verb verb, uint64_t number)
 {
     struct tt_l1 *r = c->r;
     uint64_t expired = verb == STORE ? tt_l1_count(r, TC_COUNT_l1_expired) : 0; /* only stores pass the hand */
+    struct tt_alloc_counts before = tt_alloc_counts(&r->counting), after;
     long faults_before = faults();
     int64_t begin_ns = ran_ns();
     if (verb == STORE)
@@ -120,7 +127,10 @@ static void call(struct calls *c, enum verb verb, uint64_t number)
     int64_t took_ns = ran_ns() - begin_ns;
     bool faulted = faults() != faults_before;
     expired = verb == STORE ? tt_l1_count(r, TC_COUNT_l1_expired) - expired : 0;
+    after = tt_alloc_counts(&r->counting);
+    uint64_t freed = freed_between(&before, &after);
     c->n++;
+    c->most_freed = freed > c->most_freed ? freed : c->most_freed;
     c->faulted += faulted && took_ns > MOST_NS;
     if (!faulted && took_ns > MOST_NS)
         c->slow_calls[c->slow++ % SLOW_MOST] = c->n;
@@ -181,10 +191,11 @@ static void try_it(const struct kind *kind, struct calls *calls)
         assert_false(has(r, i));
     uint64_t stores = store_on(calls, entries, bytes);
     print_message("%zu entries: all back after %zu stores (%zu buckets); %zu calls, the longest %zu us, %zu slow, %zu "
-                  "with page faults; one expired %zu at most\n", (size_t)entries, (size_t)stores, (size_t)buckets,
+                  "with page faults; one expired %zu and freed %zu at most\n", (size_t)entries, (size_t)stores, (size_t)buckets,
                   (size_t)calls->n, (size_t)calls->worst_ns / 1000, (size_t)calls->slow, (size_t)calls->faulted,
-                  (size_t)calls->most_expired);
+                  (size_t)calls->most_expired, (size_t)calls->most_freed);
     assert_true(stores > 0);
+    assert_true(calls->most_freed <= MOST_FREED);
     assert_true(calls->most_expired <= BUCKETS_PASSED * TC_INDEX_LANES);
     assert_true(tt_l1_count(r, TC_COUNT_l1_expired) > entries / 10 * 9);
     assert_true(tt_l1_type_entries(r, 0) <= NEW);

@@ -11,7 +11,7 @@
 #include "tier/l1/l1.h"
 
 #define BATCH_MAX (512u << 10)
-#define REAPED_AT_ONCE 1024 /* by one hold of a stripe's lock */
+#define REAPED_AT_ONCE 128 /* by one hold of a stripe's lock: some of them are far away in memory */
 
 /* Three batches wait as a rule: one for the first step, one for the second, one comes together. */
 static uint64_t batch_bytes(const struct tc_l1 *l1)
@@ -176,13 +176,13 @@ void tc_l1_leave(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropp
 
 #define PATIENCE_MS 100 /* for a reader that was interrupted: it reads for less than a microsecond otherwise */
 
-static size_t reap_stripe(struct tc_l1 *l1, struct tc_stripe *s)
+static size_t reap_stripe(struct tc_l1 *l1, struct tc_stripe *s, size_t most)
 {
     struct tc_dropped dropped = { .first = NULL };
     if (atomic_load_explicit(&s->left.bytes, memory_order_relaxed) == 0)
         return 0;
     tc_lock_acquire(&s->lock);
-    size_t n = tc_stripe_reap(s, REAPED_AT_ONCE, &dropped);
+    size_t n = tc_stripe_reap(s, most, &dropped);
     tc_lock_release(&s->lock);
     tc_l1_free_dropped(l1, &dropped);
     return n;
@@ -192,7 +192,7 @@ static size_t reap_stripe(struct tc_l1 *l1, struct tc_stripe *s)
 static void reap_everywhere(struct tc_l1 *l1)
 {
     for (size_t i = 0; i < l1->n_stripes; i++)
-        while (reap_stripe(l1, &l1->stripes[i]) == REAPED_AT_ONCE)
+        while (reap_stripe(l1, &l1->stripes[i], REAPED_AT_ONCE) == REAPED_AT_ONCE)
             tc_lock_let_others(&l1->stripes[i].lock);
 }
 
@@ -238,21 +238,43 @@ static enum waited wait_a_little(struct tc_l1 *l1, struct wait *w)
     return WAIT_ON;
 }
 
-bool tc_limbo_drain(struct tc_l1 *l1)
+/* Until the reserve will do, but only some of the entries: who is short of a table's bytes is not to free what all the
+ * others have put off. True: there may be more that passed. *done: up to where there was no more. */
+static bool reap_some(struct tc_l1 *l1, uint64_t *done)
+{
+    uint64_t oldest = atomic_load_explicit(&l1->readers.oldest, memory_order_relaxed);
+    size_t n = 0;
+    if (oldest == *done)
+        return false;
+    close_passed(l1);
+    for (size_t i = 0; i < l1->n_stripes && n < REAPED_AT_ONCE && waiting_bytes(l1) > l1->reserve; i++)
+        n += reap_stripe(l1, &l1->stripes[i], REAPED_AT_ONCE - n);
+    if (n < REAPED_AT_ONCE)
+        *done = oldest;
+    return n == REAPED_AT_ONCE;
+}
+
+static bool wait_for_reserve(struct tc_l1 *l1)
 {
     struct wait w = { .epoch = tc_readers_epoch(&l1->readers) };
-    for (uint64_t reaped = 0; waiting_bytes(l1) > l1->reserve;) {
-        enum waited waited = wait_a_little(l1, &w);
-        uint64_t oldest = atomic_load_explicit(&l1->readers.oldest, memory_order_relaxed);
-        if (oldest != reaped) /* something passed, if not all */
-            reap_everywhere(l1);
-        reaped = oldest;
+    uint64_t done = UINT64_MAX;
+    for (enum waited waited = WAIT_ON;;) {
+        bool more = reap_some(l1, &done);
+        if (waiting_bytes(l1) <= l1->reserve)
+            return true;
+        if (more && waited != WAIT_ON)
+            continue;
         if (waited == NOT_IN_TIME)
             return false;
         if (waited == PASSED) /* and others brought more */
             w = (struct wait){ .epoch = tc_readers_epoch(&l1->readers) };
+        waited = wait_a_little(l1, &w);
     }
-    return true;
+}
+
+bool tc_limbo_drain(struct tc_l1 *l1)
+{
+    return waiting_bytes(l1) <= l1->reserve || wait_for_reserve(l1);
 }
 
 bool tc_limbo_pass(struct tc_l1 *l1)
