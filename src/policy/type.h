@@ -74,7 +74,8 @@ struct cache_type {
     _Atomic uint64_t plain_max_bytes;
     _Atomic int64_t max_stale_ms, l1_priority; /* the policy's, for those who ask for nothing else */
     _Atomic int64_t l2_since_ms; /* monotonic: when it last came to use L2 after a time without; else INT64_MIN */
-    _Atomic uint64_t jitter_state;
+    /* Written by stores, and on a line without what each of them reads. */
+    _Alignas(TC_CACHELINE) _Atomic uint64_t jitter_state;
     _Atomic uint64_t l1_entries, l1_bytes; /* in use, all stripes */
     struct tc_stats stats;
 };

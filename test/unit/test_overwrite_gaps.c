@@ -123,7 +123,7 @@ static void a_ticket_is_looked_at_after_what_is_due_was_taken_out(void **state)
     gap.life_ms = 1;
     gap.wrote = false;
     s->index.hasher = (struct tc_hasher){ act_and_hash, NULL };
-    s->hand = s->index.n - 1; /* the home of both is next */
+    s->index.hand = s->index.n - 1; /* the home of both is next */
     struct tt_l1_key k = key_of(KEY);
     unsigned char value[LEN];
     bool replaced;

@@ -48,6 +48,7 @@ struct tc_index {
     uint32_t count;   /* entries */
     uint32_t refused; /* number of buckets in which these entries did not all find a lane: not tried again */
     uint32_t copied;  /* the first so many buckets: their entries are in next too */
+    uint32_t hand;    /* its owner's, a bucket: here since stores write this line anyway */
     struct tc_buckets next; /* the larger table, while it is filled */
 };
 

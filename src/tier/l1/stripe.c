@@ -199,12 +199,12 @@ static TC_APART void expire_bucket(struct tc_stripe *s, int64_t now_ms, struct t
 {
     uint8_t codes[TC_INDEX_LANES];
     unsigned due = 0;
-    tc_bucket_codes(tc_index_bucket(&s->index, s->hand), codes);
+    tc_bucket_codes(tc_index_bucket(&s->index, s->index.hand), codes);
 #pragma GCC unroll 10
     for (size_t lane = 0; lane < TC_INDEX_LANES; lane++)
         due |= (unsigned)tc_wheel_is_due(&s->due, codes[lane]) << lane;
     for (; due != 0; due &= due - 1)
-        expire_lane(s, s->hand * (size_t)TC_INDEX_LANES + (unsigned)__builtin_ctz(due), now_ms, dropped);
+        expire_lane(s, s->index.hand * (size_t)TC_INDEX_LANES + (unsigned)__builtin_ctz(due), now_ms, dropped);
 }
 
 /* Hardly ever is one due: so all are asked at once before any is looked at. */
@@ -218,7 +218,7 @@ static inline bool is_any_due(const struct tc_stripe *s, const struct tc_bucket 
 /* A tick, or a round of the hand. */
 static TC_APART void look_anew(struct tc_stripe *s, int64_t now_ms, int64_t tick)
 {
-    if (s->hand == 0) {
+    if (s->index.hand == 0) {
         s->last_round_ms = s->round_ms;
         s->round_ms = now_ms;
     }
@@ -229,8 +229,8 @@ static TC_APART void look_anew(struct tc_stripe *s, int64_t now_ms, int64_t tick
 static inline void move_hand(struct tc_stripe *s, int64_t now_ms)
 {
     int64_t tick = (int64_t)((uint64_t)now_ms / TC_WHEEL_TICK_MS) + 1;
-    s->hand = s->hand + 1 < s->index.n ? s->hand + 1 : 0;
-    if (__builtin_expect(s->hand == 0 || s->due_tick != tick, 0))
+    s->index.hand = s->index.hand + 1 < s->index.n ? s->index.hand + 1 : 0;
+    if (__builtin_expect(s->index.hand == 0 || s->due_tick != tick, 0))
         look_anew(s, now_ms, tick);
 }
 
@@ -241,11 +241,11 @@ void tc_stripe_expire(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dr
         return;
     for (unsigned n = 0; n < TC_WHEEL_BUCKETS; n++) {
         move_hand(s, now_ms);
-        if (__builtin_expect(is_any_due(s, tc_index_bucket(&s->index, s->hand)), 0))
+        if (__builtin_expect(is_any_due(s, tc_index_bucket(&s->index, s->index.hand)), 0))
             expire_bucket(s, now_ms, dropped);
     }
     /* The next one is on its way until the next store comes here. */
-    __builtin_prefetch(tc_index_bucket(&s->index, s->hand + 1 < s->index.n ? s->hand + 1 : 0));
+    __builtin_prefetch(tc_index_bucket(&s->index, s->index.hand + 1 < s->index.n ? s->index.hand + 1 : 0));
 }
 
 static bool check_entry(struct tc_stripe *s, size_t i)

@@ -120,10 +120,9 @@ struct tc_stripe {
     struct cache_evict_env env; /* of the orders */
     _Alignas(TC_CACHELINE) _Atomic uint64_t generations[TC_GATES];
     struct tc_gate *gates; /* TC_GATES, if there is an L2; else NULL */
-    int64_t round_ms, last_round_ms; /* when the hand's round began, and the one before it */
+    int64_t round_ms, last_round_ms; /* when the round of the wheel's hand (index.hand) began, and the one before it */
     struct tc_wheel_due due;         /* as of that tick */
     int64_t due_tick;
-    uint32_t hand;                   /* of the wheel: the bucket where it goes on */
     uint32_t ticked;                 /* when the tick began, counted by uses, */
     int64_t uses_of_tick;            /* and how many of these one has, times 256 */
 };
