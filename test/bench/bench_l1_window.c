@@ -6,10 +6,12 @@
  *   and cache_get_copy().
  * - The bare table's set over the value before, without locked instructions, with the one that a lock or a claim takes
  *   and the one that ends it, and with a third for a counter as that of invalidations, beside cache_set().
- * - The least that a set which evicts can do, without locked instructions, and with these three and the two of a lock,
- *   beside cache_set() where there is room for a tenth of the keys.
+ * - The least that a set which evicts can do, in as many rings as there are stripes: without locked instructions, and
+ *   with these three and the two of a ring's lock, beside cache_set() where there is room for a tenth of the keys. With
+ *   two threads what is written comes from the other processor half of the time.
  *
  * Nothing is held to anything here. */
+#include <sched.h>
 #include <string.h>
 
 #include "common/bare_ring.h"
@@ -84,29 +86,37 @@ static void measure_sets(struct tt_bench *b, struct tt_l1 *l, double theta, cons
 
 /* ---- sets that evict ---- */
 
-enum { LOCKS = 32, LINE = 64 };
+enum { RINGS_LOG2 = 5, RINGS = 1 << RINGS_LOG2, LINE = 64 };
 
-static struct tt_ring ring;
+/* Each with a lock of its own on its line, as a stripe has. */
 static struct {
     _Alignas(LINE) uint32_t taken;
-} locks[LOCKS];
+    struct tt_ring ring;
+} rings[RINGS];
+
+static void take(uint32_t *taken)
+{
+    while (__atomic_exchange_n(taken, 1, __ATOMIC_ACQUIRE) != 0)
+        while (__atomic_load_n(taken, __ATOMIC_RELAXED) != 0)
+            sched_yield();
+}
 
 TT_LOOP_INLINE enum tt_answer set_in_ring(const struct tt_task *t, unsigned thread, size_t pos, unsigned char *buf,
                                           bool locked)
 {
     const struct tt_bench_key *k = &t->seq->keys[thread][pos].k;
-    uint32_t id = t->seq->ids[thread][pos], free_one = 0;
+    uint32_t id = t->seq->ids[thread][pos], i = id * UINT32_C(2654435769) >> (32 - RINGS_LOG2);
     tt_bench_value_mark(buf, TT_BENCH_VALUE_BYTES, id);
     if (locked)
-        __atomic_compare_exchange_n(&locks[id % LOCKS].taken, &free_one, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
-    struct tt_ring_entry *e = tt_ring_find_or_evict(&ring, k);
+        take(&rings[i].taken);
+    struct tt_ring_entry *e = tt_ring_find_or_evict(&rings[i].ring, k);
     if (locked)
         lock_word(&e->key_len);
     memcpy(e->bytes + e->key_len, buf, TT_BENCH_VALUE_BYTES);
     if (locked) {
         lock_word(&e->key_len);
         __atomic_fetch_add(&counters[id % COUNTERS * 2], 1, __ATOMIC_RELEASE);
-        __atomic_exchange_n(&locks[id % LOCKS].taken, 0, __ATOMIC_RELEASE);
+        __atomic_exchange_n(&rings[i].taken, 0, __ATOMIC_RELEASE);
     }
     return TT_DONE;
 }
@@ -132,38 +142,42 @@ static void body_locked_ring(void *t, struct tt_bench_worker *w)
     tt_loop_keys(t, w, set_in_locked_ring);
 }
 
-static void verify_ring(const struct tt_bench *b)
+static void verify(const struct tt_bench *b, const struct tt_ring *r)
 {
     uint32_t there = 0;
-    for (uint32_t i = 0; i < ring.n; i++) {
-        const struct tt_ring_entry *e = &ring.entries[i];
+    for (uint32_t i = 0; i < r->n; i++) {
+        const struct tt_ring_entry *e = &r->entries[i];
         struct tt_bench_key k = {.len = (uint8_t)e->key_len};
         memcpy(k.text, e->bytes, e->key_len);
         there += e->key_len > 0;
         if (e->key_len > 0 && !tt_bench_value_is_of(e->bytes + e->key_len, TT_BENCH_VALUE_BYTES, tt_bench_key_id(&k)))
             tt_bench_die("the ring has another key's value");
     }
-    for (uint32_t i = 0; i <= ring.mask; i++)
-        there -= ring.slots[i].number > 0;
-    if (there != 0 || (!b->quick && ring.entries[ring.n - 1].key_len == 0))
+    for (uint32_t i = 0; i <= r->mask; i++)
+        there -= r->slots[i].number > 0;
+    if (there != 0 || (!b->quick && r->entries[r->n - 1].key_len == 0))
         tt_bench_die("the ring is not what was listed");
 }
 
-static void measure_evicting(struct tt_bench *b, struct tt_l1 *l, const char *name)
+static void measure_evicting(struct tt_bench *b, struct tt_l1 *l, const char *name, unsigned threads)
 {
     static struct tt_bench_result r;
     struct tt_l1_case k;
     struct tt_sequence seq = {.n = b->quick ? 50000 : 1000000, .n_keys = l->n_keys, .theta = 0};
-    if (!tt_l1_case_begin(b, &k, l, &seq, name, 1))
+    if (!tt_l1_case_begin(b, &k, l, &seq, name, threads))
         return;
-    if (!tt_ring_open(&ring, (uint32_t)l->l1_entries))
-        tt_bench_die("no memory for the ring");
-    tt_l1_case_add(&k, "ring that evicts", body_ring);
+    for (int i = 0; i < RINGS; i++)
+        if (!tt_ring_open(&rings[i].ring, (uint32_t)l->l1_entries / RINGS))
+            tt_bench_die("no memory for the rings");
+    if (threads == 1)
+        tt_l1_case_add(&k, "rings that evict", body_ring);
     tt_l1_case_add(&k, "with 5 locked instructions", body_locked_ring);
     tt_l1_case_add(&k, "cache_set", body_set);
     tt_bench_run(b, &k.c, &r);
-    verify_ring(b);
-    tt_ring_close(&ring);
+    for (int i = 0; i < RINGS; i++) {
+        verify(b, &rings[i].ring);
+        tt_ring_close(&rings[i].ring);
+    }
     tt_sequence_free(&seq);
 }
 
@@ -223,7 +237,8 @@ int main(int argc, char **argv)
     measure_sets(&b, &l, 0.99, "L1 window, sets, 1M keys, Zipf 0.99");
     tt_l1_close(&l);
     struct tt_l1 limited = {.n_keys = l.n_keys, .value_bytes = TT_BENCH_VALUE_BYTES, .limited = true};
-    measure_evicting(&b, &limited, "L1 window, sets that evict, 1M keys, room for 10 %, uniform");
+    for (unsigned threads = 1; threads <= 2; threads++)
+        measure_evicting(&b, &limited, "L1 window, sets that evict, 1M keys, room for 10 %, uniform", threads);
     tt_l1_close(&limited);
     return tt_bench_fini(&b);
 }
