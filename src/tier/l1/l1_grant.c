@@ -88,7 +88,7 @@ static enum way give_way(struct tc_stripe *s, uint64_t need, bool at_once, uint6
         return WENT;
     uint32_t victim = tc_stripe_victim(s, NULL, 0);
     if (victim == 0)
-        return s->left.housed > 0 ? WAITS : ENDS;
+        return tc_left_housed(&s->left) > 0 ? WAITS : ENDS;
     *soon += tc_cell_is_alone(victim) ? 0 : tc_l1_entry_bytes(s->l1, tc_stripe_entry(s, victim));
     tc_stripe_remove(s, victim, TC_COUNT_l1_evicted_bytes, dropped);
     return WENT;
@@ -138,7 +138,7 @@ static TC_APART uint64_t give_locked(struct tc_l1 *l1, struct tc_stripe *s, uint
     }
     g->goes_on = way == WENT && given < need && s->granted > floor;
     if (way == WAITS) {
-        uint64_t waits = s->left.housed + s->slab.free_bytes + s->extents.free_bytes;
+        uint64_t waits = tc_left_housed(&s->left) + s->slab.free_bytes + s->extents.free_bytes;
         g->coming = may_give(s, waits < need - given ? waits : need - given, floor);
     }
     atomic_fetch_add_explicit(&l1->pool, (int64_t)given, memory_order_relaxed);
@@ -150,7 +150,7 @@ void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped
     tc_lock_assert_held(&s->lock);
     int64_t owed = -atomic_load_explicit(&l1->pool, memory_order_relaxed);
     struct giving g = { .soon = 0 };
-    if (owed > 0 && s->granted > tc_l1_fair(l1) && s->left.housed < 4 * TC_PAGE_BYTES)
+    if (owed > 0 && s->granted > tc_l1_fair(l1) && tc_left_housed(&s->left) < 4 * TC_PAGE_BYTES)
         give_locked(l1, s, owed < TC_PAGE_BYTES ? (uint64_t)owed : TC_PAGE_BYTES, tc_l1_fair(l1), &g, dropped);
 }
 

@@ -87,7 +87,8 @@ static int evict_one(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
         return CACHE_OK;
     if (asks_others(l1, s, put))
         return NEEDS_ROOM;
-    if (s->left.housed > 0 && (put->vacated || s->left.housed > put->bytes + tc_stripe_slack(s) / 2))
+    uint64_t coming = tc_left_housed(&s->left);
+    if (coming > 0 && (put->vacated || coming > put->bytes + tc_stripe_slack(s) / 2))
         return NEEDS_READERS;
     if (vacate(s, put))
         return CACHE_OK;
@@ -248,7 +249,7 @@ static int own_order(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, str
     if (granted)
         return CACHE_E_NOMEM;
     put->missing = tc_stripe_bytes(s) + bytes - s->granted;
-    return s->left.housed > 0 ? NEEDS_READERS : put->force ? CACHE_E_NOMEM : NEEDS_ROOM;
+    return tc_left_housed(&s->left) > 0 ? NEEDS_READERS : put->force ? CACHE_E_NOMEM : NEEDS_ROOM;
 }
 
 static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)

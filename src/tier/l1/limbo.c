@@ -11,7 +11,8 @@
 #include "tier/l1/l1.h"
 
 #define BATCH_MAX (512u << 10)
-#define REAPED_AT_ONCE 128 /* by one hold of a stripe's lock: some of them are far away in memory */
+#define REAPED_AT_ONCE 1024 /* by one hold of a stripe's lock */
+#define REAPED_TO_STORE 128 /* by a store, before each time it waits: they are far away in memory, half a us each */
 
 /* Three batches wait as a rule: one for the first step, one for the second, one comes together. */
 static uint64_t batch_bytes(const struct tc_l1 *l1)
@@ -179,8 +180,6 @@ void tc_l1_leave(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropp
 static size_t reap_stripe(struct tc_l1 *l1, struct tc_stripe *s, size_t most)
 {
     struct tc_dropped dropped = { .first = NULL };
-    if (atomic_load_explicit(&s->left.bytes, memory_order_relaxed) == 0)
-        return 0;
     tc_lock_acquire(&s->lock);
     size_t n = tc_stripe_reap(s, most, &dropped);
     tc_lock_release(&s->lock);
@@ -191,9 +190,10 @@ static size_t reap_stripe(struct tc_l1 *l1, struct tc_stripe *s, size_t most)
 /* Stripes free what waits in them when something is stored there: here for those where nothing is. */
 static void reap_everywhere(struct tc_l1 *l1)
 {
-    for (size_t i = 0; i < l1->n_stripes; i++)
-        while (reap_stripe(l1, &l1->stripes[i], REAPED_AT_ONCE) == REAPED_AT_ONCE)
-            tc_lock_let_others(&l1->stripes[i].lock);
+    for (struct tc_stripe *s = l1->stripes; s < l1->stripes + l1->n_stripes; s++)
+        while (atomic_load_explicit(&s->left.bytes, memory_order_relaxed) > 0 &&
+               reap_stripe(l1, s, REAPED_AT_ONCE) == REAPED_AT_ONCE)
+            tc_lock_let_others(&s->lock);
 }
 
 #define CLEAR_TRIES 4 /* where others step or look at the same time this one may not count */
@@ -238,37 +238,50 @@ static enum waited wait_a_little(struct tc_l1 *l1, struct wait *w)
     return WAIT_ON;
 }
 
+/* A way through all stripes, for what passed up to an epoch. */
+struct sweep {
+    uint64_t oldest;
+    size_t next; /* the stripe to go on with */
+};
+
 /* Until the reserve will do, but only some of the entries: who is short of a table's bytes is not to free what all the
- * others have put off. True: there may be more that passed. *done: up to where there was no more. */
-static bool reap_some(struct tc_l1 *l1, uint64_t *done)
+ * others have put off. Only stripes with entries that the reserve counts. False: no more of them passed. */
+static bool reap_some(struct tc_l1 *l1, struct sweep *w)
 {
     uint64_t oldest = atomic_load_explicit(&l1->readers.oldest, memory_order_relaxed);
-    size_t n = 0;
-    if (oldest == *done)
+    if (w->oldest != oldest)
+        *w = (struct sweep){ oldest, 0 };
+    if (w->next == l1->n_stripes)
         return false;
     close_passed(l1);
-    for (size_t i = 0; i < l1->n_stripes && n < REAPED_AT_ONCE && waiting_bytes(l1) > l1->reserve; i++)
-        n += reap_stripe(l1, &l1->stripes[i], REAPED_AT_ONCE - n);
-    if (n < REAPED_AT_ONCE)
-        *done = oldest;
-    return n == REAPED_AT_ONCE;
+    for (size_t most = REAPED_TO_STORE; w->next < l1->n_stripes && waiting_bytes(l1) > l1->reserve; w->next++) {
+        struct tc_stripe *s = &l1->stripes[w->next];
+        most -= tc_left_has_alone(&s->left) ? reap_stripe(l1, s, most) : 0;
+        if (most > 0)
+            continue;
+        tc_lock_let_others(&s->lock);
+        break;
+    }
+    return w->next < l1->n_stripes;
 }
 
+/* What passed is freed in parts as long as there is something to wait for, since it may be in vain: a table that waits
+ * is worth thousands of entries. */
 static bool wait_for_reserve(struct tc_l1 *l1)
 {
     struct wait w = { .epoch = tc_readers_epoch(&l1->readers) };
-    uint64_t done = UINT64_MAX;
-    for (enum waited waited = WAIT_ON;;) {
-        bool more = reap_some(l1, &done);
+    struct sweep sweep = { .oldest = UINT64_MAX };
+    for (enum waited waited = WAIT_ON;; waited = wait_a_little(l1, &w)) {
+        bool more;
+        do
+            more = reap_some(l1, &sweep);
+        while (more && waited != WAIT_ON && waiting_bytes(l1) > l1->reserve);
         if (waiting_bytes(l1) <= l1->reserve)
             return true;
-        if (more && waited != WAIT_ON)
-            continue;
         if (waited == NOT_IN_TIME)
             return false;
         if (waited == PASSED) /* and others brought more */
             w = (struct wait){ .epoch = tc_readers_epoch(&l1->readers) };
-        waited = wait_a_little(l1, &w);
     }
 }
 

@@ -68,9 +68,19 @@ struct tc_left_batch {
 struct tc_left {
     struct tc_left_batch batches[TC_LEFT_BATCHES]; /* a ring */
     uint32_t begin, n;
-    uint64_t housed;        /* bytes of those that wait in memory of the stripe's */
-    _Atomic uint64_t bytes; /* of all that wait. Written under the lock */
+    /* Written under the lock. */
+    _Atomic uint64_t housed; /* bytes of those that wait in memory of the stripe's */
+    _Atomic uint64_t bytes;  /* of all that wait */
 };
+static inline uint64_t tc_left_housed(const struct tc_left *w)
+{
+    return atomic_load_explicit(&w->housed, memory_order_relaxed);
+}
+/* Something waits in memory of its own. Without the lock: it did, or does. */
+static inline bool tc_left_has_alone(const struct tc_left *w)
+{
+    return atomic_load_explicit(&w->bytes, memory_order_relaxed) != tc_left_housed(w);
+}
 
 /* Keys that share one of as many gates void each other's tickets: never wrong, only a fill less. A ticket is the gate's
  * generation, which lies in the stripe, for there are tickets without an L2 too; it moves under the lock, or with a value

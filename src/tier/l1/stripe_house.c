@@ -54,7 +54,7 @@ uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry
 bool tc_stripe_has(struct tc_stripe *s, size_t bytes, uint64_t slack)
 {
     tc_lock_assert_held(&s->lock);
-    uint64_t coming = tc_stripe_idle(s) + s->left.housed;
+    uint64_t coming = tc_stripe_idle(s) + tc_left_housed(&s->left);
     if (__builtin_expect(goes_to_known_page(s, bytes), 1) || goes_to_page(s, bytes, false))
         return coming + s->slab.free_bytes > slack;
     return coming > slack || tc_extents_growth(&s->extents, bytes) == 0;

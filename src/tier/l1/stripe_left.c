@@ -32,7 +32,7 @@ static void account_left(struct tc_stripe *s, uint32_t cell, int64_t bytes)
     if (tc_cell_is_alone(cell)) /* it left the stripe's account for the reserve's */
         atomic_fetch_add_explicit(&s->l1->limbo.bytes, (uint64_t)bytes, memory_order_relaxed);
     else
-        s->left.housed += (uint64_t)bytes;
+        atomic_store_explicit(&s->left.housed, tc_left_housed(&s->left) + (uint64_t)bytes, memory_order_relaxed);
 }
 
 void tc_stripe_wait(struct tc_stripe *s, uint32_t cell, struct tc_entry *e, uint64_t bytes, struct tc_dropped *dropped)
