@@ -226,10 +226,15 @@ static TC_APART void look_anew(struct tc_stripe *s, int64_t now_ms, int64_t tick
     s->due_tick = tick;
 }
 
+static inline uint32_t next_of_hand(const struct tc_stripe *s)
+{
+    return s->index.hand + 1 < s->index.n ? s->index.hand + 1 : 0;
+}
+
 static inline void move_hand(struct tc_stripe *s, int64_t now_ms)
 {
     int64_t tick = (int64_t)((uint64_t)now_ms / TC_WHEEL_TICK_MS) + 1;
-    s->index.hand = s->index.hand + 1 < s->index.n ? s->index.hand + 1 : 0;
+    s->index.hand = next_of_hand(s);
     if (__builtin_expect(s->index.hand == 0 || s->due_tick != tick, 0))
         look_anew(s, now_ms, tick);
 }
@@ -245,7 +250,7 @@ void tc_stripe_expire(struct tc_stripe *s, int64_t now_ms, struct tc_dropped *dr
             expire_bucket(s, now_ms, dropped);
     }
     /* The next one is on its way until the next store comes here. */
-    __builtin_prefetch(tc_index_bucket(&s->index, s->index.hand + 1 < s->index.n ? s->index.hand + 1 : 0));
+    __builtin_prefetch(tc_index_bucket(&s->index, next_of_hand(s)));
 }
 
 static bool check_entry(struct tc_stripe *s, size_t i)
