@@ -176,6 +176,7 @@ static void dismantle(struct cache *c, bool keep_backend)
     if (c->recovery_ready)
         tc_recovery_fini(&c->recovery);
     tc_flights_fini(&c->flights, &c->alloc);
+    tc_regions_end(alloc.regions);
     tc_l1_fini(&c->l1); /* entries refer to types */
     while (c->types.first != NULL) {
         struct cache_type *t = c->types.first;

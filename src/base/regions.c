@@ -32,6 +32,7 @@ struct tc_regions {
     size_t taken;        /* units */
     size_t idle;         /* units that are resident and not taken */
     bool huge;
+    bool ending;
 };
 
 struct tc_regions *tc_regions_open(bool huge)
@@ -43,6 +44,15 @@ struct tc_regions *tc_regions_open(bool huge)
     }
     r->huge = huge;
     return r;
+}
+
+void tc_regions_end(struct tc_regions *r)
+{
+    if (r == NULL)
+        return;
+    tc_lock_acquire(&r->lock);
+    r->ending = true;
+    tc_lock_release(&r->lock);
 }
 
 void tc_regions_close(struct tc_regions *r)
@@ -194,6 +204,7 @@ static void *take_locked(struct tc_regions *r, size_t n)
 void *tc_regions_take(struct tc_regions *r, size_t n)
 {
     tc_lock_acquire(&r->lock);
+    tc_assert(!r->ending);
     void *p = n <= REGION_BYTES ? take_locked(r, units_of(n)) : tc_pages_map_aligned(n, r->huge);
     r->apart_bytes += n > REGION_BYTES && p != NULL ? n : 0;
     tc_lock_release(&r->lock);
@@ -207,6 +218,8 @@ static void give_locked(struct tc_regions *r, char *p, size_t n)
     size_t unit = (size_t)(p - g->base) / UNIT_BYTES;
     mark(r, g, unit, n, false);
     r->last = at;
+    if (r->ending)
+        return;
     if (!r->huge && r->idle > UNITS / 2 + r->taken / 32) /* huge pages would be taken apart */
         forget(r, g, unit, n);
     if (g->free < UNITS)

@@ -10,6 +10,9 @@ struct tc_regions;
 
 /* huge: asks for huge pages. NULL when out of memory. */
 struct tc_regions *tc_regions_open(bool huge);
+/* From here on nothing is taken, and what is given back stays resident: close gives it to the system at once, whole
+ * regions. r may be NULL. */
+void tc_regions_end(struct tc_regions *r);
 /* All has been given back. r may be NULL. */
 void tc_regions_close(struct tc_regions *r);
 /* n bytes that begin on a page; not zeroed. NULL when out of memory. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define HITS (CACHE_EVICT_LOCKED_HITS | CACHE_EVICT_STAMPED_HITS) /* the flags that say how they are told */
-#define KNOWN (HITS | CACHE_EVICT_LAST_IN)
+#define KNOWN (HITS | CACHE_EVICT_LAST_IN | CACHE_EVICT_ENDS_FULL)
 #define TEXT(number) TEXT_OF(number)
 #define TEXT_OF(tokens) #tokens
 

@@ -121,6 +121,7 @@ static void lfu_move(void *state, uint32_t from, uint32_t to)
 
 const struct cache_evict_ops tc_evict_lfu = {
     .abi = CACHE_HOOKS_ABI,
+    .flags = CACHE_EVICT_ENDS_FULL,
     .name = "lfu",
     .state_bytes = sizeof(struct state),
     .node_bytes = sizeof(struct tc_hit_node),

@@ -376,7 +376,7 @@ static void lru_replace(void *state, uint32_t from, uint32_t to, uint64_t hash, 
 
 const struct cache_evict_ops tc_evict_lru = {
     .abi = CACHE_HOOKS_ABI,
-    .flags = CACHE_EVICT_STAMPED_HITS | CACHE_EVICT_LAST_IN,
+    .flags = CACHE_EVICT_STAMPED_HITS | CACHE_EVICT_LAST_IN | CACHE_EVICT_ENDS_FULL,
     .name = "lru",
     .state_bytes = sizeof(struct state),
     .node_bytes = sizeof(node),

@@ -49,7 +49,7 @@ static void lru_exact_move(void *state, uint32_t from, uint32_t to)
 
 const struct cache_evict_ops tc_evict_lru_exact = {
     .abi = CACHE_HOOKS_ABI,
-    .flags = CACHE_EVICT_LOCKED_HITS,
+    .flags = CACHE_EVICT_LOCKED_HITS | CACHE_EVICT_ENDS_FULL,
     .name = "lru-exact",
     .state_bytes = sizeof(struct state),
     .node_bytes = sizeof(struct tc_link),

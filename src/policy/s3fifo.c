@@ -173,6 +173,7 @@ static void s3fifo_move(void *state, uint32_t from, uint32_t to)
 
 const struct cache_evict_ops tc_evict_s3fifo = {
     .abi = CACHE_HOOKS_ABI,
+    .flags = CACHE_EVICT_ENDS_FULL,
     .name = "s3-fifo",
     .state_bytes = sizeof(struct state),
     .node_bytes = sizeof(struct tc_hit_node),

@@ -86,6 +86,7 @@ static void sieve_move(void *state, uint32_t from, uint32_t to)
 
 const struct cache_evict_ops tc_evict_sieve = {
     .abi = CACHE_HOOKS_ABI,
+    .flags = CACHE_EVICT_ENDS_FULL,
     .name = "sieve",
     .state_bytes = sizeof(struct state),
     .node_bytes = sizeof(struct tc_hit_node),

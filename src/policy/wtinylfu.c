@@ -289,6 +289,7 @@ static void wtinylfu_move(void *state, uint32_t from, uint32_t to)
 
 const struct cache_evict_ops tc_evict_wtinylfu = {
     .abi = CACHE_HOOKS_ABI,
+    .flags = CACHE_EVICT_ENDS_FULL,
     .name = "w-tinylfu",
     .state_bytes = sizeof(struct state),
     .node_bytes = sizeof(struct tc_hit_node),

@@ -44,7 +44,8 @@ static void the_tables_keep_within_the_limits_of_their_contract(void **state)
     (void)state;
     FOR_ALL(ops) {
         assert_int_equal(ops->abi, CACHE_HOOKS_ABI);
-        assert_int_equal(ops->flags, ops == &tc_evict_lru_exact ? CACHE_EVICT_LOCKED_HITS : 0);
+        uint32_t hits = ops == &tc_evict_lru_exact ? CACHE_EVICT_LOCKED_HITS : 0;
+        assert_int_equal(ops->flags, hits | CACHE_EVICT_ENDS_FULL);
         assert_true(ops->state_bytes <= TC_EVICT_STATE_MAX && ops->node_bytes <= TC_EVICT_NODE_MAX);
         assert_true(ops->insert != NULL && ops->hit != NULL && ops->remove != NULL && ops->victim != NULL);
         assert_true(ops->begin != NULL && ops->move != NULL);

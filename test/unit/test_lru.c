@@ -126,7 +126,7 @@ static void the_table_keeps_within_the_limits_of_its_own_contract(void **state)
     assert_true(tc_evict_lru.state_bytes <= TC_EVICT_STATE_MAX && tc_evict_lru.node_bytes <= TC_EVICT_NODE_MAX);
     assert_true(tc_evict_lru.state_bytes <= 4096 && tc_evict_lru.node_bytes <= 256);
     /* Hits take no lock. */
-    assert_int_equal(tc_evict_lru.flags, CACHE_EVICT_STAMPED_HITS | CACHE_EVICT_LAST_IN);
+    assert_int_equal(tc_evict_lru.flags, CACHE_EVICT_STAMPED_HITS | CACHE_EVICT_LAST_IN | CACHE_EVICT_ENDS_FULL);
     assert_null(tc_evict_lru.hit);
     assert_int_equal(tc_evict_lru.node_bytes, 8); /* of each entry in memory */
     assert_string_equal(tc_evict_lru.name, "lru");

@@ -387,7 +387,8 @@ static void an_eviction_policy_says_how_it_learns_of_hits_in_one_way(void **stat
         { CACHE_EVICT_STAMPED_HITS | CACHE_EVICT_LOCKED_HITS, true, 8, false },
         { CACHE_EVICT_STAMPED_HITS | CACHE_EVICT_LOCKED_HITS, false, 8, false },
         { CACHE_EVICT_LAST_IN, true, 8, true },
-        { 1u << 3, true, 8, false },
+        { CACHE_EVICT_ENDS_FULL, true, 8, true },
+        { 1u << 4, true, 8, false },
         { CACHE_EVICT_STAMPED_HITS | 1u << 31, true, 8, false },
     };
     (void)state;

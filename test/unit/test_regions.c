@@ -120,6 +120,30 @@ static void memory_that_is_free_goes_back_to_the_system(void **state)
     }
 }
 
+/* All of it goes with the end, a call for each region and not for each page. */
+static void what_is_given_back_at_the_end_stays_until_then(void **state)
+{
+    enum { REGIONS = 8, PAGES = REGIONS * (REGION / 8192) };
+    struct tc_regions *r = *state;
+    static unsigned char *pages[PAGES];
+    unsigned char resident[2];
+    for (size_t i = 0; i < PAGES; i++) {
+        pages[i] = tc_regions_take(r, 8192);
+        memset(pages[i], 1, 8192);
+    }
+    unsigned char *large = tc_regions_take(r, 3 * REGION);
+    assert_int_equal(tc_regions_bytes(r), (REGIONS + 3) * (size_t)REGION);
+    tc_regions_end(r);
+    for (size_t i = 0; i < PAGES; i++)
+        tc_regions_give(r, pages[i], 8192);
+    tc_regions_give(r, large, 3 * REGION);
+    assert_int_equal(tc_regions_bytes(r), REGIONS * (size_t)REGION);
+    for (size_t i = 0; i < PAGES; i++) {
+        assert_int_equal(mincore(pages[i], 8192, resident), 0);
+        assert_true((resident[0] & 1) && (resident[1] & 1));
+    }
+}
+
 static void what_is_larger_than_a_region_comes_and_goes_alone(void **state)
 {
     struct tc_regions *r = *state;
@@ -221,6 +245,7 @@ int main(void)
         WITH(what_is_taken_is_the_takers_alone, huge_pages),
         WITH(all_of_a_region_is_used_before_there_is_another, small_pages),
         WITH(memory_that_is_free_goes_back_to_the_system, small_pages),
+        WITH(what_is_given_back_at_the_end_stays_until_then, small_pages),
         WITH(what_is_larger_than_a_region_comes_and_goes_alone, small_pages),
         WITH(what_is_larger_than_a_region_comes_and_goes_alone, huge_pages),
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)

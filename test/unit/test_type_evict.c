@@ -74,7 +74,7 @@ static void a_table_that_cannot_be_used_is_refused_by_name(void **state)
     for (size_t i = 0; i < TC_ARRAY_LEN(bad); i++)
         bad[i] = tc_evict_sieve;
     bad[0].abi++;
-    bad[1].flags = 1u << 3;
+    bad[1].flags = 1u << 4;
     bad[2].flags = CACHE_EVICT_LOCKED_HITS | CACHE_EVICT_STAMPED_HITS;
     bad[3].name = NULL;
     bad[4].hit = NULL;

@@ -35,17 +35,35 @@ fail:
     return CACHE_E_SYSTEM;
 }
 
+static bool end_full(const struct tc_stripe *s)
+{
+    for (const struct tc_order *o = &s->shared; o != NULL; o = o->next)
+        if (!(o->evict->flags & CACHE_EVICT_ENDS_FULL))
+            return false;
+    return true;
+}
+
+/* What lies in pages and chunks goes with them, and is not even looked at: to take out each would take seconds of a
+ * large cache, most of them spent waiting for its memory. Unless a policy wants to be told. */
+static void remove_for_good(struct tc_stripe *s)
+{
+    struct tc_dropped dropped = { .first = NULL };
+    bool full = end_full(s);
+    tc_lock_acquire(&s->lock);
+    for (size_t i = 0; i < tc_index_lanes(&s->index); i++) {
+        uint32_t cell = tc_index_cell(&s->index, i);
+        if (cell != 0 && (!full || tc_cell_is_alone(cell)))
+            tc_stripe_remove(s, cell, TC_NOT_COUNTED, &dropped);
+    }
+    tc_lock_release(&s->lock);
+}
+
 void tc_stripe_fini(struct tc_stripe *s)
 {
     struct tc_l1 *l1 = s->l1;
     if (l1 == NULL)
         return;
-    struct tc_dropped dropped = { .first = NULL };
-    tc_lock_acquire(&s->lock);
-    for (size_t i = 0; i < tc_index_lanes(&s->index); i++)
-        if (tc_index_cell(&s->index, i) != 0)
-            tc_stripe_remove(s, tc_index_cell(&s->index, i), TC_NOT_COUNTED, &dropped);
-    tc_lock_release(&s->lock);
+    remove_for_good(s);
     tc_stripe_left_fini(s);
     tc_index_fini(&s->index, l1->alloc);
     while (s->shared.next != NULL) {
