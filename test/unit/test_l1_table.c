@@ -170,7 +170,7 @@ static void a_large_table_grows_a_little_with_each_store(void **state)
         }
     }
     assert_in_range(began, 40, 100);
-    assert_in_range(at_once, 0, began / 10);
+    assert_in_range(at_once, 0, began / 40);
     assert_int_equal(tt_l1_type_entries(r, 0), KEYS);
     assert_true(tc_l1_check(&r->l1));
     assert_true(tt_l1_free(r));

@@ -64,13 +64,17 @@ static inline bool tc_lanes_are_full(const struct tc_index *x, bool thrift)
     return tc_lanes_exceed(x, thrift ? TC_LANES_CRAMMED : TC_LANES_FULL);
 }
 
-/* Above some thousand buckets a key that has no lane in reach comes before the table is full. Ten times as many come to
- * lie as far as this: then it begins to grow, so as to be done before that. */
+/* Above some thousand buckets a key that has no lane in reach comes before the table is full. Some 1.8 times as many
+ * come to lie a bucket nearer, and so on: with the first that lies far the table begins to grow, so as to be done
+ * before that. The longer the copy of a table takes, the seldomer it may have to be made at once. */
 #define TC_LANES_LARGE 2048 /* buckets */
-#define TC_LANES_FAR 12
+#define TC_LANES_FAR 11
 static inline bool tc_lanes_is_far(const struct tc_index *x, size_t distance)
 {
-    return distance >= TC_LANES_FAR && x->n > TC_LANES_LARGE && x->refused == 0;
+    size_t far = TC_LANES_FAR;
+    for (size_t n = TC_LANES_LARGE * 2; n < x->n && far > TC_LANES_FAR - 3; n *= 4)
+        far--;
+    return distance >= far && x->n > TC_LANES_LARGE && x->refused == 0;
 }
 
 /* Of a cell that is in it. */
