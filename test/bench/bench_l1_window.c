@@ -8,7 +8,8 @@
  *   and the one that ends it, and with a third for a counter as that of invalidations, beside cache_set().
  * - The least that a set which evicts can do, in as many rings as there are stripes: without locked instructions, and
  *   with these three and the two of a ring's lock, beside cache_set() where there is room for a tenth of the keys. With
- *   two threads what is written comes from the other processor half of the time.
+ *   two threads what is written comes from the other processor half of the time. And the least that a read-through can
+ *   do: a get in such a ring, without a lock, and such a set where the key is not there.
  *
  * Nothing is held to anything here. */
 #include <sched.h>
@@ -101,45 +102,69 @@ static void take(uint32_t *taken)
             sched_yield();
 }
 
+static inline size_t ring_of(uint32_t id)
+{
+    return id * UINT32_C(2654435769) >> (32 - RINGS_LOG2);
+}
+
+/* The version is what claims an entry. */
+static inline void set_hashed(uint32_t id, const struct tt_bench_key *k, uint32_t hash, const unsigned char *value,
+                              bool locked)
+{
+    size_t i = ring_of(id);
+    if (locked)
+        take(&rings[i].taken);
+    struct tt_ring_entry *e = tt_ring_find_or_evict(&rings[i].ring, k, hash);
+    if (locked)
+        __atomic_fetch_add(&e->version, 1, __ATOMIC_ACQ_REL);
+    tt_ring_write(e, k, hash, value);
+    if (locked) {
+        __atomic_fetch_add(&e->version, 1, __ATOMIC_ACQ_REL);
+        __atomic_fetch_add(&counters[id % COUNTERS * 2], 1, __ATOMIC_RELEASE);
+        __atomic_exchange_n(&rings[i].taken, 0, __ATOMIC_RELEASE);
+    }
+}
+
 TT_LOOP_INLINE enum tt_answer set_in_ring(const struct tt_task *t, unsigned thread, size_t pos, unsigned char *buf,
                                           bool locked)
 {
     const struct tt_bench_key *k = &t->seq->keys[thread][pos].k;
-    uint32_t id = t->seq->ids[thread][pos], i = id * UINT32_C(2654435769) >> (32 - RINGS_LOG2);
+    uint32_t id = t->seq->ids[thread][pos];
     tt_bench_value_mark(buf, TT_BENCH_VALUE_BYTES, id);
-    if (locked)
-        take(&rings[i].taken);
-    struct tt_ring_entry *e = tt_ring_find_or_evict(&rings[i].ring, k);
-    if (locked)
-        lock_word(&e->key_len);
-    memcpy(e->bytes + e->key_len, buf, TT_BENCH_VALUE_BYTES);
-    if (locked) {
-        lock_word(&e->key_len);
-        __atomic_fetch_add(&counters[id % COUNTERS * 2], 1, __ATOMIC_RELEASE);
-        __atomic_exchange_n(&rings[i].taken, 0, __ATOMIC_RELEASE);
-    }
+    set_hashed(id, k, (uint32_t)XXH3_64bits(k->text, k->len), buf, locked);
     return TT_DONE;
 }
 
-TT_LOOP_INLINE enum tt_answer set_in_bare_ring(const struct tt_task *t, unsigned thread, size_t pos, unsigned char *buf)
+TT_LOOP_INLINE enum tt_answer read_through_ring(const struct tt_task *t, unsigned thread, size_t pos,
+                                                unsigned char *buf, bool locked)
 {
-    return set_in_ring(t, thread, pos, buf, false);
+    const struct tt_bench_key *k = &t->seq->keys[thread][pos].k;
+    uint32_t id = t->seq->ids[thread][pos], hash = (uint32_t)XXH3_64bits(k->text, k->len);
+    if (tt_ring_get(&rings[ring_of(id)].ring, k, hash, buf))
+        return tt_right_if(tt_bench_value_begins_with(buf, id), TT_HIT);
+    tt_bench_value_mark(buf, TT_BENCH_VALUE_BYTES, id);
+    set_hashed(id, k, hash, buf, locked);
+    return TT_DONE;
 }
 
-TT_LOOP_INLINE enum tt_answer set_in_locked_ring(const struct tt_task *t, unsigned thread, size_t pos,
-                                                 unsigned char *buf)
-{
-    return set_in_ring(t, thread, pos, buf, true);
-}
+#define RINGING(what, name, locked)                                                                                   \
+    TT_LOOP_INLINE enum tt_answer name(const struct tt_task *t, unsigned thread, size_t pos, unsigned char *buf)      \
+    {                                                                                                                 \
+        return what(t, thread, pos, buf, locked);                                                                     \
+    }                                                                                                                 \
+    static void body_##name(void *t, struct tt_bench_worker *w)                                                       \
+    {                                                                                                                 \
+        tt_loop_keys(t, w, name);                                                                                     \
+    }
 
-static void body_ring(void *t, struct tt_bench_worker *w)
-{
-    tt_loop_keys(t, w, set_in_bare_ring);
-}
+RINGING(set_in_ring, set_in_bare_ring, false)
+RINGING(set_in_ring, set_in_locked_ring, true)
+RINGING(read_through_ring, read_through_bare_ring, false)
+RINGING(read_through_ring, read_through_locked_ring, true)
 
-static void body_locked_ring(void *t, struct tt_bench_worker *w)
+static void body_read_through(void *t, struct tt_bench_worker *w)
 {
-    tt_loop_keys(t, w, set_in_locked_ring);
+    tt_loop_ours(t, w, tt_op_read_through);
 }
 
 static void verify(const struct tt_bench *b, const struct tt_ring *r)
@@ -159,20 +184,22 @@ static void verify(const struct tt_bench *b, const struct tt_ring *r)
         tt_bench_die("the ring is not what was listed");
 }
 
-static void measure_evicting(struct tt_bench *b, struct tt_l1 *l, const char *name, unsigned threads)
+static void measure_evicting(struct tt_bench *b, struct tt_l1 *l, const char *name, double theta, unsigned threads)
 {
     static struct tt_bench_result r;
     struct tt_l1_case k;
-    struct tt_sequence seq = {.n = b->quick ? 50000 : 1000000, .n_keys = l->n_keys, .theta = 0};
+    bool reads = theta > 0;
+    struct tt_sequence seq = {.n = b->quick ? 50000 : 1000000, .n_keys = l->n_keys, .theta = theta};
     if (!tt_l1_case_begin(b, &k, l, &seq, name, threads))
         return;
+    k.c.shows_hits = reads;
     for (int i = 0; i < RINGS; i++)
         if (!tt_ring_open(&rings[i].ring, (uint32_t)l->l1_entries / RINGS))
             tt_bench_die("no memory for the rings");
     if (threads == 1)
-        tt_l1_case_add(&k, "rings that evict", body_ring);
-    tt_l1_case_add(&k, "with 5 locked instructions", body_locked_ring);
-    tt_l1_case_add(&k, "cache_set", body_set);
+        tt_l1_case_add(&k, "rings that evict", reads ? body_read_through_bare_ring : body_set_in_bare_ring);
+    tt_l1_case_add(&k, "with 5 locked instructions", reads ? body_read_through_locked_ring : body_set_in_locked_ring);
+    tt_l1_case_add(&k, reads ? "cache_get_copy, cache_set" : "cache_set", reads ? body_read_through : body_set);
     tt_bench_run(b, &k.c, &r);
     for (int i = 0; i < RINGS; i++) {
         verify(b, &rings[i].ring);
@@ -238,7 +265,9 @@ int main(int argc, char **argv)
     tt_l1_close(&l);
     struct tt_l1 limited = {.n_keys = l.n_keys, .value_bytes = TT_BENCH_VALUE_BYTES, .limited = true};
     for (unsigned threads = 1; threads <= 2; threads++)
-        measure_evicting(&b, &limited, "L1 window, sets that evict, 1M keys, room for 10 %, uniform", threads);
+        measure_evicting(&b, &limited, "L1 window, sets that evict, 1M keys, room for 10 %, uniform", 0, threads);
+    for (unsigned threads = 1; threads <= 2; threads++)
+        measure_evicting(&b, &limited, "L1 window, read-through, 1M keys, room for 10 %, Zipf 0.99", 0.99, threads);
     tt_l1_close(&limited);
     return tt_bench_fini(&b);
 }

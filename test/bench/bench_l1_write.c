@@ -38,19 +38,6 @@ TT_LOOP_INLINE enum tt_answer peer_mixed(const struct tt_task *t, unsigned threa
     return is_set(pos) ? tt_op_peer_set(t, thread, pos, buf) : tt_op_peer_get(t, thread, pos, buf);
 }
 
-/* The set is the answer to the miss; that of another thread, which came first, is as good. */
-TT_LOOP_INLINE enum tt_answer read_through(const struct tt_task *t, unsigned thread, size_t pos, unsigned char *buf)
-{
-    const struct cache_key *k = &t->seq->prebuilt[thread][pos];
-    uint32_t id = t->seq->ids[thread][pos];
-    int rc = cache_get_copy(t->l1->cache, k, buf, TT_BENCH_VALUE_MAX, NULL);
-    if (rc != CACHE_MISS)
-        return tt_right_if(rc == CACHE_OK && tt_bench_value_begins_with(buf, id), TT_HIT);
-    tt_bench_value_mark(buf, t->l1->value_bytes, id);
-    rc = cache_set(t->l1->cache, k, buf, t->l1->value_bytes, NULL);
-    return tt_right_if(rc == CACHE_OK || rc == CACHE_E_TICKET, TT_DONE);
-}
-
 TT_LOOP_INLINE enum tt_answer peer_read_through(const struct tt_task *t, unsigned thread, size_t pos,
                                                 unsigned char *buf)
 {
@@ -82,7 +69,7 @@ static void body_peer_set(void *t, struct tt_bench_worker *w)
 
 static void body_read_through(void *t, struct tt_bench_worker *w)
 {
-    tt_loop_ours(t, w, read_through);
+    tt_loop_ours(t, w, tt_op_read_through);
 }
 
 static void body_peer_read_through(void *t, struct tt_bench_worker *w)
@@ -166,7 +153,7 @@ static void *pass_main(void *arg)
     p->hits = p->wrong = p->entries_sum = 0;
     tt_bench_value_fill(buf, p->task.l1->value_bytes, 0);
     for (size_t i = 0; i < seq->n; i++) {
-        enum tt_answer a = read_through(&p->task, p->thread, i, buf);
+        enum tt_answer a = tt_op_read_through(&p->task, p->thread, i, buf);
         p->hits += a == TT_HIT;
         p->wrong += a == TT_WRONG;
         if (p->thread == 0 && (i + 1) % sample_at == 0 && (i + 1) / sample_at <= SAMPLES)

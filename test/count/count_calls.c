@@ -87,13 +87,20 @@ static void make_key(struct cache_key *k, struct cache_type *type, int number, b
     cache_key_str(cache_key_init(k, type), part);
 }
 
+/* In which order keys are stored and called: with evicting, who comes next is always the one stored longest ago. */
+static int in_turn(long i, int n)
+{
+    return (int)(i * 7 % n);
+}
+
 /* Each key twice: a first store may be the one that makes the table grow. */
 static int fill(struct cache *c, struct cache_type *type, bool evicting, unsigned char *value)
 {
     int keys_there = evicting ? EVICTING_KEYS : KEYS;
     for (int i = 0; i < 2 * keys_there; i++) {
-        struct cache_key *k = &keys[i % keys_there];
-        make_key(k, type, i % keys_there, evicting);
+        int which = in_turn(i, keys_there);
+        struct cache_key *k = &keys[which];
+        make_key(k, type, which, evicting);
         int rc = cache_set(c, k, value, VALUE_BYTES, NULL);
         if (rc != CACHE_OK)
             return rc;
@@ -137,7 +144,7 @@ int main(int argc, char **argv)
             return fail("set");
     long calls = atol(argv[2]);
     for (long i = 0; i < calls; i++) {
-        int which = (int)(i * 7 % n);
+        int which = in_turn(i, n);
         int rc = building ? call_with_new_key(c, type, argv[1], (unsigned)which, value)
                           : call(c, evicting ? "set" : argv[1], &keys[which], value);
         if (rc != CACHE_OK)
