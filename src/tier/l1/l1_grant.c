@@ -149,9 +149,10 @@ void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped
 {
     tc_lock_assert_held(&s->lock);
     int64_t owed = -atomic_load_explicit(&l1->pool, memory_order_relaxed);
+    if (owed <= 0 || s->granted <= tc_l1_fair(l1) || tc_left_housed(&s->left) >= 4 * TC_PAGE_BYTES)
+        return;
     struct giving g = { .soon = 0 };
-    if (owed > 0 && s->granted > tc_l1_fair(l1) && tc_left_housed(&s->left) < 4 * TC_PAGE_BYTES)
-        give_locked(l1, s, owed < TC_PAGE_BYTES ? (uint64_t)owed : TC_PAGE_BYTES, tc_l1_fair(l1), &g, dropped);
+    give_locked(l1, s, owed < TC_PAGE_BYTES ? (uint64_t)owed : TC_PAGE_BYTES, tc_l1_fair(l1), &g, dropped);
 }
 
 #define HOLDS 64 /* of one stripe's lock in a round: others may take what it gives */
