@@ -44,8 +44,9 @@ say = $(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-8s %s\n' '$(
 endif
 
 # Whether the compiler makes one object of many, optimised as a whole, of plain machine code: whoever links it needs
-# neither this compiler nor its plugin.
-TC_JOIN := -flto=auto -flinker-output=nolto-rel -r -nostdlib
+# neither this compiler nor its plugin. The parameter: what a call comes to less than once in a thousand times, by the
+# compiler's guess, would be made small instead of fast, and a set that evicts lies behind so many branches.
+TC_JOIN := -flto=auto -flinker-output=nolto-rel -r -nostdlib --param=hot-bb-frequency-fraction=100000000
 ifeq ($(origin LTO),undefined)
 LTO := $(if $(SAN),no,$(if $(shell t=$$(mktemp -d) && echo 'int x;' > $$t/x.c && \
     $(CC) -flto -c -o $$t/x.o $$t/x.c 2> /dev/null && $(CC) $(TC_JOIN) -o $$t/y.o $$t/x.o 2> /dev/null && echo yes; \

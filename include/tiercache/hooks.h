@@ -166,8 +166,9 @@ enum {
                                           relaxed atomic.
                                           Not together with CACHE_EVICT_LOCKED_HITS */
     CACHE_EVICT_LAST_IN = 1u << 2, /* insert() puts an entry behind all others, replace() in the place of the one before,
-                                     and later() may be asked of any entry at any time: whose memory is too small for
-                                     most is then not looked at by each. Without this flag later() is only asked of what
+                                     and later() may be asked of any entry at any time; victim() that names the same
+                                     entry again has moved none. Whose memory is too small for most is then not looked at
+                                     by each. Without this flag later() is only asked of what
                                      victim() or later() named in the same store */
     CACHE_EVICT_ENDS_FULL = 1u << 3 /* when the cache is closed end() may come while entries are inserted: none is taken
                                        out before, which of a large cache takes seconds. end() leaves them alone: their

@@ -22,7 +22,7 @@ enum {
     LIMIT = 1 << 20,
     LIFE_MS = 1000000,
     SOME = 64,
-    CANDIDATES = 8, /* as stripe_victim.c has it */
+    CANDIDATES = TC_PASSED_MOST,
     /* Bytes of values, none of which fits into the cell of a smaller one, or wants that of a larger one. */
     SMALL = 64,
     MIDDLE = 84,
@@ -114,18 +114,11 @@ static uint32_t after(struct tt_l1 *r, uint32_t cell)
     return tc_evict_lru.later(tt_item_stripe(r)->shared.state, cell);
 }
 
-/* Of those that are known to be too small: they still count among the candidates. First is whose turn it is. If the
- * last of them was stored anew meanwhile it is not among those who follow, and all may have left. */
-static unsigned left_since(struct tt_l1 *r, uint32_t first)
+/* Of those that are known to be too small; 0: none are. */
+static uint32_t last_passed(struct tt_l1 *r)
 {
-    const struct tc_passed *passed = &tt_item_stripe(r)->shared.passed;
-    unsigned stand = 1;
-    if (passed->last == 0)
-        return 0;
-    for (uint32_t cell = first; cell != passed->last; cell = after(r, cell))
-        if (cell == 0 || stand++ == passed->n)
-            return passed->n;
-    return passed->n - stand;
+    const struct tc_passed *p = &tt_item_stripe(r)->shared.passed;
+    return p->n > 0 ? p->cells[p->n - 1] : 0;
 }
 
 /* Who is to make room for a value of that length: the first in whose place it could be; 0: nobody among those that are
@@ -133,10 +126,7 @@ static unsigned left_since(struct tt_l1 *r, uint32_t first)
 static uint32_t expected_victim(struct tt_l1 *r, size_t len, unsigned *passed)
 {
     uint32_t cell = oldest(r);
-    const struct tc_passed *known = &tt_item_stripe(r)->shared.passed;
-    bool begins_behind = tc_entry_bytes_for(r->l1.node_bytes, 0, 16, len) > known->room;
-    unsigned most = begins_behind ? CANDIDATES - left_since(r, cell) : CANDIDATES;
-    for (*passed = 0; *passed < most && cell != 0; ++*passed, cell = after(r, cell))
+    for (*passed = 0; *passed < CANDIDATES && cell != 0; ++*passed, cell = after(r, cell))
         if (len_of(r, cell) == len)
             return cell;
     return 0;
@@ -209,7 +199,7 @@ static void disturb(struct tt_l1 *r, uint64_t *seed)
         tc_l1_leave(&r->l1, s, &dropped);
         return;
     }
-    uint32_t cell = what < 10 && s->shared.passed.last != 0 ? s->shared.passed.last : oldest(r);
+    uint32_t cell = what < 10 && last_passed(r) != 0 ? last_passed(r) : oldest(r);
     for (uint64_t steps = tt_random(seed) % 12; what >= 10 && steps > 0 && cell != 0; steps--)
         cell = after(r, cell);
     if (cell == 0 || what >= 30)
@@ -266,8 +256,9 @@ static void who_came_lately_stays_whoever_was_hit(void **state)
     assert_true(s->index.count > 2 * LATELY);
     for (uint64_t end = n + ROUNDS; n < end; n++) {
         struct tt_item i = item(n, len_for(tt_random(&seed), 12));
-        if (s->shared.passed.last != 0 && tt_random(&seed) % 2 == 0) {
-            hit(r, tt_item_number_in(r, s->shared.passed.last));
+        if (last_passed(r) != 0 && tt_random(&seed) % 2 == 0) {
+            const struct tc_passed *p = &s->shared.passed;
+            hit(r, tt_item_number_in(r, tt_random(&seed) % 2 == 0 ? last_passed(r) : p->cells[tt_random(&seed) % p->n]));
             hits++;
         }
         tt_item_store(r, &i);
@@ -282,12 +273,22 @@ static void who_came_lately_stays_whoever_was_hit(void **state)
     tt_item_assert_counts(r);
 }
 
-/* Whoever is behind the last of them was behind him when he was passed: nothing was moved since then. */
+/* In their order, and each behind the one before. */
+static void assert_in_order(struct tt_l1 *r)
+{
+    const struct tc_passed *p = &tt_item_stripe(r)->shared.passed;
+    for (uint32_t i = 0; i + 1 < p->n; i++)
+        assert_int_equal(after(r, p->cells[i]), p->cells[i + 1]);
+}
+
+/* Whoever is behind the last of them was behind him when he was passed: nothing was moved since then. Who leaves is no
+ * longer among them. */
 static void what_may_move_some_makes_them_forgotten(void **state)
 {
     struct tt_l1 *r = *state;
     struct tc_stripe *s = tt_item_stripe(r);
-    unsigned victims = 0, left = 0, ticks = 0;
+    unsigned asked = 0, hits = 0, left = 0, ticks = 0;
+    uint64_t seed = tt_seed();
     for (uint64_t n = fill(r, 12), end = n + 4000; n < end; n++) {
         struct tt_item i = item(n, LARGE);
         uint8_t stamp = atomic_load(&s->index.view->stamp);
@@ -297,20 +298,30 @@ static void what_may_move_some_makes_them_forgotten(void **state)
             assert_int_equal(s->shared.passed.n, 0);
             ticks += passed;
         } else if (s->shared.passed.n >= 2 && n % 20 == 0) {
-            struct tt_item old = item(tt_item_number_in(r, s->shared.passed.last), 0);
+            uint32_t stood = s->shared.passed.n, gone = s->shared.passed.cells[tt_random(&seed) % stood];
+            struct tt_item old = item(tt_item_number_in(r, gone), 0);
             tc_l1_invalidate(&r->l1, tt_item_ref_of(&old));
-            assert_int_equal(s->shared.passed.n, 0);
+            assert_int_equal(s->shared.passed.n, stood - 1);
+            for (uint32_t at = 0; at < stood - 1; at++)
+                assert_int_not_equal(s->shared.passed.cells[at], gone);
             left++;
-        } else if (s->shared.passed.n >= 2 && n % 20 == 10) {
+        } else if (s->shared.passed.n >= 2 && n % 20 == 7) {
+            uint32_t stood = s->shared.passed.n;
+            assert_int_equal(tt_item_victim(r), s->shared.passed.cells[0]);
+            assert_int_equal(s->shared.passed.n, stood);
+            asked++;
+        } else if (s->shared.passed.n >= 2 && n % 20 == 14) {
+            hit(r, tt_item_number_in(r, s->shared.passed.cells[0]));
             tt_item_victim(r);
             assert_int_equal(s->shared.passed.n, 0);
-            victims++;
+            hits++;
         }
+        assert_in_order(r);
     }
-    assert_true(victims > 10 && left > 10 && ticks > 3);
+    assert_true(asked > 10 && hits > 10 && left > 10 && ticks > 3);
 }
 
-static void one_that_was_moved_is_forgotten(void **state)
+static void one_that_was_moved_is_known_by_its_new_cell(void **state)
 {
     struct tt_l1 *r = *state;
     struct tc_stripe *s = tt_item_stripe(r);
@@ -320,7 +331,7 @@ static void one_that_was_moved_is_forgotten(void **state)
             struct tt_item i = item(n, len_for(n, 12));
             tt_item_store(r, &i);
         }
-        uint64_t number = tt_item_number_in(r, s->shared.passed.last);
+        uint64_t number = tt_item_number_in(r, last_passed(r));
         struct tt_item last = item(number, SMALL);
         for (uint64_t other = n - s->index.count; other < n; other += 3) {
             struct tt_item gone = item(other, 0);
@@ -329,13 +340,13 @@ static void one_that_was_moved_is_forgotten(void **state)
         }
         tc_limbo_clear(&r->l1);
         struct tc_dropped dropped = { .first = NULL };
-        uint32_t passed = s->shared.passed.last;
+        uint32_t passed = last_passed(r);
         tc_lock_acquire(&s->lock);
-        for (int pages = 0; pages < 100 && passed != 0 && s->shared.passed.last == passed; pages++)
+        for (int pages = 0; pages < 100 && passed != 0 && last_passed(r) == passed; pages++)
             tc_stripe_vacate_page(s, &dropped);
         tc_l1_leave(&r->l1, s, &dropped);
         moved += passed != 0 && tt_item_cell_of(r, &last) != passed;
-        assert_true(tt_item_cell_of(r, &last) == passed || s->shared.passed.last != passed);
+        assert_true(tt_item_cell_of(r, &last) == passed || last_passed(r) != passed);
     }
     assert_true(moved > 0);
     tt_item_assert_counts(r);
@@ -394,7 +405,7 @@ int main(void)
         WITH(who_needs_no_more_gets_the_first_of_them),
         WITH(the_victim_is_the_one_that_a_look_at_all_would_choose),
         WITH(what_may_move_some_makes_them_forgotten),
-        WITH(one_that_was_moved_is_forgotten),
+        WITH(one_that_was_moved_is_known_by_its_new_cell),
         WITH(who_came_lately_stays_whoever_was_hit),
         cmocka_unit_test(who_does_not_promise_that_is_asked_anew),
     };

@@ -33,12 +33,13 @@ void tc_dropped_tell(struct tc_dropped *dropped); /* says so */
 void tc_dropped_add(struct tc_dropped *dropped, struct tc_block *b); /* b may be NULL */
 
 /* The entries at the end of an order, first to leave, in whose cells those that came lately found no room. They stay
- * for who needs no more; others begin behind them. Known until the last of them leaves, or the policy is asked or told
- * what may make it move some. */
+ * for who needs no more; others begin behind them. Forgotten where the policy may have moved some: it was told of a
+ * tick, or it names another victim than the first of them. */
+#define TC_PASSED_MOST 8 /* of some thousand in a stripe: who leaves is still one of those not used for longest */
 struct tc_passed {
-    uint32_t last; /* cell; 0: none */
-    uint32_t n;    /* when they were passed: some may have left since then, */
-    size_t room;   /* and the one with the largest cell, whose this is */
+    uint32_t n;
+    uint32_t room; /* of the largest cell of them, even if that has left since then */
+    uint32_t cells[TC_PASSED_MOST];
 };
 
 /* The entries of a stripe, or those of one type with a quota, a priority or an eviction policy of its own in it, in the
@@ -51,8 +52,8 @@ struct tc_order {
     uint32_t to_come; /* of the round under way: insertions that are still to come */
     uint32_t last;    /* when the last one came, counted by the stripe's uses */
     void *state;      /* of the eviction policy */
-    struct tc_passed passed;
     struct tc_order *next;
+    struct tc_passed passed;
     const struct cache_type *type; /* NULL: all types that have no order of their own */
     uint32_t round, began;   /* insertions of the round under way, and when it began */
     uint64_t interval;       /* of the rounds before: uses from one insertion to the next, times 65,536; 0: none */
@@ -117,17 +118,17 @@ struct tc_stripe {
     uint32_t toward_tick;  /* what has come together since the tick began, in shares: see stripe_order.c */
     struct tc_index index;
     struct tc_order shared; /* the first of the orders */
-    struct tc_l1 *l1;
-    struct tc_slab slab;  /* of index.cells */
+    struct cache_evict_env env; /* of the orders */
+    uint64_t policy_bytes;      /* what the policies allocated; part of bytes */
+    struct tc_l1 *l1;           /* on a line with what follows */
+    struct tc_slab slab;        /* of index.cells */
     struct tc_extents extents;
     uint32_t apart_of[TC_SLAB_CLASSES]; /* entries that lie apart though they would fit into a page, by their class */
     struct tc_left left;
-    uint64_t policy_bytes;  /* what the policy allocated; part of bytes */
     _Atomic uint64_t bytes;   /* pages, chunks, maps, table, orders, what the policy has, and entries that are
                                  alone, as the heap counts them. Written under the lock */
     _Atomic uint64_t granted; /* its share of the limit; bytes <= granted. Written under the lock */
     struct tc_cond quiet; /* a gate's fills or writing ended */
-    struct cache_evict_env env; /* of the orders */
     _Alignas(TC_CACHELINE) _Atomic uint64_t generations[TC_GATES];
     struct tc_gate *gates; /* TC_GATES, if there is an L2; else NULL */
     int64_t round_ms, last_round_ms; /* when the round of the wheel's hand (index.hand) began, and the one before it */
@@ -236,10 +237,9 @@ void tc_stripe_begin_order(struct tc_stripe *s, struct tc_order *o);
 void tc_stripe_end_order(struct tc_order *o);
 void tc_stripe_enter_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t hash, uint64_t bytes);
 void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes);
-static inline void tc_stripe_forget_passed(struct tc_order *o, uint32_t cell)
+static inline void tc_stripe_forget_passed(struct tc_order *o)
 {
-    if (o->passed.last == cell)
-        o->passed = (struct tc_passed){ .last = 0 };
+    o->passed.n = o->passed.room = 0;
 }
 /* Both at once, of an entry whose cell another one has from now on. */
 void tc_stripe_renew_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t from_bytes,
@@ -247,6 +247,8 @@ void tc_stripe_renew_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t 
 /* Puts an entry of the same key in the place of the one before, if that stands in this order and the policy can. */
 bool tc_stripe_replace_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t from, uint64_t from_bytes,
                                 uint32_t to, uint64_t hash, uint64_t bytes);
+/* An entry has another cell from now on; the policy has move(). */
+void tc_stripe_move_in_order(struct tc_order *o, uint32_t from, uint32_t to);
 /* Where entries of the type of that number stand: in its own order, if it has one here. */
 struct tc_order *tc_stripe_order_of_type(struct tc_stripe *s, uint32_t id);
 /* The order in which an entry stands. */

@@ -56,8 +56,7 @@ static bool move(struct tc_stripe *s, uint32_t from, struct tc_dropped *dropped)
     uint32_t where = tc_cell_is_extent(from) ? TC_ENTRY_IN_EXTENT : TC_ENTRY_HOUSED;
     tc_entry_copy(tc_cell(&s->index.view->cells, to), where | TC_ENTRY_IN_L1, e, l1->node_bytes);
     copy_node(tc_cell(&s->index.view->cells, to), tc_cell(&s->index.view->cells, from), l1->node_bytes);
-    tc_stripe_forget_passed(o, from);
-    o->evict->move(o->state, from, to);
+    tc_stripe_move_in_order(o, from, to);
     tc_index_move(&s->index, from, to);
     tc_stripe_wait(s, from, e, tc_l1_entry_bytes(l1, e), dropped);
     return true;

@@ -109,9 +109,29 @@ struct tc_order *tc_stripe_order_of(struct tc_stripe *s, const struct tc_entry *
     return tc_stripe_order_of_type(s, tc_entry_type_id(e));
 }
 
+/* An entry is about to leave its place. */
+static inline void leave_passed(struct tc_passed *p, uint32_t cell)
+{
+    uint32_t i = 0;
+    while (i < p->n && p->cells[i] != cell)
+        i++;
+    if (i == p->n)
+        return;
+    for (p->n--; i < p->n; i++)
+        p->cells[i] = p->cells[i + 1];
+    if (p->n == 0)
+        p->room = 0;
+}
+
+static inline void leave_place(struct tc_order *o, uint32_t cell)
+{
+    if (o->passed.n > 0)
+        leave_passed(&o->passed, cell);
+}
+
 void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes)
 {
-    tc_stripe_forget_passed(o, cell);
+    leave_place(o, cell);
     o->evict->remove(o->state, cell);
     o->count--;
     o->bytes -= bytes;
@@ -120,7 +140,7 @@ void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes)
 void tc_stripe_renew_in_order(struct tc_stripe *s, struct tc_order *o, uint32_t cell, uint64_t from_bytes,
                               uint64_t hash, uint64_t bytes)
 {
-    tc_assert(o->passed.last != cell); /* who stands there has no room */
+    leave_place(o, cell);
     o->evict->remove(o->state, cell);
     o->bytes += bytes - from_bytes;
     came(s, o, cell);
@@ -132,7 +152,7 @@ bool tc_stripe_replace_in_order(struct tc_stripe *s, struct tc_order *o, uint32_
 {
     if (o->evict->replace == NULL || tc_stripe_order_of(s, tc_stripe_entry(s, from)) != o)
         return false;
-    tc_stripe_forget_passed(o, from);
+    leave_place(o, from);
     o->bytes += bytes - from_bytes;
     note_use(s, o, to);
     o->evict->replace(o->state, from, to, hash, bytes);
@@ -167,7 +187,7 @@ static TC_APART void set_stamp(struct tc_stripe *s, uint8_t stamp)
     if (s->l1->stamped_hits)
         atomic_store_explicit(&view->hits, TC_HITS_STAMPED, memory_order_relaxed);
     for (struct tc_order *o = &s->shared; o != NULL; o = o->next) {
-        tc_stripe_forget_passed(o, o->passed.last);
+        tc_stripe_forget_passed(o);
         if (o->evict->tick != NULL)
             o->evict->tick(o->state, stamp);
     }
@@ -372,8 +392,10 @@ struct tc_order *tc_stripe_order(struct tc_stripe *s, const struct cache_type *t
 
 static uint32_t victim_of(struct tc_order *o)
 {
-    tc_stripe_forget_passed(o, o->passed.last);
-    return o->count > 0 ? o->evict->victim(o->state) : 0;
+    uint32_t cell = o->count > 0 ? o->evict->victim(o->state) : 0;
+    if (o->passed.n > 0 && cell != o->passed.cells[0])
+        tc_stripe_forget_passed(o);
+    return cell;
 }
 
 /* For how long an order's victim counts as unused. */
@@ -382,6 +404,14 @@ static int64_t weighted_age(const struct tc_stripe *s, const struct tc_order *o,
     int64_t ago = unused_for(s, cell, uses_since(s, o, cell), MINOR_BITS);
     int64_t priority = o->type != NULL ? tc_type_priority(o->type) : 0;
     return priority >= 0 ? ago >> priority : ago * (INT64_C(1) << -priority);
+}
+
+void tc_stripe_move_in_order(struct tc_order *o, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = 0; i < o->passed.n; i++)
+        if (o->passed.cells[i] == from)
+            o->passed.cells[i] = to;
+    o->evict->move(o->state, from, to);
 }
 
 uint32_t tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, uint32_t keep)

@@ -47,8 +47,6 @@ bool tc_stripe_take_as_victim(struct tc_stripe *s, uint32_t cell, size_t bytes, 
     return true;
 }
 
-#define CANDIDATES 8 /* of some thousand in a stripe: who leaves is still one of those that were not used for longest */
-
 static uint32_t next_candidate(const struct tc_order *o, uint32_t cell)
 {
     return o->evict->later != NULL ? o->evict->later(o->state, cell) : 0;
@@ -59,9 +57,9 @@ static uint32_t first_candidate(struct tc_stripe *s, size_t bytes, unsigned *n)
 {
     const struct tc_order *o = &s->shared;
     *n = bytes > o->passed.room ? o->passed.n : 0;
-    if (*n == CANDIDATES)
+    if (*n == TC_PASSED_MOST)
         return 0;
-    return *n > 0 ? next_candidate(o, o->passed.last) : tc_stripe_victim(s, &s->shared, 0);
+    return *n > 0 ? next_candidate(o, o->passed.cells[*n - 1]) : tc_stripe_victim(s, &s->shared, 0);
 }
 
 /* The nth will not do; if it is too small, and so were those before it, who comes next need not look at them. */
@@ -71,8 +69,10 @@ static void pass(struct tc_stripe *s, uint32_t cell, unsigned n, size_t bytes)
     if (passed->n != n || !(s->shared.evict->flags & CACHE_EVICT_LAST_IN) || tc_cell_is_alone(cell))
         return;
     size_t room = room_of(s, cell);
-    if (room < bytes)
-        *passed = (struct tc_passed){ cell, n + 1, passed->room > room ? passed->room : room };
+    if (room >= bytes)
+        return;
+    passed->cells[passed->n++] = cell;
+    passed->room = passed->room > room ? passed->room : (uint32_t)room;
 }
 
 bool tc_stripe_choose_victim(struct tc_stripe *s, size_t bytes, struct tc_victim *v)
@@ -81,7 +81,7 @@ bool tc_stripe_choose_victim(struct tc_stripe *s, size_t bytes, struct tc_victim
     const struct tc_order *o = &s->shared;
     tc_assert(o->next == NULL);
     unsigned n;
-    for (uint32_t cell = first_candidate(s, bytes, &n); cell != 0 && n < CANDIDATES; cell = next_candidate(o, cell)) {
+    for (uint32_t cell = first_candidate(s, bytes, &n); cell != 0 && n < TC_PASSED_MOST; cell = next_candidate(o, cell)) {
         if (tc_stripe_take_as_victim(s, cell, bytes, v))
             return true;
         pass(s, cell, n++, bytes);
