@@ -42,12 +42,16 @@ bound() { # bound VERB VALUE_BYTES OWN WRITTEN ALL: the last three at most
     FNR == 1 { runs++; fewer = 0 }
     /^desc: Trigger:/ { what = $3 == "Client" ? $5 : ""; times = $6; calls = $7 }
     /^events:/ { for (i = 2; i <= NF; i++) at[$i] = i }
-    /^totals:/ && (what == "touched" || what == "own") { missed[what] += sum("D1mr D1mw") / times }
+    /^totals:/ && (what == "touched" || what == "own") { missed[what] += sum("D1mr D1mw") / times; found[what]++ }
     # What calls share goes back once, however many calls there were: the difference of two numbers of them counts.
     /^totals:/ && what == "written" {
         back = sum("ILdmr DLdmr DLdmw") / times
-        if (fewer > 0)
+        if (back <= 1)
+            nothing = 1
+        if (fewer > 0) {
             written += (back - back_of_fewer) / (calls - fewer)
+            found[what]++
+        }
         back_of_fewer = back
         fewer = calls
     }
@@ -58,7 +62,9 @@ bound() { # bound VERB VALUE_BYTES OWN WRITTEN ALL: the last three at most
         printf "%-16s own %5.2f, at most %5.2f; written of these %5.2f, at most %5.2f; all %6.2f, at most %g\n",
             call ":", own, most_own, written, most_written, all, most
         # Less than table and entry, or nothing that is shared: then nothing was counted.
-        exit !(own >= 2 && own <= most_own && back > 1 && written <= most_written && all > own + 10 && all <= most)
+        if (nothing || runs != 4 || found["own"] != 4 || found["touched"] != 4 || found["written"] != 4)
+            exit 1
+        exit !(own >= 2 && own <= most_own && written <= most_written && all > own + 10 && all <= most)
     }' "$out".[1-4] || bad=1
 }
 

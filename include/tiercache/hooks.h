@@ -166,13 +166,16 @@ enum {
                                           relaxed atomic.
                                           Not together with CACHE_EVICT_LOCKED_HITS */
     CACHE_EVICT_LAST_IN = 1u << 2, /* insert() puts an entry behind all others, replace() in the place of the one before,
-                                     and later() may be asked of any entry at any time; victim() that names the same
-                                     entry again has moved none. Whose memory is too small for most is then not looked at
-                                     by each. Without this flag later() is only asked of what
-                                     victim() or later() named in the same store */
-    CACHE_EVICT_ENDS_FULL = 1u << 3 /* when the cache is closed end() may come while entries are inserted: none is taken
-                                       out before, which of a large cache takes seconds. end() leaves them alone: their
-                                       nodes may be gone */
+                                     and later() may be asked of any entry at any time. Those that later() named stay in
+                                     that order at least until tick(), or until victim() names another than the first of
+                                     them that is left: whose memory is too small for most is then not looked at by each.
+                                     Without this flag later() is only asked of what victim() or later() named in the
+                                     same store */
+    CACHE_EVICT_ENDS_FULL = 1u << 3 /* when the cache is closed end() may come while entries are inserted: to take out
+                                       each takes seconds in a large cache. remove() comes for some, for all, or for none
+                                       of them; end() leaves the others alone: their nodes may be gone. The library's
+                                       own policies have it: not for a copy of one of them that has something of its own
+                                       for each entry */
 };
 
 /* What an order gets when it begins; valid until end(). Memory counts in the cache's l1_bytes. */
@@ -195,7 +198,7 @@ struct cache_evict_ops {
     size_t node_bytes;  /* at most 256 */
     void (*begin)(void *state, const struct cache_evict_env *env); /* optional: before any other slot */
     void (*end)(void *state);                 /* optional: the last call; every entry has been removed,
-                                                 except with CACHE_EVICT_ENDS_FULL */
+                                                 unless CACHE_EVICT_ENDS_FULL is set */
     void (*insert)(void *state, uint32_t entry, uint64_t hash, size_t bytes); /* required */
     void (*hit)(void *state, uint32_t entry, void *node); /* required, except with CACHE_EVICT_STAMPED_HITS */
     void (*remove)(void *state, uint32_t entry); /* required; it was inserted and not removed */

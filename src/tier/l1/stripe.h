@@ -33,8 +33,9 @@ void tc_dropped_tell(struct tc_dropped *dropped); /* says so */
 void tc_dropped_add(struct tc_dropped *dropped, struct tc_block *b); /* b may be NULL */
 
 /* The entries at the end of an order, first to leave, in whose cells those that came lately found no room. They stay
- * for who needs no more; others begin behind them. Forgotten where the policy may have moved some: it was told of a
- * tick, or it names another victim than the first of them. */
+ * for who needs no more; others begin behind them. Forgotten where the policy may have moved some of them: it was told
+ * of a tick, it names another victim than the first of them, or whoever looks at them finds another among them. What was
+ * used and was moved between them when the first had left is met then, or at the next tick. */
 #define TC_PASSED_MOST 8 /* of some thousand in a stripe: who leaves is still one of those not used for longest */
 struct tc_passed {
     uint32_t n;
@@ -143,7 +144,9 @@ struct tc_stripe {
 
 /* CACHE_OK, _E_NOMEM, _E_SYSTEM. */
 int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1 *l1);
-void tc_stripe_fini(struct tc_stripe *s); /* frees every entry that nobody pins */
+/* Frees every entry that has memory of its own and that nobody pins, and the pages and chunks of all others; nobody else
+ * is there. */
+void tc_stripe_fini(struct tc_stripe *s);
 
 /* The lock makes the sum right; the atomic is for those who only look. */
 static inline uint64_t tc_stripe_bytes(struct tc_stripe *s)

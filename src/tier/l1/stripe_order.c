@@ -112,14 +112,12 @@ struct tc_order *tc_stripe_order_of(struct tc_stripe *s, const struct tc_entry *
 /* An entry is about to leave its place. */
 static inline void leave_passed(struct tc_passed *p, uint32_t cell)
 {
-    uint32_t i = 0;
-    while (i < p->n && p->cells[i] != cell)
-        i++;
-    if (i == p->n)
-        return;
-    for (p->n--; i < p->n; i++)
-        p->cells[i] = p->cells[i + 1];
-    if (p->n == 0)
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->n; i++)
+        if (p->cells[i] != cell)
+            p->cells[n++] = p->cells[i];
+    p->n = n;
+    if (n == 0)
         p->room = 0;
 }
 

@@ -62,10 +62,14 @@ static uint32_t first_candidate(struct tc_stripe *s, size_t bytes, unsigned *n)
     return *n > 0 ? next_candidate(o, o->passed.cells[*n - 1]) : tc_stripe_victim(s, &s->shared, 0);
 }
 
-/* The nth will not do; if it is too small, and so were those before it, who comes next need not look at them. */
+/* The nth will not do; if it is too small, and so were those before it, who comes next need not look at them. If it is
+ * not the one that was passed as nth, one of those was hit, or another came between: they are forgotten, since who is
+ * added has to stand behind all of them. */
 static void pass(struct tc_stripe *s, uint32_t cell, unsigned n, size_t bytes)
 {
     struct tc_passed *passed = &s->shared.passed;
+    if (n < passed->n && passed->cells[n] != cell)
+        tc_stripe_forget_passed(&s->shared);
     if (passed->n != n || !(s->shared.evict->flags & CACHE_EVICT_LAST_IN) || tc_cell_is_alone(cell))
         return;
     size_t room = room_of(s, cell);
