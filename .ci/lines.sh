@@ -35,8 +35,10 @@ bound() { # bound VERB VALUE_BYTES OWN WRITTEN ALL: the last three at most
     awk -v call="$1, $2 bytes" -v most_own="$3" -v most_written="$4" -v most="$5" '
     function sum(names,   part, n, i, s) {
         n = split(names, part, " ")
-        for (i = 1; i <= n; i++)
+        for (i = 1; i <= n; i++) {
+            nothing = nothing || !(part[i] in at)
             s += $at[part[i]]
+        }
         return s
     }
     FNR == 1 { runs++; fewer = 0 }

@@ -283,11 +283,19 @@ static bool check_entry(struct tc_stripe *s, size_t i)
            tc_entry_is_in_l1(e) && in == is;
 }
 
+static bool is_passed(const struct tc_passed *p, uint32_t cell)
+{
+    for (uint32_t i = 0; i < p->n; i++)
+        if (p->cells[i] == cell)
+            return true;
+    return false;
+}
+
 bool tc_stripe_check(struct tc_stripe *s)
 {
     tc_lock_assert_held(&s->lock);
     uint64_t bytes = tc_index_bytes(&s->index) + s->policy_bytes + tc_stripe_housing(s);
-    size_t entries = 0, ordered = 0;
+    size_t entries = 0, ordered = 0, passed = 0;
     uint32_t apart_of[TC_SLAB_CLASSES] = { 0 };
     uint64_t entry_bytes = 0, ordered_bytes = 0;
     for (size_t i = 0; i < tc_index_lanes(&s->index); i++) {
@@ -299,6 +307,7 @@ bool tc_stripe_check(struct tc_stripe *s)
         const struct tc_entry *e = tc_stripe_entry(s, cell);
         uint64_t its_bytes = tc_l1_entry_bytes(s->l1, e);
         entries++;
+        passed += is_passed(&s->shared.passed, cell);
         entry_bytes += its_bytes;
         bytes += tc_cell_is_alone(cell) ? its_bytes : 0;
         if (cell & TC_CELL_APART)
@@ -311,6 +320,6 @@ bool tc_stripe_check(struct tc_stripe *s)
     }
     return memcmp(apart_of, s->apart_of, sizeof apart_of) == 0 && tc_index_check(&s->index) &&
            tc_slab_check(&s->slab) && tc_extents_check(&s->extents) && entries == s->index.count &&
-           entries == ordered &&
+           entries == ordered && passed == s->shared.passed.n && /* each is there, and once */
            entry_bytes == ordered_bytes && bytes == tc_stripe_bytes(s) && bytes <= s->granted;
 }
