@@ -110,21 +110,18 @@ struct tc_order *tc_stripe_order_of(struct tc_stripe *s, const struct tc_entry *
 }
 
 /* An entry is about to leave its place. */
-static inline void leave_passed(struct tc_passed *p, uint32_t cell)
+static inline void leave_place(struct tc_order *o, uint32_t cell)
 {
+    struct tc_passed *p = &o->passed;
     uint32_t n = 0;
+    if (p->n == 0)
+        return;
     for (uint32_t i = 0; i < p->n; i++)
         if (p->cells[i] != cell)
             p->cells[n++] = p->cells[i];
     p->n = n;
     if (n == 0)
         p->room = 0;
-}
-
-static inline void leave_place(struct tc_order *o, uint32_t cell)
-{
-    if (o->passed.n > 0)
-        leave_passed(&o->passed, cell);
 }
 
 void tc_stripe_leave_order(struct tc_order *o, uint32_t cell, uint64_t bytes)
