@@ -25,8 +25,7 @@ enum {
     LIMIT = 1 << 20,
     LIFE_MS = 1000000,
     KEY_LEAST = 8,
-    ROOM = 128, /* of key and value in the size of cell that all have */
-    OVERWRITES = 63 /* of one cell */
+    ROOM = 128 /* of key and value in the size of cell that all have */
 };
 
 /* ---- what is stored ---- */
@@ -327,29 +326,6 @@ static bool overwrite_cell(struct tt_l1 *r, uint32_t cell, const struct tt_item 
     return done;
 }
 
-/* The same cell again and again, until its versions are used up. */
-static void after_the_last_version_a_cell_is_not_written_over(void **state)
-{
-    struct tt_l1 *r = *state;
-    struct tt_item i = item(0);
-    tt_item_store(r, &i);
-    uint32_t cell = tt_item_cell_of(r, &i);
-    for (uint64_t n = 1; n <= OVERWRITES; n++) {
-        struct tt_item next = item(n);
-        uint32_t refs = atomic_load(&tt_item_entry(r, cell)->refs);
-        assert_int_equal(refs & TC_ENTRY_VERSIONS, 2 * (n - 1) * TC_ENTRY_VERSION_ONE);
-        assert_true(overwrite_cell(r, cell, &next));
-        tt_item_assert_found(r, &i, false);
-        tt_item_assert_found(r, &next, true);
-        assert_true(n % COUNTED != 0 || tc_l1_check(&r->l1));
-        i = next;
-    }
-    struct tt_item late = item(OVERWRITES + 1);
-    assert_false(overwrite_cell(r, cell, &late));
-    tt_item_assert_found(r, &i, true);
-    tt_item_assert_found(r, &late, false);
-}
-
 static void what_is_pinned_is_not_written_over(void **state)
 {
     struct tt_l1 *r = *state;
@@ -625,7 +601,6 @@ int main(void)
         WITH(keys_that_look_alike_are_kept_apart),
         WITH(the_newcomer_expires_when_its_time_has_come),
         WITH(an_answer_to_a_miss_comes_in_only_while_its_ticket_stands),
-        WITH(after_the_last_version_a_cell_is_not_written_over),
         WITH(what_is_pinned_is_not_written_over),
         WITH(only_what_is_plain_and_as_large_is_written_over),
         WITH(both_must_be_short_and_the_cell_hardly_larger),

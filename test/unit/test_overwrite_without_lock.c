@@ -24,7 +24,7 @@ enum {
     LEN = 100, /* of nearly all values */
     BIG = 600,
     LIFE_MS = 60000,
-    OVERWRITES = 63, /* of one cell */
+    OVERWRITES = 63, /* of one cell: with the next one a quarter of the versions begins */
     KEY = 7          /* the number of the key that it is about */
 };
 
@@ -184,8 +184,15 @@ static void a_value_of_the_same_size_and_no_shorter_life_needs_no_lock(void **st
         assert_int_equal(tc_entry_fresh_until_ms(e), tt_l1_now(r) + LIFE_MS);
         assert_true(tc_entry_plain_len(e) == w.len && version_of(r, k) == n);
     }
-    assert_false(overwrite(r, k, &(struct wish){ .len = LEN, .version = 1000 })); /* its versions are used up */
+    struct wish next = { .len = LEN, .version = 1000 };
+    assert_false(overwrite(r, k, &next));
     assert_int_equal(version_of(r, k), 1 + OVERWRITES);
+    unsigned char value[BIG];
+    bool over;
+    tt_l1_fill(value, next.len, KEY, next.version);
+    assert_true(set(r, k, &next, value, &over) && !over); /* but with the lock, */
+    assert_true(cell_of(r, k) == cell && version_of(r, k) == next.version);
+    assert_true(overwrite(r, k, &next)); /* and then without it again */
     assert_true(tc_l1_check(&r->l1));
 }
 

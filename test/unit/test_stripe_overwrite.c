@@ -23,7 +23,7 @@ enum { STEP = 1 };
 enum {
     LIMIT = 1 << 20,
     MOST = TC_ENTRY_OVERWRITTEN_MOST,
-    OVERWRITES = 63, /* of one cell */
+    OVERWRITES = 191, /* of one cell, until it comes to the bar: stripe_version.c */
     LIFE_MS = 60000,
     KEY_BYTES = 8, /* of the fixture's keys */
     BIG = 600 /* more than any value here */
@@ -289,7 +289,7 @@ static void neither_key_nor_neighbour_is_touched(void **state)
     assert_true(tc_l1_check(&r->l1));
 }
 
-static void after_the_last_version_it_gets_a_new_cell_and_counting_goes_on(void **state)
+static void at_the_end_of_its_versions_it_gets_a_new_cell_and_counting_goes_on(void **state)
 {
     struct tt_l1 *r = *state;
     struct tt_l1_key k = tt_l1_key(r, 1);
@@ -655,7 +655,7 @@ int main(void)
         WITH(a_short_value_of_the_same_size_of_cell_takes_the_place_of_the_last_one),
         WITH(both_values_must_be_short),
         WITH(neither_key_nor_neighbour_is_touched),
-        WITH(after_the_last_version_it_gets_a_new_cell_and_counting_goes_on),
+        WITH(at_the_end_of_its_versions_it_gets_a_new_cell_and_counting_goes_on),
         WITH(an_overwritten_entry_that_moves_is_the_latest_one),
         WITH(a_pinned_value_keeps_its_bytes),
         WITH(what_is_not_plain_is_not_overwritten),

@@ -32,30 +32,30 @@
 #include "base/words.h"
 #include "policy/type.h"
 
-/* In refs, beside the count of references: how often it was overwritten, what it is, and where. What it is never
- * changes once it is published. */
-#define TC_ENTRY_REFS UINT32_C(0xFFFF)
+/* In refs, beside the count of references: what it is, and where, and the highest 9 bits, so that they begin anew by
+ * themselves: its version, which says how often it was overwritten. What it is never changes once it is published. */
+#define TC_ENTRY_REFS UINT32_C(0x3FFF)
 #define TC_ENTRY_PINS_MOST (TC_ENTRY_REFS / 2) /* who comes then gets a copy: so it never overflows */
-#define TC_ENTRY_VERSION_ONE (UINT32_C(1) << 16)
-#define TC_ENTRY_VERSIONS (UINT32_C(0x7F) << 16)
-#define TC_ENTRY_WRITING TC_ENTRY_VERSION_ONE /* the version is odd: it is being overwritten */
 enum {
-    TC_ENTRY_ABSENT = 1u << 23,  /* a cached absence */
-    TC_ENTRY_COUNTS = 1u << 24,  /* its type wants to know the hits: a TTL policy of it, only with more, or an eviction
+    TC_ENTRY_ABSENT = 1u << 14,  /* a cached absence */
+    TC_ENTRY_COUNTS = 1u << 15,  /* its type wants to know the hits: a TTL policy of it, only with more, or an eviction
                                     policy of its own, that is told of them in another way than the cache's */
-    TC_ENTRY_MORE = 1u << 25,    /* there is a struct tc_entry_more */
-    TC_ENTRY_FOREVER = 1u << 26, /* without more: no expiry */
-    TC_ENTRY_FRAMED = 1u << 27,  /* the value lies in a frame; only with more */
-    TC_ENTRY_LENT = 1u << 28,    /* in memory of a caller's */
-    TC_ENTRY_HOUSED = 1u << 29,  /* in memory of its stripe's: a cell of a page, */
+    TC_ENTRY_MORE = 1u << 16,    /* there is a struct tc_entry_more */
+    TC_ENTRY_FOREVER = 1u << 17, /* without more: no expiry */
+    TC_ENTRY_FRAMED = 1u << 18,  /* the value lies in a frame; only with more */
+    TC_ENTRY_LENT = 1u << 19,    /* in memory of a caller's */
+    TC_ENTRY_HOUSED = 1u << 20,  /* in memory of its stripe's: a cell of a page, */
     TC_ENTRY_IN_EXTENT = TC_ENTRY_LENT | TC_ENTRY_HOUSED, /* or an extent */
-    TC_ENTRY_IN_L1 = 1u << 30
+    TC_ENTRY_IN_L1 = 1u << 21,
+    TC_ENTRY_DETACHED = 1u << 22 /* in callers' hands alone: set before the reference that makes it so is given up */
 };
+#define TC_ENTRY_VERSION_ONE (UINT32_C(1) << 23)
+#define TC_ENTRY_VERSIONS (UINT32_C(0x1FF) << 23)
+#define TC_ENTRY_WRITING TC_ENTRY_VERSION_ONE /* the version is odd: it is being overwritten */
+#define TC_ENTRY_QUARTER_SHIFT 30 /* of the versions: see stripe_version.c */
 /* Only what is housed is overwritten. Of what is not, an even version says something else: L1 has, or had, a reference
  * to this very entry, and will tell (TC_ENTRY_DETACHED) if callers still hold it when it gives that up. */
 #define TC_ENTRY_SHARED (2 * TC_ENTRY_VERSION_ONE)
-/* In callers' hands alone: set before the reference that makes it so is given up. */
-#define TC_ENTRY_DETACHED (UINT32_C(1) << 31)
 #define TC_ENTRY_FLAGS (TC_ENTRY_ABSENT | TC_ENTRY_COUNTS | TC_ENTRY_MORE | TC_ENTRY_FOREVER | TC_ENTRY_FRAMED)
 
 #define TC_NEVER_MS INT64_MAX

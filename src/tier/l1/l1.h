@@ -28,7 +28,9 @@ struct tc_limbo {
     bool ready;
     struct tc_block *blocks, *last_block; /* (lock) former tables and maps */
     _Atomic uint64_t bytes; /* of them, and of the entries that wait in stripes and are alone */
+    _Atomic int wanted;     /* enum tc_limbo_wants: some stripe waits for readers, and has nothing that is to be freed */
 };
+enum tc_limbo_wants { TC_WANTS_NOTHING, TC_WANTS_LOOK, TC_WANTS_STEP };
 
 struct tc_l1 {
     const struct tc_alloc *alloc;
@@ -413,6 +415,12 @@ bool tc_l1_above_share(const struct tc_l1 *l1, const struct tc_order *o, const s
  * from stripes with more than theirs. */
 void tc_l1_trim(struct tc_l1 *l1, struct cache_type *t, const struct tc_policy *p, struct tc_l1_ref kept,
                 bool to_share);
+
+/* With a stripe's lock: whoever lets one go next looks for readers, or steps. */
+static inline void tc_limbo_want(struct tc_l1 *l1, enum tc_limbo_wants what)
+{
+    atomic_store_explicit(&l1->limbo.wanted, what, memory_order_relaxed);
+}
 
 /* ---- limbo.c: no lock held ---- */
 /* Ends what was done under a stripe's lock: frees some of what waits there (all of it where nobody else reads), lets

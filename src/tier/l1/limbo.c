@@ -5,7 +5,10 @@
  * system call, with no lock held. What is alone leaves its stripe's account when it begins to wait; it, tables and
  * maps count in a reserve that was taken out of the limit at the start. Who stores the general way while more than
  * that waits steps at once, and waits for readers that were interrupted while they read. A process with one thread
- * that uses the cache has nothing to wait for: what it takes out, nobody else reads. */
+ * that uses the cache has nothing to wait for: what it takes out, nobody else reads.
+ *
+ * A stripe that waits for readers with nothing to be freed (stripe_version.c) says so, and whoever lets a stripe go next
+ * steps for it, or looks. */
 #include <sched.h>
 
 #include "tier/l1/l1.h"
@@ -155,19 +158,33 @@ static void give_up(struct tc_l1 *l1, bool alone, struct tc_dropped *dropped)
     step_if_due(l1, d.bytes);
 }
 
+/* For those who wait and have nothing to be freed. Whom two at once tell to look and to step may get one of them: he
+ * asks again. */
+static void do_wanted(struct tc_l1 *l1)
+{
+    int wanted = atomic_exchange_explicit(&l1->limbo.wanted, TC_WANTS_NOTHING, memory_order_relaxed);
+    if (wanted == TC_WANTS_STEP)
+        step(l1);
+    else if (wanted == TC_WANTS_LOOK)
+        tc_readers_look(&l1->readers);
+}
+
 static TC_APART void leave_with(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped)
 {
     tc_dropped_tell(dropped);
     bool alone = tc_stripe_reap_some(s, dropped);
     tc_lock_release(&s->lock);
     give_up(l1, alone, dropped);
+    do_wanted(l1);
 }
 
 void tc_l1_leave(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
-    if (s->left.n == 0 && dropped->first == NULL && dropped->blocks == NULL && dropped->bytes == 0 &&
-        dropped->type == NULL)
+    bool nothing_dropped = dropped->first == NULL && dropped->blocks == NULL && dropped->bytes == 0 &&
+                           dropped->type == NULL;
+    if (s->left.n == 0 && nothing_dropped &&
+        atomic_load_explicit(&l1->limbo.wanted, memory_order_relaxed) == TC_WANTS_NOTHING)
         tc_lock_release(&s->lock);
     else
         leave_with(l1, s, dropped);

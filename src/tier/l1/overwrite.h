@@ -5,20 +5,31 @@
 
 #include "tier/l1/l1.h"
 
-#define TC_LAST_VERSION (TC_ENTRY_VERSIONS - TC_ENTRY_VERSION_ONE)
-
 /* Of the value that is to be stored: it may be one that others read while it is written. */
 static inline bool tc_overwrite_suits(const struct tc_l1 *l1, const struct tc_entry_parts *p)
 {
     return l1->stamped_hits && p->life_ms >= 0 && p->value.len <= TC_ENTRY_OVERWRITTEN_MOST;
 }
 
-/* The same of the one that is there, whose references and sizes these are. */
+/* The same of the one that is there, whose references and sizes these are, but for its version. */
 static inline bool tc_overwrite_may(uint32_t sizes, uint32_t refs)
 {
     const uint32_t look_at = TC_ENTRY_REFS | TC_ENTRY_WRITING | TC_ENTRY_FLAGS | TC_ENTRY_HOUSED | TC_ENTRY_IN_L1;
     return (refs & look_at) == (1 | TC_ENTRY_HOUSED | TC_ENTRY_IN_L1) &&
-           (refs & TC_ENTRY_VERSIONS) < TC_LAST_VERSION && tc_sizes_len(sizes) <= TC_ENTRY_OVERWRITTEN_MOST;
+           tc_sizes_len(sizes) <= TC_ENTRY_OVERWRITTEN_MOST;
+}
+
+/* The next version is the first of a quarter: then the stripe is asked, with the lock. */
+static inline bool tc_overwrite_ends_quarter(uint32_t refs)
+{
+    const uint32_t in_quarter = (UINT32_C(1) << TC_ENTRY_QUARTER_SHIFT) - 2 * TC_ENTRY_VERSION_ONE;
+    return __builtin_expect((refs & in_quarter) == in_quarter, 0);
+}
+
+/* With the lock. */
+static inline bool tc_overwrite_has_version(struct tc_stripe *s, uint32_t refs)
+{
+    return !tc_overwrite_ends_quarter(refs) || tc_stripe_next_quarter(s, refs);
 }
 
 /* By bytes of its own: it counts for the same, also among those that lie apart. */

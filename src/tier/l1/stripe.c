@@ -20,6 +20,7 @@ int tc_stripe_init(struct tc_stripe *s, struct tc_index_view *view, struct tc_l1
         goto fail;
     }
     s->l1 = l1; /* what fini goes by */
+    s->versions.bar = 3; /* so that the first version is 0 */
     s->index.view->node_bytes = (uint32_t)l1->node_bytes;
     if (!l1->locked_hits && !l1->stamped_hits)
         atomic_store_explicit(&s->index.view->hits, TC_HITS_CALLED, memory_order_relaxed);

@@ -97,6 +97,14 @@ struct tc_gate {
     bool writer_late;  /* and another gave up waiting for it */
 };
 
+/* See stripe_version.c. A bar is where a quarter of the versions begins. */
+struct tc_versions {
+    uint32_t bar;   /* the one that came down last: 1 or 3 */
+    uint32_t asked; /* entries that came to it, or to the quarter before it */
+    bool both;      /* the other one is down too, until */
+    uint64_t epoch; /* those who were reading then are through */
+};
+
 struct tc_l1;
 
 /* Under a policy that is told of hits with the lock held, in the last bytes of each entry's node: when it was stored or
@@ -133,6 +141,7 @@ struct tc_stripe {
     _Alignas(TC_CACHELINE) _Atomic uint64_t generations[TC_GATES];
     struct tc_gate *gates; /* TC_GATES, if there is an L2; else NULL */
     int64_t round_ms, last_round_ms; /* when the round of the wheel's hand (index.hand) began, and the one before it */
+    struct tc_versions versions;
     struct tc_wheel_due due;         /* as of that tick */
     int64_t due_tick;
     uint32_t ticked;                 /* when the tick began, counted by uses, */
@@ -281,8 +290,8 @@ bool tc_stripe_has(struct tc_stripe *s, size_t bytes, uint64_t slack);
 /* After the table grew: numbers for what will lie apart, without pages as many as there are lanes, if there is memory
  * for them. Then none has to be found when there is not. */
 void tc_stripe_reserve(struct tc_stripe *s, struct tc_dropped *dropped);
-/* Memory for an entry of so many bytes that is to be linked; *where has the flags that say where it is. The account is
- * raised. 0: no memory, nothing changed. */
+/* Memory for an entry of so many bytes that is to be linked; *where has the flags that say where it is, and its version.
+ * The account is raised. 0: no memory, nothing changed. */
 uint32_t tc_stripe_take(struct tc_stripe *s, size_t bytes, bool anywhere, uint32_t *where, struct tc_dropped *dropped);
 /* The same for an entry that was made: a cell that it is copied to, or a number for it as it is, with a reference of
  * L1's. */
@@ -312,6 +321,13 @@ void tc_stripe_link(struct tc_stripe *s, uint32_t cell, uint64_t hash, struct tc
  * cannot be, nothing has changed. */
 bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_index_at *at,
                          const struct tc_entry_parts *p);
+
+/* ---- stripe_version.c ---- */
+/* Of an entry that comes to a cell, among its references. */
+uint32_t tc_stripe_first_version(const struct tc_stripe *s);
+/* An entry with these references is to be overwritten, and with its next version another quarter begins: whether that
+ * may be. */
+bool tc_stripe_next_quarter(struct tc_stripe *s, uint32_t refs);
 
 /* ---- stripe_victim.c ---- */
 /* The same in the cell of another entry, which is evicted by that; no type has an order of its own. gap: for the new

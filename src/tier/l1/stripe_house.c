@@ -92,7 +92,7 @@ uint32_t tc_stripe_take(struct tc_stripe *s, size_t bytes, bool anywhere, uint32
     uint64_t before = tc_stripe_housing(s);
     struct tc_block *map = NULL;
     bool in_page = goes_to_page(s, bytes, anywhere);
-    *where = in_page ? TC_ENTRY_HOUSED : TC_ENTRY_IN_EXTENT;
+    *where = tc_stripe_first_version(s) | (in_page ? TC_ENTRY_HOUSED : TC_ENTRY_IN_EXTENT);
     uint32_t cell = in_page ? tc_slab_take(&s->slab, bytes, &map) : take_extent(s, bytes, &map);
     if (cell & TC_CELL_APART && bytes <= TC_SLAB_MOST)
         s->apart_of[tc_slab_class(bytes)]++;

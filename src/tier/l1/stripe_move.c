@@ -53,7 +53,7 @@ static bool move(struct tc_stripe *s, uint32_t from, struct tc_dropped *dropped)
         tc_stripe_remove(s, from, TC_COUNT_l1_evicted_bytes, dropped);
         return true;
     }
-    uint32_t where = tc_cell_is_extent(from) ? TC_ENTRY_IN_EXTENT : TC_ENTRY_HOUSED;
+    uint32_t where = (tc_cell_is_extent(from) ? TC_ENTRY_IN_EXTENT : TC_ENTRY_HOUSED) | tc_stripe_first_version(s);
     tc_entry_copy(tc_cell(&s->index.view->cells, to), where | TC_ENTRY_IN_L1, e, l1->node_bytes);
     copy_node(tc_cell(&s->index.view->cells, to), tc_cell(&s->index.view->cells, from), l1->node_bytes);
     tc_stripe_move_in_order(o, from, to);

@@ -6,9 +6,9 @@
  * lock.
  *
  * Not where somebody has pinned the value: the one reference that is L1's becomes one with an odd version in a single
- * step, and who takes a reference in another version than the one that he found gives it back. And not without end:
- * versions are few, and the last one is never left, so a copy that takes however long does not see the same one twice.
- * Then the value gets a new cell, whose first version is the first.
+ * step, and who takes a reference in another version than the one that he found gives it back. Versions are few, and
+ * begin anew: so that a copy that takes however long does not see the same one twice, some of the steps need the lock,
+ * and one in very many cannot be (stripe_version.c). Then the value gets a new cell.
  *
  * Without the lock. An odd version is a writer's claim to the entry alone, so a value of the same key needs no lock.
  * The step to it is from the very version in which the key was found, of an entry that is in L1. Who takes an entry out
@@ -39,7 +39,8 @@ bool tc_l1_overwrite(struct tc_l1 *l1, struct tc_reader *me, struct tc_entry *e,
     struct tc_stripe *s = &l1->stripes[stripe];
     __builtin_prefetch((char *)e + TC_CACHELINE, 1);
     bool fresh_longer = tc_times_until_ms(tc_entry_times(e)) > p->now_ms + p->life_ms;
-    if (__builtin_expect(fresh_longer || !fits(l1, e, refs, p) || !tc_overwrite_begin(e, refs), 0))
+    bool may = !fresh_longer && fits(l1, e, refs, p) && !tc_overwrite_ends_quarter(refs);
+    if (__builtin_expect(!may || !tc_overwrite_begin(e, refs), 0))
         return false;
     tc_generation_advance(tc_stripe_generation(s, p->hash));
     tc_overwrite_write(e, p);
@@ -55,7 +56,7 @@ bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_ind
     struct tc_entry *e = tc_stripe_entry(s, cell);
     struct tc_l1 *l1 = s->l1;
     uint32_t refs = atomic_load_explicit(&e->refs, memory_order_acquire); /* before what it is judged by */
-    if (!fits(l1, e, refs, p) || !tc_overwrite_begin(e, refs))
+    if (!fits(l1, e, refs, p) || !tc_overwrite_has_version(s, refs) || !tc_overwrite_begin(e, refs))
         return false;
     tc_overwrite_write(e, p);
     tc_overwrite_end(e);

@@ -29,6 +29,8 @@ static inline bool would_do(struct tc_stripe *s, uint32_t cell, size_t bytes, st
     size_t is = tc_entry_bytes_for(s->index.view->node_bytes, 0, tc_sizes_key_len(sizes), tc_sizes_len(sizes));
     if (__builtin_expect(is != bytes, 0) && !tc_overwrite_counts_alike(refs, bytes, is) && !has_room(s, cell, bytes))
         return false;
+    if (!tc_overwrite_has_version(s, refs))
+        return false;
     v->cell = cell;
     v->refs = refs;
     v->sizes = sizes;
