@@ -32,22 +32,23 @@
 #include "base/words.h"
 #include "policy/type.h"
 
-/* In refs, beside the count of references: what it is, and where, and the highest 9 bits, so that they begin anew by
- * themselves: its version, which says how often it was overwritten. What it is never changes once it is published. */
+/* In refs, beside the count of references: where it is, and in the upper half, which nobody changes but whoever
+ * overwrites it, what it is, and its version, which says how often it was overwritten: the highest 9 bits, so that they
+ * begin anew by themselves. What it is never changes once it is published. */
 #define TC_ENTRY_REFS UINT32_C(0x3FFF)
 #define TC_ENTRY_PINS_MOST (TC_ENTRY_REFS / 2) /* who comes then gets a copy: so it never overflows */
 enum {
-    TC_ENTRY_ABSENT = 1u << 14,  /* a cached absence */
-    TC_ENTRY_COUNTS = 1u << 15,  /* its type wants to know the hits: a TTL policy of it, only with more, or an eviction
-                                    policy of its own, that is told of them in another way than the cache's */
-    TC_ENTRY_MORE = 1u << 16,    /* there is a struct tc_entry_more */
-    TC_ENTRY_FOREVER = 1u << 17, /* without more: no expiry */
-    TC_ENTRY_FRAMED = 1u << 18,  /* the value lies in a frame; only with more */
-    TC_ENTRY_LENT = 1u << 19,    /* in memory of a caller's */
-    TC_ENTRY_HOUSED = 1u << 20,  /* in memory of its stripe's: a cell of a page, */
-    TC_ENTRY_IN_EXTENT = TC_ENTRY_LENT | TC_ENTRY_HOUSED, /* or an extent */
-    TC_ENTRY_IN_L1 = 1u << 21,
-    TC_ENTRY_DETACHED = 1u << 22 /* in callers' hands alone: set before the reference that makes it so is given up */
+    TC_ENTRY_IN_L1 = 1u << 14,
+    TC_ENTRY_DETACHED = 1u << 15, /* in callers' hands alone: set before the reference that makes it so is given up */
+    TC_ENTRY_ABSENT = 1u << 16,   /* a cached absence */
+    TC_ENTRY_COUNTS = 1u << 17,   /* its type wants to know the hits: a TTL policy of it, only with more, or an eviction
+                                     policy of its own, that is told of them in another way than the cache's */
+    TC_ENTRY_MORE = 1u << 18,     /* there is a struct tc_entry_more */
+    TC_ENTRY_FOREVER = 1u << 19,  /* without more: no expiry */
+    TC_ENTRY_FRAMED = 1u << 20,   /* the value lies in a frame; only with more */
+    TC_ENTRY_LENT = 1u << 21,     /* in memory of a caller's */
+    TC_ENTRY_HOUSED = 1u << 22,   /* in memory of its stripe's: a cell of a page, */
+    TC_ENTRY_IN_EXTENT = TC_ENTRY_LENT | TC_ENTRY_HOUSED /* or an extent */
 };
 #define TC_ENTRY_VERSION_ONE (UINT32_C(1) << 23)
 #define TC_ENTRY_VERSIONS (UINT32_C(0x1FF) << 23)
@@ -58,6 +59,12 @@ enum {
 #define TC_ENTRY_SHARED (2 * TC_ENTRY_VERSION_ONE)
 #define TC_ENTRY_FLAGS (TC_ENTRY_ABSENT | TC_ENTRY_COUNTS | TC_ENTRY_MORE | TC_ENTRY_FOREVER | TC_ENTRY_FRAMED)
 
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+enum { TC_ENTRY_LOWER, TC_ENTRY_UPPER };
+#else
+enum { TC_ENTRY_UPPER, TC_ENTRY_LOWER };
+#endif
+
 #define TC_NEVER_MS INT64_MAX
 
 struct tc_entry {
@@ -67,7 +74,10 @@ struct tc_entry {
         _Atomic uint64_t times;
         struct tc_entry *next; /* to be freed */
     };
-    _Atomic uint32_t refs;
+    union {
+        _Atomic uint32_t refs;
+        _Atomic uint16_t refs_halves[2]; /* TC_ENTRY_LOWER, _UPPER */
+    };
     /* Lower 16 bits: the value's length, then 8: the key's, both 0 if more has them; the highest 8: the type's number.
      * One word, so that lengths that are read together fit into the cell together. */
     _Atomic uint32_t sizes;
@@ -414,7 +424,7 @@ static inline bool tc_entry_is_in_l1(const struct tc_entry *e)
  * value did not stay. False: somebody does, and is not through. */
 static inline bool tc_entry_begin_to_leave(struct tc_entry *e)
 {
-    return !(atomic_fetch_and_explicit(&e->refs, ~TC_ENTRY_IN_L1, memory_order_acq_rel) & TC_ENTRY_WRITING);
+    return !(atomic_fetch_and(&e->refs, ~TC_ENTRY_IN_L1) & TC_ENTRY_WRITING);
 }
 
 static inline bool tc_entry_refs_are_lent(uint32_t refs)

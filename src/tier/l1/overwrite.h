@@ -5,6 +5,18 @@
 
 #include "tier/l1/l1.h"
 
+/* ThreadSanitizer orders by one address only what is the same address. */
+#ifdef __has_feature
+#define TC_HAS_TSAN __has_feature(thread_sanitizer)
+#elif defined __SANITIZE_THREAD__
+#define TC_HAS_TSAN 1
+#else
+#define TC_HAS_TSAN 0
+#endif
+#if (defined __x86_64__ || defined __aarch64__) && !TC_HAS_TSAN
+#define TC_OVERWRITE_STORES_HALF 1
+#endif
+
 /* Of the value that is to be stored: it may be one that others read while it is written. */
 static inline bool tc_overwrite_suits(const struct tc_l1 *l1, const struct tc_entry_parts *p)
 {
@@ -51,10 +63,24 @@ static inline bool tc_overwrite_begin(struct tc_entry *e, uint32_t refs)
                                                    memory_order_relaxed);
 }
 
-/* True: it was in L1 all the while. */
-static inline bool tc_overwrite_end(struct tc_entry *e)
+/* refs: as given to tc_overwrite_begin(). Where processors do that beside others' locked instructions on the whole word
+ * it is a store of its upper half, which nobody else writes meanwhile: a locked instruction would wait until all that was
+ * written before has left the processor. */
+static inline void tc_overwrite_end(struct tc_entry *e, uint32_t refs)
 {
-    return atomic_fetch_add_explicit(&e->refs, TC_ENTRY_VERSION_ONE, memory_order_acq_rel) & TC_ENTRY_IN_L1;
+#ifdef TC_OVERWRITE_STORES_HALF
+    uint16_t upper = (uint16_t)((refs + 2 * TC_ENTRY_VERSION_ONE) >> 16);
+    atomic_store_explicit(&e->refs_halves[TC_ENTRY_UPPER], upper, memory_order_release);
+#else
+    (void)refs;
+    atomic_fetch_add_explicit(&e->refs, TC_ENTRY_VERSION_ONE, memory_order_acq_rel);
+#endif
+}
+
+/* Without the lock, after that: whether it was in L1 all the while, but for the last moments. */
+static inline bool tc_overwrite_stayed(struct tc_entry *e)
+{
+    return atomic_load(&e->refs_halves[TC_ENTRY_LOWER]) & TC_ENTRY_IN_L1;
 }
 
 /* Each store releases: who sees one of them sees the odd version. The key's bytes are left to who changes it. */

@@ -199,12 +199,12 @@ static inline bool tc_stripe_pages_are_sparse(const struct tc_stripe *s)
 /* Without the lock: what a reader sees of the key after this call is not older than this. */
 static inline uint64_t tc_generation(const _Atomic uint64_t *generation)
 {
-    return atomic_load_explicit(generation, memory_order_acquire);
+    return atomic_load(generation);
 }
 
 static inline void tc_generation_advance(_Atomic uint64_t *generation)
 {
-    atomic_fetch_add_explicit(generation, 1, memory_order_release);
+    atomic_fetch_add(generation, 1);
 }
 
 static inline size_t tc_gate_number(uint64_t hash)

@@ -14,8 +14,12 @@
  * The step to it is from the very version in which the key was found, of an entry that is in L1. Who takes an entry out
  * of the table takes TC_ENTRY_IN_L1 from it first: if it is there when the writer is through, his value was in the
  * table at that moment, and it is not his concern what comes after. If it is not, he does not know what became of the
- * value, and stores it again, with the lock. Tickets: he moves the key's generation before he writes; who stores under
- * a ticket looks at it once more when the entry can't be written to any longer. */
+ * value, and stores it again, with the lock. That he is through may be seen late: who takes the entry out then takes it
+ * for one that is being written, and never for one that may be moved.
+ *
+ * Tickets: he moves the key's generation before he writes; who stores under a ticket looks at it once more when he has
+ * taken TC_ENTRY_IN_L1 away. Each of the two writes first and then looks at what the other one writes, in one order for
+ * all: so one of them sees it. */
 #include "tier/l1/overwrite.h"
 
 /* Of the same key. Mostly the value before was as long. */
@@ -44,7 +48,8 @@ bool tc_l1_overwrite(struct tc_l1 *l1, struct tc_reader *me, struct tc_entry *e,
         return false;
     tc_generation_advance(tc_stripe_generation(s, p->hash));
     tc_overwrite_write(e, p);
-    bool stayed = tc_overwrite_end(e);
+    tc_overwrite_end(e, refs);
+    bool stayed = tc_overwrite_stayed(e);
     tc_l1_touch_plain(l1, &l1->views[stripe], stripe, me, e);
     return stayed;
 }
@@ -59,7 +64,7 @@ bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_ind
     if (!fits(l1, e, refs, p) || !tc_overwrite_has_version(s, refs) || !tc_overwrite_begin(e, refs))
         return false;
     tc_overwrite_write(e, p);
-    tc_overwrite_end(e);
+    tc_overwrite_end(e, refs);
     int64_t keep_ms = tc_entry_keep_until_ms(e, tc_l1_type_of(l1, e));
     tc_index_set_code_at(&s->index, at, p->hash, tc_wheel_code(keep_ms, p->now_ms));
     if (tc_stripe_stamp(s->index.view, tc_cell(&s->index.view->cells, cell)))

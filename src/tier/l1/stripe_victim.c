@@ -128,7 +128,7 @@ bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *v, 
     int64_t keep_ms = p->now_ms + p->life_ms + tc_type_max_stale_ms(to);
     tc_stripe_renew_in_order(s, &s->shared, cell, counted, p->hash, counts);
     tc_index_remove_of(&s->index, cell, v->hash);
-    tc_overwrite_end(e);
+    tc_overwrite_end(e, v->refs);
     tc_index_fill(&s->index, gap, cell, p->hash, tc_wheel_code(keep_ms, p->now_ms));
     count(s->l1, from, counted, to, counts, dropped);
     tc_stripe_stored(s);
