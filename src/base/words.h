@@ -18,6 +18,15 @@ typedef uint64_t __attribute__((may_alias)) tc_word;
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define TC_WORDS_ARE_WATCHED 1
 #endif
+#if __has_feature(thread_sanitizer)
+#define TC_THREADS_ARE_WATCHED 1
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define TC_THREADS_ARE_WATCHED 1
+#endif
+#ifndef TC_THREADS_ARE_WATCHED
+#define TC_THREADS_ARE_WATCHED 0
 #endif
 #define TC_WORDS_AT_ONCE 8
 

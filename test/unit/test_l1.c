@@ -409,7 +409,7 @@ static void a_value_that_left_as_soon_as_it_was_stored_is_not_counted_once_it_is
     tc_reader_leave(me);
 }
 
-/* References are counted in 16 bits. */
+/* References are counted in some bits of a word. */
 static void a_value_can_be_pinned_any_number_of_times(void **state)
 {
     enum { PINS = 100000 };

@@ -183,7 +183,7 @@ static void assert_stored_by_copy(struct tt_l1 *r, uint64_t number, enum way way
     struct tc_entry *found = get(r, number, len);
     assert_non_null(found);
     assert_true(found != e && lies_in_extent(found));
-    assert_false(tc_entry_flags(found) & TC_ENTRY_FRAMED);
+    assert_false(tc_entry_is_framed(found));
     assert_int_equal(tc_l1_entry_bytes(&r->l1, found), tc_extents_round(entry_bytes(r, way, len)));
     live = tt_alloc_counts(&r->counting).live_bytes;
     tc_l1_drop(&r->l1, e);

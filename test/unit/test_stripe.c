@@ -220,7 +220,7 @@ static void assert_housed(struct tt_stripe *f, enum kind kind, uint64_t number, 
         assert_ptr_not_equal(stored, e);
         assert_int_equal(tt_refs(e), refs);
         assert_int_equal(tt_refs(stored) & ~TC_ENTRY_FLAGS, 1 | place | TC_ENTRY_IN_L1);
-        assert_int_equal(tt_refs(stored) & TC_ENTRY_FLAGS, refs & TC_ENTRY_FLAGS & ~(uint32_t)TC_ENTRY_FRAMED);
+        assert_int_equal(tt_refs(stored) & TC_ENTRY_FLAGS, refs & TC_ENTRY_FLAGS);
         memset((unsigned char *)(uintptr_t)tc_entry_data(e), 0x77, len); /* it is nobody's now */
     } else {
         assert_ptr_equal(stored, e);

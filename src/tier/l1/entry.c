@@ -100,7 +100,7 @@ static void copy_more(struct tc_entry *copy, const struct tc_entry *e)
 struct tc_entry *tc_entry_copy(void *memory, uint32_t refs_flags, const struct tc_entry *e, size_t node_bytes)
 {
     struct tc_entry *copy = tc_entry_of_node(memory, node_bytes);
-    uint32_t flags = tc_entry_flags(e) & ~(uint32_t)TC_ENTRY_FRAMED;
+    uint32_t flags = tc_entry_flags(e);
     memset(memory, 0, node_bytes);
     uint32_t sizes = tc_entry_sizes(e);
     atomic_store_explicit(&copy->times, tc_entry_times(e), memory_order_relaxed);
@@ -130,7 +130,8 @@ struct tc_entry *tc_entry_adopt(const struct tc_alloc *a, size_t node_bytes, str
 {
     if (value.len > UINT32_MAX)
         return NULL;
-    struct tc_entry *e = open_with(a, node_bytes, TC_ENTRY_MORE | TC_ENTRY_FRAMED, t, hash, key, 0);
+    tc_assert(frame != NULL);
+    struct tc_entry *e = open_with(a, node_bytes, TC_ENTRY_MORE, t, hash, key, 0);
     if (e == NULL)
         return NULL;
     struct tc_entry_more *more = tc_entry_more(e);
@@ -159,14 +160,14 @@ void tc_entry_free(const struct tc_alloc *a, size_t node_bytes, struct tc_entry 
     if (e == NULL)
         return;
     size_t n = tc_entry_own_bytes(e, node_bytes);
-    if (tc_entry_flags(e) & TC_ENTRY_FRAMED)
+    if (tc_entry_is_framed(e))
         tc_free_value(a, tc_entry_more(e)->frame, tc_entry_more(e)->frame_len);
     tc_free_value(a, tc_entry_node(e, node_bytes), n);
 }
 
 size_t tc_entry_bytes_alone(const struct tc_alloc *a, const struct tc_entry *e, size_t node_bytes)
 {
-    bool framed = tc_entry_flags(e) & TC_ENTRY_FRAMED;
+    bool framed = tc_entry_is_framed(e);
     return tc_value_heap_bytes(a, tc_entry_own_bytes(e, node_bytes)) +
            (framed ? tc_value_heap_bytes(a, tc_entry_more(e)->frame_len) : 0);
 }

@@ -32,20 +32,22 @@
 #include "base/words.h"
 #include "policy/type.h"
 
-/* In refs, beside the count of references: where it is, and in the upper half, which nobody changes but whoever
- * overwrites it, what it is, and its version, which says how often it was overwritten: the highest 9 bits, so that they
- * begin anew by themselves. What it is never changes once it is published. */
-#define TC_ENTRY_REFS UINT32_C(0x3FFF)
-#define TC_ENTRY_PINS_MOST (TC_ENTRY_REFS / 2) /* who comes then gets a copy: so it never overflows */
+/* In refs, beside the count of references: whether L1 has one of them; and in the upper half, which nobody but whoever
+ * overwrites it changes while it is in L1 and housed, what it is, where, and its version, which says how often it was
+ * overwritten: the highest 9 bits, so that they begin anew by themselves. What it is never changes once it is
+ * published. */
+#define TC_ENTRY_REFS UINT32_C(0x7FFF)
+/* Who comes then gets a copy. The others are for those who just try, and for those who wait for one load: all of them
+ * threads that stand in the library at this moment. */
+#define TC_ENTRY_PINS_MOST (TC_ENTRY_REFS / 2)
 enum {
-    TC_ENTRY_IN_L1 = 1u << 14,
-    TC_ENTRY_DETACHED = 1u << 15, /* in callers' hands alone: set before the reference that makes it so is given up */
-    TC_ENTRY_ABSENT = 1u << 16,   /* a cached absence */
-    TC_ENTRY_COUNTS = 1u << 17,   /* its type wants to know the hits: a TTL policy of it, only with more, or an eviction
+    TC_ENTRY_IN_L1 = 1u << 15,
+    TC_ENTRY_DETACHED = 1u << 16, /* in callers' hands alone: set before the reference that makes it so is given up */
+    TC_ENTRY_ABSENT = 1u << 17,   /* a cached absence */
+    TC_ENTRY_COUNTS = 1u << 18,   /* its type wants to know the hits: a TTL policy of it, only with more, or an eviction
                                      policy of its own, that is told of them in another way than the cache's */
-    TC_ENTRY_MORE = 1u << 18,     /* there is a struct tc_entry_more */
-    TC_ENTRY_FOREVER = 1u << 19,  /* without more: no expiry */
-    TC_ENTRY_FRAMED = 1u << 20,   /* the value lies in a frame; only with more */
+    TC_ENTRY_MORE = 1u << 19,     /* there is a struct tc_entry_more */
+    TC_ENTRY_FOREVER = 1u << 20,  /* without more: no expiry */
     TC_ENTRY_LENT = 1u << 21,     /* in memory of a caller's */
     TC_ENTRY_HOUSED = 1u << 22,   /* in memory of its stripe's: a cell of a page, */
     TC_ENTRY_IN_EXTENT = TC_ENTRY_LENT | TC_ENTRY_HOUSED /* or an extent */
@@ -57,7 +59,7 @@ enum {
 /* Only what is housed is overwritten. Of what is not, an even version says something else: L1 has, or had, a reference
  * to this very entry, and will tell (TC_ENTRY_DETACHED) if callers still hold it when it gives that up. */
 #define TC_ENTRY_SHARED (2 * TC_ENTRY_VERSION_ONE)
-#define TC_ENTRY_FLAGS (TC_ENTRY_ABSENT | TC_ENTRY_COUNTS | TC_ENTRY_MORE | TC_ENTRY_FOREVER | TC_ENTRY_FRAMED)
+#define TC_ENTRY_FLAGS (TC_ENTRY_ABSENT | TC_ENTRY_COUNTS | TC_ENTRY_MORE | TC_ENTRY_FOREVER)
 
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 enum { TC_ENTRY_LOWER, TC_ENTRY_UPPER };
@@ -98,7 +100,7 @@ struct tc_entry_more {
     int64_t fresh_until_ms; /* TC_NEVER_MS: no expiry */
     int64_t keep_until_ms;  /* end of the stale window */
     const unsigned char *data; /* the value: behind the key, or inside frame */
-    void *frame;               /* memory that data lies in, or NULL; owned */
+    void *frame;               /* memory that data lies in, or NULL: behind the key; owned */
     size_t frame_len;
     _Atomic uint16_t hits; /* if TC_ENTRY_COUNTS; stops at its maximum, and may miss some of two at once */
 };
@@ -141,6 +143,12 @@ static inline void tc_entry_add_flags(struct tc_entry *e, uint32_t flags)
 static inline struct tc_entry_more *tc_entry_more(const struct tc_entry *e)
 {
     return (struct tc_entry_more *)(void *)((char *)(uintptr_t)e + sizeof *e);
+}
+
+/* The value lies in a frame. */
+static inline bool tc_entry_is_framed(const struct tc_entry *e)
+{
+    return tc_entry_flags(e) & TC_ENTRY_MORE && tc_entry_more(e)->frame != NULL;
 }
 
 static inline uint32_t tc_sizes(uint32_t type_id, size_t key_len, size_t len)
@@ -362,14 +370,14 @@ static inline size_t tc_entry_own_bytes(const struct tc_entry *e, size_t node_by
         return tc_entry_bytes_for(node_bytes, flags, tc_sizes_key_len(sizes), tc_sizes_len(sizes));
     }
     const struct tc_entry_more *more = tc_entry_more(e);
-    return tc_entry_bytes_for(node_bytes, flags, more->key_len, flags & TC_ENTRY_FRAMED ? 0 : more->len);
+    return tc_entry_bytes_for(node_bytes, flags, more->key_len, more->frame != NULL ? 0 : more->len);
 }
 
 /* The same of a copy, which has no frame. */
 static inline size_t tc_entry_copied_bytes(const struct tc_entry *e, size_t node_bytes)
 {
     size_t own = tc_entry_own_bytes(e, node_bytes);
-    return tc_entry_flags(e) & TC_ENTRY_FRAMED ? own + tc_entry_more(e)->len : own;
+    return tc_entry_is_framed(e) ? own + tc_entry_more(e)->len : own;
 }
 
 /* A value that is stored as it is told: made now, of life_ms (negative: for ever), without more. */
@@ -421,7 +429,7 @@ static inline bool tc_entry_is_in_l1(const struct tc_entry *e)
 }
 
 /* With the stripe's lock, before it leaves the table: who overwrites it without the lock learns from this that his
- * value did not stay. False: somebody does, and is not through. */
+ * value did not stay. False: somebody does, and is not through, or was through a moment ago. */
 static inline bool tc_entry_begin_to_leave(struct tc_entry *e)
 {
     return !(atomic_fetch_and(&e->refs, ~TC_ENTRY_IN_L1) & TC_ENTRY_WRITING);

@@ -28,7 +28,6 @@ struct tc_limbo {
     bool ready;
     struct tc_block *blocks, *last_block; /* (lock) former tables and maps */
     _Atomic uint64_t bytes; /* of them, and of the entries that wait in stripes and are alone */
-    _Atomic int wanted;     /* enum tc_limbo_wants: some stripe waits for readers, and has nothing that is to be freed */
 };
 enum tc_limbo_wants { TC_WANTS_NOTHING, TC_WANTS_LOOK, TC_WANTS_STEP };
 
@@ -50,6 +49,7 @@ struct tc_l1 {
     _Atomic uint64_t fair; /* a stripe's fair share */
     uint64_t reserve;    /* for what waits in limbo; part of fixed_bytes */
     bool locked_hits, stamped_hits; /* CACHE_EVICT_* of the policy */
+    _Atomic int limbo_wants;        /* enum tc_limbo_wants: some stripe waits for readers with nothing to be freed */
     struct tc_readers readers;
     struct tc_limbo limbo;
     _Atomic(struct cache_type *) types[UINT8_MAX + 1]; /* by their id */
@@ -416,10 +416,10 @@ bool tc_l1_above_share(const struct tc_l1 *l1, const struct tc_order *o, const s
 void tc_l1_trim(struct tc_l1 *l1, struct cache_type *t, const struct tc_policy *p, struct tc_l1_ref kept,
                 bool to_share);
 
-/* With a stripe's lock: whoever lets one go next looks for readers, or steps. */
+/* With a stripe's lock: whoever next ends a change (tc_l1_leave()) looks for readers, or steps. */
 static inline void tc_limbo_want(struct tc_l1 *l1, enum tc_limbo_wants what)
 {
-    atomic_store_explicit(&l1->limbo.wanted, what, memory_order_relaxed);
+    atomic_store_explicit(&l1->limbo_wants, what, memory_order_relaxed);
 }
 
 /* ---- limbo.c: no lock held ---- */

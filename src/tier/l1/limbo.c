@@ -7,8 +7,8 @@
  * that waits steps at once, and waits for readers that were interrupted while they read. A process with one thread
  * that uses the cache has nothing to wait for: what it takes out, nobody else reads.
  *
- * A stripe that waits for readers with nothing to be freed (stripe_version.c) says so, and whoever lets a stripe go next
- * steps for it, or looks. */
+ * A stripe that waits for readers with nothing to be freed (stripe_version.c) says so, and whoever next changes something
+ * in some stripe steps for it when he has let that go, or looks. */
 #include <sched.h>
 
 #include "tier/l1/l1.h"
@@ -158,11 +158,18 @@ static void give_up(struct tc_l1 *l1, bool alone, struct tc_dropped *dropped)
     step_if_due(l1, d.bytes);
 }
 
-/* For those who wait and have nothing to be freed. Whom two at once tell to look and to step may get one of them: he
- * asks again. */
+static bool is_wanted(struct tc_l1 *l1)
+{
+    return __builtin_expect(atomic_load_explicit(&l1->limbo_wants, memory_order_relaxed) != TC_WANTS_NOTHING, 0);
+}
+
+/* For those who wait and have nothing to be freed. Where two want different things one may not be done: whoever comes to
+ * a bar asks again. */
 static void do_wanted(struct tc_l1 *l1)
 {
-    int wanted = atomic_exchange_explicit(&l1->limbo.wanted, TC_WANTS_NOTHING, memory_order_relaxed);
+    if (!is_wanted(l1))
+        return;
+    int wanted = atomic_exchange_explicit(&l1->limbo_wants, TC_WANTS_NOTHING, memory_order_relaxed);
     if (wanted == TC_WANTS_STEP)
         step(l1);
     else if (wanted == TC_WANTS_LOOK)
@@ -183,8 +190,7 @@ void tc_l1_leave(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropp
     tc_lock_assert_held(&s->lock);
     bool nothing_dropped = dropped->first == NULL && dropped->blocks == NULL && dropped->bytes == 0 &&
                            dropped->type == NULL;
-    if (s->left.n == 0 && nothing_dropped &&
-        atomic_load_explicit(&l1->limbo.wanted, memory_order_relaxed) == TC_WANTS_NOTHING)
+    if (s->left.n == 0 && nothing_dropped && !is_wanted(l1))
         tc_lock_release(&s->lock);
     else
         leave_with(l1, s, dropped);

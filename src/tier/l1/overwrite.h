@@ -5,15 +5,8 @@
 
 #include "tier/l1/l1.h"
 
-/* ThreadSanitizer orders by one address only what is the same address. */
-#ifdef __has_feature
-#define TC_HAS_TSAN __has_feature(thread_sanitizer)
-#elif defined __SANITIZE_THREAD__
-#define TC_HAS_TSAN 1
-#else
-#define TC_HAS_TSAN 0
-#endif
-#if (defined __x86_64__ || defined __aarch64__) && !TC_HAS_TSAN
+/* ThreadSanitizer knows what is ordered by what only where it is the same address. */
+#if (defined __x86_64__ || defined __aarch64__) && !TC_THREADS_ARE_WATCHED
 #define TC_OVERWRITE_STORES_HALF 1
 #endif
 
@@ -38,10 +31,10 @@ static inline bool tc_overwrite_ends_quarter(uint32_t refs)
     return __builtin_expect((refs & in_quarter) == in_quarter, 0);
 }
 
-/* With the lock. */
-static inline bool tc_overwrite_has_version(struct tc_stripe *s, uint32_t refs)
+/* With the lock: there is a next version. */
+static inline bool tc_overwrite_can_go_on(struct tc_stripe *s, uint32_t refs)
 {
-    return !tc_overwrite_ends_quarter(refs) || tc_stripe_next_quarter(s, refs);
+    return !tc_overwrite_ends_quarter(refs) || tc_stripe_try_quarter(s, refs);
 }
 
 /* By bytes of its own: it counts for the same, also among those that lie apart. */
@@ -63,6 +56,16 @@ static inline bool tc_overwrite_begin(struct tc_entry *e, uint32_t refs)
                                                    memory_order_relaxed);
 }
 
+/* The same with the lock, wherever its version stands. */
+static inline bool tc_overwrite_claim(struct tc_stripe *s, struct tc_entry *e, uint32_t refs)
+{
+    if (!tc_overwrite_can_go_on(s, refs) || !tc_overwrite_begin(e, refs))
+        return false;
+    if (tc_overwrite_ends_quarter(refs))
+        tc_stripe_begin_quarter(s, refs);
+    return true;
+}
+
 /* refs: as given to tc_overwrite_begin(). Where processors do that beside others' locked instructions on the whole word
  * it is a store of its upper half, which nobody else writes meanwhile: a locked instruction would wait until all that was
  * written before has left the processor. */
@@ -77,7 +80,8 @@ static inline void tc_overwrite_end(struct tc_entry *e, uint32_t refs)
 #endif
 }
 
-/* Without the lock, after that: whether it was in L1 all the while, but for the last moments. */
+/* Without the lock, after that: whether it was in L1 at a moment after the last word was written. Others may see the
+ * even version later than that: stripe_overwrite.c says why that does no harm. */
 static inline bool tc_overwrite_stayed(struct tc_entry *e)
 {
     return atomic_load(&e->refs_halves[TC_ENTRY_LOWER]) & TC_ENTRY_IN_L1;

@@ -100,10 +100,12 @@ struct tc_gate {
 /* See stripe_version.c. A bar is where a quarter of the versions begins. */
 struct tc_versions {
     uint32_t bar;   /* the one that came down last: 1 or 3 */
-    uint32_t asked; /* entries that came to it, or to the quarter before it */
+    uint32_t came;  /* entries that came to the quarter before it since then */
     bool both;      /* the other one is down too, until */
     uint64_t epoch; /* those who were reading then are through */
+    uint32_t polls; /* how often that was asked */
 };
+#define TC_VERSIONS_CAME_LEAST 512
 
 struct tc_l1;
 
@@ -325,9 +327,11 @@ bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_ind
 /* ---- stripe_version.c ---- */
 /* Of an entry that comes to a cell, among its references. */
 uint32_t tc_stripe_first_version(const struct tc_stripe *s);
-/* An entry with these references is to be overwritten, and with its next version another quarter begins: whether that
- * may be. */
-bool tc_stripe_next_quarter(struct tc_stripe *s, uint32_t refs);
+/* Of an entry with these references, with whose next version another quarter begins: whether it may be overwritten. Asks
+ * for readers to be looked for, if that is what it takes. */
+bool tc_stripe_try_quarter(struct tc_stripe *s, uint32_t refs);
+/* That may be, and was claimed; the lock was held all the while. */
+void tc_stripe_begin_quarter(struct tc_stripe *s, uint32_t refs);
 
 /* ---- stripe_victim.c ---- */
 /* The same in the cell of another entry, which is evicted by that; no type has an order of its own. gap: for the new

@@ -7,8 +7,8 @@
  *
  * Not where somebody has pinned the value: the one reference that is L1's becomes one with an odd version in a single
  * step, and who takes a reference in another version than the one that he found gives it back. Versions are few, and
- * begin anew: so that a copy that takes however long does not see the same one twice, some of the steps need the lock,
- * and one in very many cannot be (stripe_version.c). Then the value gets a new cell.
+ * begin anew: so that a copy that takes however long does not see the same one twice, every 64th step needs the lock, and
+ * few of those have to wait for readers, which nobody does: the value gets another cell (stripe_version.c).
  *
  * Without the lock. An odd version is a writer's claim to the entry alone, so a value of the same key needs no lock.
  * The step to it is from the very version in which the key was found, of an entry that is in L1. Who takes an entry out
@@ -61,7 +61,7 @@ bool tc_stripe_overwrite(struct tc_stripe *s, uint32_t cell, const struct tc_ind
     struct tc_entry *e = tc_stripe_entry(s, cell);
     struct tc_l1 *l1 = s->l1;
     uint32_t refs = atomic_load_explicit(&e->refs, memory_order_acquire); /* before what it is judged by */
-    if (!fits(l1, e, refs, p) || !tc_overwrite_has_version(s, refs) || !tc_overwrite_begin(e, refs))
+    if (!fits(l1, e, refs, p) || !tc_overwrite_claim(s, e, refs))
         return false;
     tc_overwrite_write(e, p);
     tc_overwrite_end(e, refs);

@@ -10,18 +10,25 @@
  * is lifted; but before the other one is lifted, the first one comes down once more, and this reader is waited for.
  *
  * Bars are passed with the lock held, and so are the beginnings of the other quarters, since those tell when it is
- * time: a bar is lifted when half as many entries as there are have come to the quarter before it. All others have a
+ * time: when half as many entries as there are have come to the quarter before the bar that is down. All others have a
  * quarter left then, 64 values, and entries that leave in turn never come to a bar that is down; where values are
- * replaced as it happens one in some thousands does (docs/decisions/027-versions-go-round.md).
+ * replaced as it happens one in some thousands does (docs/decisions/027-versions-go-round.md). Where there are few
+ * entries, and other threads, one in two hundred does: another cell costs less than steps of the epoch would.
  *
  * New entries begin with the quarter behind the bar that came down last: in the middle of those that are there. */
 #include "tier/l1/overwrite.h"
 
 enum { OTHER_BAR = 2 }; /* by so many quarters they are apart */
+#define POLLS 8 /* a step or a look, which concern all who read, at most once in so many times that a bar is in the way */
 
 uint32_t tc_stripe_first_version(const struct tc_stripe *s)
 {
-    return (s->versions.bar + 1) << TC_ENTRY_QUARTER_SHIFT;
+    return (s->versions.bar + 1) << TC_ENTRY_QUARTER_SHIFT; /* the highest bits: behind the last quarter is the first */
+}
+
+static uint32_t next_quarter(uint32_t refs)
+{
+    return ((refs >> TC_ENTRY_QUARTER_SHIFT) + 1) % 4;
 }
 
 static bool is_down(const struct tc_versions *v, uint32_t quarter)
@@ -34,7 +41,7 @@ static void lower_other(struct tc_stripe *s)
     struct tc_versions *v = &s->versions;
     v->bar ^= OTHER_BAR;
     v->both = true;
-    v->asked = 0;
+    v->came = v->polls = 0;
     v->epoch = tc_readers_epoch(&s->l1->readers);
 }
 
@@ -45,19 +52,28 @@ static void lift(struct tc_stripe *s)
     struct tc_readers *r = &s->l1->readers;
     if (tc_readers_alone(r) || tc_readers_passed(r, v->epoch))
         v->both = false;
-    else
+    else if (v->polls++ % POLLS == 0)
         tc_limbo_want(s->l1, tc_readers_stepped(r, v->epoch) ? TC_WANTS_LOOK : TC_WANTS_STEP);
 }
 
-bool tc_stripe_next_quarter(struct tc_stripe *s, uint32_t refs)
+bool tc_stripe_try_quarter(struct tc_stripe *s, uint32_t refs)
+{
+    tc_lock_assert_held(&s->lock);
+    if (s->versions.both)
+        lift(s);
+    return !is_down(&s->versions, next_quarter(refs));
+}
+
+void tc_stripe_begin_quarter(struct tc_stripe *s, uint32_t refs)
 {
     tc_lock_assert_held(&s->lock);
     struct tc_versions *v = &s->versions;
-    uint32_t quarter = ((refs >> TC_ENTRY_QUARTER_SHIFT) + 1) % 4;
-    bool comes_to_bar = quarter == v->bar || quarter + 1 == v->bar;
-    if (!v->both && comes_to_bar && ++v->asked > s->index.count / 2)
+    tc_assert(!is_down(v, next_quarter(refs)));
+    if (v->both || next_quarter(refs) + 1 != v->bar)
+        return;
+    uint32_t enough = s->index.count / 2;
+    if (enough < TC_VERSIONS_CAME_LEAST && !tc_readers_alone(&s->l1->readers))
+        enough = TC_VERSIONS_CAME_LEAST;
+    if (++v->came > enough)
         lower_other(s);
-    if (v->both)
-        lift(s);
-    return !is_down(v, quarter);
 }

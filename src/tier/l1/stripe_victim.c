@@ -29,7 +29,7 @@ static inline bool would_do(struct tc_stripe *s, uint32_t cell, size_t bytes, st
     size_t is = tc_entry_bytes_for(s->index.view->node_bytes, 0, tc_sizes_key_len(sizes), tc_sizes_len(sizes));
     if (__builtin_expect(is != bytes, 0) && !tc_overwrite_counts_alike(refs, bytes, is) && !has_room(s, cell, bytes))
         return false;
-    if (!tc_overwrite_has_version(s, refs))
+    if (!tc_overwrite_can_go_on(s, refs))
         return false;
     v->cell = cell;
     v->refs = refs;
@@ -114,7 +114,7 @@ bool tc_stripe_overwrite_victim(struct tc_stripe *s, const struct tc_victim *v, 
     tc_assert(s->shared.next == NULL);
     struct tc_entry *e = v->entry;
     uint32_t cell = v->cell;
-    if (!tc_overwrite_begin(e, v->refs))
+    if (!tc_overwrite_claim(s, e, v->refs))
         return false;
     size_t counted = tc_entry_housed_bytes(v->refs, v->bytes), counts = tc_entry_housed_bytes(v->refs, bytes);
     if (cell & TC_CELL_APART)
