@@ -267,17 +267,9 @@ static int set(struct crowd *c, struct tt_l1_key k, uint64_t number, const uint6
     struct tc_l1 *l1 = &c->r->l1;
     unsigned char value[LEN];
     struct tc_entry_parts p = { k.hash, tt_l1_ref(&k).key, { value, LEN }, tt_l1_now(c->r), any_life(seed), 0 };
-    struct tc_reader *me = tc_reader_self(&l1->readers);
-    uint32_t refs;
-    bool replaced, over = false;
     tt_l1_fill(value, LEN, k.number, number);
-    if (expected == NULL) {
-        tc_reader_enter(&l1->readers, me);
-        struct tc_entry *e = tc_index_find(&l1->views[0], p.hash, p.key, &refs);
-        over = e != NULL && tc_l1_overwrite(l1, me, e, refs, &p);
-        tc_reader_leave(me);
-        atomic_fetch_add(&c->over, over);
-    }
+    bool replaced, over = expected == NULL && tt_l1_set_over(c->r, &p);
+    atomic_fetch_add(&c->over, over);
     if (over || tc_l1_set(l1, &p, expected, &replaced))
         return CACHE_OK;
     return put(c, k, number, expected, seed);

@@ -88,13 +88,8 @@ static int put(struct tt_l1 *r, struct tt_l1_key k, const struct wish *w)
 static bool set(struct tt_l1 *r, struct tt_l1_key k, const struct wish *w, const void *value, bool *over)
 {
     struct tc_entry_parts p = parts_of(r, &k, w, value);
-    struct tc_reader *me = tc_reader_self(&r->l1.readers);
-    uint32_t refs;
     bool replaced;
-    tc_reader_enter(&r->l1.readers, me);
-    struct tc_entry *e = tc_index_find(&r->l1.views[0], p.hash, p.key, &refs);
-    *over = e != NULL && tc_l1_overwrite(&r->l1, me, e, refs, &p);
-    tc_reader_leave(me);
+    *over = tt_l1_set_over(r, &p);
     return *over || tc_l1_set(&r->l1, &p, NULL, &replaced);
 }
 

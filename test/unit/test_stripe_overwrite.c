@@ -158,7 +158,7 @@ static bool set_over(struct tt_l1 *r, struct tt_l1_key k, const struct wish *w)
     bool replaced = false;
     struct tc_stripe *s = tc_l1_stripe(&r->l1, k.hash);
     uint32_t before = cell_of(r, k), version = atomic_load(&entry_of(r, k)->refs) & TC_ENTRY_VERSIONS;
-    uint64_t bytes = tc_l1_bytes(&r->l1), type_bytes = tt_l1_type_bytes(r, w->type);
+    uint64_t bytes = tc_l1_bytes(&r->l1), type_bytes = tt_l1_type_bytes(r, w->type), left = s->left.bytes;
     uint64_t generation = tc_l1_generation(&r->l1, k.hash), entries = tt_l1_type_entries(r, w->type);
     assert_true(set(r, k, w, &replaced));
     assert_true(replaced);
@@ -171,7 +171,7 @@ static bool set_over(struct tt_l1 *r, struct tt_l1_key k, const struct wish *w)
     if (same) {
         assert_int_equal(tc_l1_bytes(&r->l1), bytes);
         assert_int_equal(tt_l1_type_bytes(r, w->type), type_bytes);
-        assert_int_equal(s->left.bytes, 0);
+        assert_true(s->left.bytes <= left);
     }
     assert_found(r, k, w, tt_l1_now(r));
     return same;
@@ -294,6 +294,7 @@ static void at_the_end_of_its_versions_it_gets_a_new_cell_and_counting_goes_on(v
     struct tt_l1 *r = *state;
     struct tt_l1_key k = tt_l1_key(r, 1);
     struct wish w = { .len = 100 };
+    tt_l1_have_company(r); /* alone there is no end */
     begin_pages(r);
     store(r, k, &w);
     assert_int_equal(overwritten(r, k), 0);

@@ -210,6 +210,17 @@ bool tt_l1_has(struct tt_l1 *r, struct tt_l1_key k)
     return f.entry != NULL && f.fresh;
 }
 
+bool tt_l1_set_over(struct tt_l1 *r, const struct tc_entry_parts *p)
+{
+    struct tc_reader *me = tc_reader_self(&r->l1.readers);
+    uint32_t refs;
+    tc_reader_enter(&r->l1.readers, me);
+    struct tc_entry *e = tc_index_find(tc_l1_stripe(&r->l1, p->hash)->index.view, p->hash, p->key, &refs);
+    bool done = e != NULL && tc_l1_overwrite(&r->l1, me, e, refs, p);
+    tc_reader_leave(me);
+    return done;
+}
+
 bool tt_l1_take(struct tc_entry *e, uint32_t refs, void *buf, size_t cap, int64_t now_ms, struct tc_entry_taken *t)
 {
     struct tc_entry_seen seen = { e, refs, tc_entry_sizes(e) };

@@ -84,6 +84,8 @@ struct tc_l1_found tt_l1_get(struct tt_l1 *r, struct tt_l1_key k); /* pins what 
 /* Looks up and releases. True if a fresh value was there; one of another key ends the program. */
 bool tt_l1_has(struct tt_l1 *r, struct tt_l1_key k);
 void tt_l1_invalidate(struct tt_l1 *r, struct tt_l1_key k);
+/* What the cache's function tries first: over the value before, without the lock. False: nothing was done. */
+bool tt_l1_set_over(struct tt_l1 *r, const struct tc_entry_parts *p);
 /* tc_entry_take() of what was seen with those refs. */
 bool tt_l1_take(struct tc_entry *e, uint32_t refs, void *buf, size_t cap, int64_t now_ms, struct tc_entry_taken *t);
 

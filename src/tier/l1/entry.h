@@ -32,13 +32,13 @@
 #include "base/words.h"
 #include "policy/type.h"
 
-/* In refs, beside the count of references: whether L1 has one of them; and in the upper half, which nobody but whoever
- * overwrites it changes while it is in L1 and housed, what it is, where, and its version, which says how often it was
- * overwritten: the highest 9 bits, so that they begin anew by themselves. What it is never changes once it is
- * published. */
+/* In refs, beside the count of references: whether L1 has one of them; and in the upper half what it is, where, and its
+ * version, which says how often it was overwritten: the highest 9 bits, so that they begin anew by themselves. What it is
+ * never changes once it is published. The upper half of what is housed nobody changes but whoever overwrites it, until
+ * it has left and readers are through: who has no lock may be about to store it until then. */
 #define TC_ENTRY_REFS UINT32_C(0x7FFF)
-/* Who comes then gets a copy. The others are for those who just try, and for those who wait for one load: all of them
- * threads that stand in the library at this moment. */
+/* Who comes then gets a copy. The others are for those who just try, and for those who waited for one and the same
+ * load. */
 #define TC_ENTRY_PINS_MOST (TC_ENTRY_REFS / 2)
 enum {
     TC_ENTRY_IN_L1 = 1u << 15,

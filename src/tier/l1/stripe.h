@@ -100,12 +100,13 @@ struct tc_gate {
 /* See stripe_version.c. A bar is where a quarter of the versions begins. */
 struct tc_versions {
     uint32_t bar;   /* the one that came down last: 1 or 3 */
-    uint32_t came;  /* entries that came to the quarter before it since then */
+    uint32_t came;  /* entries that came to the quarter before it, while it was the only one */
     bool both;      /* the other one is down too, until */
     uint64_t epoch; /* those who were reading then are through */
     uint32_t polls; /* how often that was asked */
 };
-#define TC_VERSIONS_CAME_LEAST 512
+#define TC_VERSIONS_CAME_LEAST 128
+#define TC_VERSIONS_CAME_MOST 4096
 
 struct tc_l1;
 

@@ -10,16 +10,16 @@
  * is lifted; but before the other one is lifted, the first one comes down once more, and this reader is waited for.
  *
  * Bars are passed with the lock held, and so are the beginnings of the other quarters, since those tell when it is
- * time: when half as many entries as there are have come to the quarter before the bar that is down. All others have a
- * quarter left then, 64 values, and entries that leave in turn never come to a bar that is down; where values are
- * replaced as it happens one in some thousands does (docs/decisions/027-versions-go-round.md). Where there are few
- * entries, and other threads, one in two hundred does: another cell costs less than steps of the epoch would.
+ * time: when a third as many entries as there are, or TC_VERSIONS_CAME_MOST, have come to the quarter before the bar that
+ * is down. They have a quarter left then, 64 values, and entries that leave in turn never come to a bar that is down;
+ * where values are replaced as it happens one in one or two thousand does, and where few of the entries are replaced and
+ * others are not, one in two hundred (docs/decisions/027-versions-go-round.md). A thread that is alone lifts bars itself.
  *
  * New entries begin with the quarter behind the bar that came down last: in the middle of those that are there. */
 #include "tier/l1/overwrite.h"
 
 enum { OTHER_BAR = 2 }; /* by so many quarters they are apart */
-#define POLLS 8 /* a step or a look, which concern all who read, at most once in so many times that a bar is in the way */
+#define POLLS 32 /* a step or a look, which concern all who read, with one in so many questions whether a bar can be lifted */
 
 uint32_t tc_stripe_first_version(const struct tc_stripe *s)
 {
@@ -50,18 +50,38 @@ static void lift(struct tc_stripe *s)
 {
     struct tc_versions *v = &s->versions;
     struct tc_readers *r = &s->l1->readers;
-    if (tc_readers_alone(r) || tc_readers_passed(r, v->epoch))
+    if (tc_readers_passed(r, v->epoch))
         v->both = false;
     else if (v->polls++ % POLLS == 0)
         tc_limbo_want(s->l1, tc_readers_stepped(r, v->epoch) ? TC_WANTS_LOOK : TC_WANTS_STEP);
 }
 
+/* Nobody else reads, nor did. */
+static void lift_alone(struct tc_stripe *s)
+{
+    if (!s->versions.both)
+        lower_other(s);
+    s->versions.both = false;
+}
+
 bool tc_stripe_try_quarter(struct tc_stripe *s, uint32_t refs)
 {
     tc_lock_assert_held(&s->lock);
+    uint32_t quarter = next_quarter(refs);
     if (s->versions.both)
         lift(s);
-    return !is_down(&s->versions, next_quarter(refs));
+    while (is_down(&s->versions, quarter) && tc_readers_alone(&s->l1->readers))
+        lift_alone(s);
+    return !is_down(&s->versions, quarter);
+}
+
+/* Not more than what comes soon if few of the entries are replaced and all others are not; nor so few that there would be
+ * steps all the time: some nanoseconds for each value. */
+static uint32_t enough(const struct tc_stripe *s)
+{
+    uint32_t n = s->index.count / 3;
+    n = n < TC_VERSIONS_CAME_MOST ? n : TC_VERSIONS_CAME_MOST;
+    return n > TC_VERSIONS_CAME_LEAST ? n : TC_VERSIONS_CAME_LEAST;
 }
 
 void tc_stripe_begin_quarter(struct tc_stripe *s, uint32_t refs)
@@ -69,11 +89,6 @@ void tc_stripe_begin_quarter(struct tc_stripe *s, uint32_t refs)
     tc_lock_assert_held(&s->lock);
     struct tc_versions *v = &s->versions;
     tc_assert(!is_down(v, next_quarter(refs)));
-    if (v->both || next_quarter(refs) + 1 != v->bar)
-        return;
-    uint32_t enough = s->index.count / 2;
-    if (enough < TC_VERSIONS_CAME_LEAST && !tc_readers_alone(&s->l1->readers))
-        enough = TC_VERSIONS_CAME_LEAST;
-    if (++v->came > enough)
+    if (!v->both && next_quarter(refs) + 1 == v->bar && ++v->came > enough(s))
         lower_other(s);
 }
