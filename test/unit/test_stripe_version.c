@@ -129,7 +129,6 @@ struct watch {
     struct seen *cells;
     size_t n;
     bool inside[READERS];
-    uint64_t longest[READERS]; /* values since it entered */
 };
 
 static struct seen *seen_in(struct watch *w, uint32_t cell)

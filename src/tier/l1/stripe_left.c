@@ -56,9 +56,9 @@ void tc_stripe_give(struct tc_stripe *s, uint32_t cell)
     tc_stripe_account(s, tc_stripe_housing(s), before);
 }
 
-/* L1's reference goes, when readers are through: true if it was the last. Nobody takes a new pin: one reference now means one for good. Otherwise
- * callers hold the value on, and it is marked and counted before our reference goes, since theirs may be gone the next
- * instant. */
+/* L1's reference goes, when readers are through: true if it was the last. Nobody takes a new pin: one reference now means
+ * one for good. Otherwise callers hold the value on, and it is marked and counted before our reference goes, since theirs
+ * may be gone the next instant. */
 static bool drop(struct tc_l1 *l1, struct tc_entry *e)
 {
     if ((atomic_load_explicit(&e->refs, memory_order_acquire) & TC_ENTRY_REFS) > 1)

@@ -19,7 +19,8 @@
 #include "tier/l1/overwrite.h"
 
 enum { OTHER_BAR = 2 }; /* by so many quarters they are apart */
-#define POLLS 32 /* a step or a look, which concern all who read, with one in so many questions whether a bar can be lifted */
+/* Of so many questions whether a bar can be lifted one wants a step or a look, which concern all readers. */
+#define POLLS 32
 
 uint32_t tc_stripe_first_version(const struct tc_stripe *s)
 {
