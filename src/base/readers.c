@@ -165,44 +165,114 @@ bool tc_readers_alone(struct tc_readers *r)
     return n == 0 || (n == 1 && tc_reader_seats[r->seat].id == r->id);
 }
 
-static void look_round(struct tc_readers *r, uint64_t oldest)
+void tc_reader_enter_resting(struct tc_reader *me, uint64_t epoch)
 {
+    if (me->woke == epoch)
+        atomic_store_explicit(&me->rests, false, memory_order_relaxed);
+    me->woke = epoch;
+    __sync_synchronize(); /* after both stores: who sees it rest sees it inside, or it sees what was done before */
+}
+
+/* What the record says of its owner is so: it rests, it is the caller, or it entered in this epoch, and will not enter in
+ * one before. In this order: one that stops resting after it was asked shows itself. */
+static bool is_known(const struct tc_reader *who, uint64_t epoch, const struct tc_reader *me)
+{
+    if (who == me || atomic_load_explicit(&who->rests, memory_order_acquire))
+        return true;
+    return (atomic_load_explicit(&who->inside, memory_order_acquire) & ~TC_READER_OUT) >= epoch;
+}
+
+static struct tc_reader *sitting(const struct tc_readers *r)
+{
+    const struct tc_reader_seat *s = &tc_reader_seats[r->seat];
+    return s->id == r->id ? s->reader : NULL;
+}
+
+/* As entering and leaving would: two who both wait for readers do neither meanwhile. */
+static void show_myself(struct tc_readers *r)
+{
+    struct tc_reader *me = sitting(r);
+    uint64_t epoch = atomic_load_explicit(&r->epoch, memory_order_acquire);
+    if (me != NULL && !tc_reader_is_inside(atomic_load_explicit(&me->inside, memory_order_relaxed)))
+        atomic_store_explicit(&me->inside, epoch | TC_READER_OUT, memory_order_release);
+}
+
+static bool are_all_known(struct tc_readers *r)
+{
+    uint64_t epoch = tc_readers_now(r);
+    const struct tc_reader *me = sitting(r);
+    for (struct tc_reader *who = atomic_load_explicit(&r->first, memory_order_acquire); who != NULL; who = who->next)
+        if (!is_known(who, epoch, me))
+            return false;
+    return true;
+}
+
+static void let_all_rest(struct tc_readers *r)
+{
+    uint64_t epoch = tc_readers_now(r);
+    for (struct tc_reader *who = atomic_load_explicit(&r->first, memory_order_acquire); who != NULL; who = who->next)
+        if (!is_known(who, epoch, NULL))
+            atomic_store_explicit(&who->rests, true, memory_order_relaxed);
+}
+
+static void look_round(struct tc_readers *r)
+{
+    uint64_t oldest = tc_readers_now(r);
     for (struct tc_reader *who = atomic_load_explicit(&r->first, memory_order_acquire); who != NULL; who = who->next) {
         uint64_t inside = atomic_load_explicit(&who->inside, memory_order_acquire);
-        if (inside != 0 && inside < oldest)
+        if (tc_reader_is_inside(inside) && inside < oldest)
             oldest = inside;
     }
     if (oldest > atomic_load_explicit(&r->oldest, memory_order_relaxed))
         atomic_store_explicit(&r->oldest, oldest, memory_order_release);
 }
 
-/* Before the barrier of an epoch has been no other begins, and nobody looks: one that failed is made up for. */
-static bool barrier_was(struct tc_readers *r)
+/* Where readers pay each time anyway nobody is asked: who was told to rest by a barrier that failed may not know it. */
+static bool is_over(struct tc_readers *r, bool may_interrupt)
 {
-    if (r->owes_barrier)
-        r->owes_barrier = !barrier_in_all(r);
-    return !r->owes_barrier;
+    if (!tc_readers_are_stepping(r))
+        return true;
+    if (atomic_load_explicit(&r->asymmetric, memory_order_relaxed)) {
+        if (are_all_known(r))
+            return true;
+        if (!may_interrupt)
+            return false;
+        let_all_rest(r);
+    }
+    return barrier_in_all(r);
+}
+
+/* Before a step has ended no other begins, and nobody looks: a barrier that failed is made up for. */
+static bool end_step(struct tc_readers *r, bool may_interrupt)
+{
+    if (!is_over(r, may_interrupt))
+        return false;
+    atomic_store_explicit(&r->unended, false, memory_order_relaxed);
+    look_round(r);
+    return true;
 }
 
 void tc_readers_step(struct tc_readers *r)
 {
+    show_myself(r);
     if (atomic_flag_test_and_set_explicit(&r->stepping, memory_order_acquire))
         return; /* somebody is at it, which is as good, or looks, which is soon over */
-    if (barrier_was(r)) {
-        uint64_t epoch = atomic_fetch_add(&r->epoch, 1) + 1;
-        r->owes_barrier = true;
-        if (barrier_was(r))
-            look_round(r, epoch);
+    if (end_step(r, true)) {
+        atomic_fetch_add(&r->epoch, 1);
+        atomic_store_explicit(&r->unended, true, memory_order_relaxed);
+        __sync_synchronize(); /* between the new epoch and what is asked of the others */
+        show_myself(r);
+        end_step(r, false);
     }
     atomic_flag_clear_explicit(&r->stepping, memory_order_release);
 }
 
 void tc_readers_look(struct tc_readers *r)
 {
+    show_myself(r);
     if (atomic_flag_test_and_set_explicit(&r->stepping, memory_order_acquire))
         return;
-    if (barrier_was(r))
-        look_round(r, atomic_load_explicit(&r->epoch, memory_order_relaxed));
+    end_step(r, false);
     atomic_flag_clear_explicit(&r->stepping, memory_order_release);
 }
 
@@ -212,9 +282,9 @@ void tc_readers_look(struct tc_readers *r)
  * inside until it is no more counted: so inside is looked at before and after. */
 static int64_t calls_of(const struct tc_reader *who)
 {
-    bool before = atomic_load_explicit(&who->inside, memory_order_acquire) != 0;
+    bool before = tc_reader_is_inside(atomic_load_explicit(&who->inside, memory_order_acquire));
     int64_t calls = atomic_load_explicit(&who->calls, memory_order_acquire);
-    bool after = atomic_load_explicit(&who->inside, memory_order_acquire) != 0;
+    bool after = tc_reader_is_inside(atomic_load_explicit(&who->inside, memory_order_acquire));
     return calls + (before || after);
 }
 

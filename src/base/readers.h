@@ -9,9 +9,17 @@
  * Use. Reading: enter, follow pointers, leave; nothing in between may wait (a lock may be tried). Freeing:
  * make it unreachable for new readers, note tc_readers_epoch(), and free once tc_readers_passed() says so.
  *
- * Why two steps. Who unlinks something and then reads epoch t may have its stores seen late, but not later than by the
- * barrier of the step from t to t + 1. Who enters after the step to t + 2 began, began after that barrier: it sees
- * the unlinking. So nobody can hold it any more once all those are out who entered before epoch t + 2. */
+ * A step goes to the next epoch, and ends when it is known of each record whether its owner is inside since before: since
+ * entering is a plain store, that is not to be seen at once. A thread that enters in the new epoch shows it: it is not.
+ * So where threads call often a step interrupts nobody; it ends some calls later. One that does not call is told to rest
+ * when somebody wants the step to end: with a barrier in all threads, which is a system call and interrupts the other
+ * processors, it is known where that one is, and from then on entering costs it a full barrier of its own, so that no
+ * further step needs to interrupt anybody for it. It is awake again when it enters twice in one epoch.
+ *
+ * Why two steps. Who unlinks something, then has a full barrier, and then reads epoch t, is seen to have unlinked it by
+ * whoever reads in an epoch that began after t. Readers of epoch t + 1 may have read it before they could: who enters in
+ * epoch t + 2 entered after a step had ended that began after t, and sees it. So nobody can hold it any more once all
+ * those are out who entered before epoch t + 2. */
 #ifndef TC_BASE_READERS_H
 #define TC_BASE_READERS_H
 
@@ -24,10 +32,14 @@
 #define TC_READER_MARKS 64
 
 struct tc_reader {
-    _Alignas(TC_CACHELINE) _Atomic uint64_t inside; /* the epoch in which it entered; 0: it is outside */
+    /* The epoch in which it last entered, 0 for never, and TC_READER_OUT if it left since. */
+    _Alignas(TC_CACHELINE) _Atomic uint64_t inside;
     /* Written by the owner only; the sums over all records mean something, a single one may be negative. */
     _Atomic int64_t calls, pins;
     struct tc_reader *next;
+    /* Entering costs it a barrier. Set by who steps, reset by the owner. */
+    _Atomic bool rests;
+    uint64_t woke; /* the owner's: the epoch in which it last entered while it rested */
     uint64_t left_bytes, left_epoch; /* the owner's: what it unlinked, in that epoch */
     _Atomic uint64_t counts[TC_READER_COUNTS]; /* hits, */
     _Atomic uint64_t missed[TC_READER_COUNTS]; /* what was looked up and not there, */
@@ -54,7 +66,7 @@ struct tc_readers {
     _Alignas(TC_CACHELINE) _Atomic uint64_t epoch;
     _Alignas(TC_CACHELINE) _Atomic uint64_t oldest; /* nobody is inside who entered in an epoch before that */
     atomic_flag stepping;
-    bool owes_barrier; /* (stepping) */
+    _Atomic bool unended; /* the last step has not ended. Written by who has stepping */
 };
 
 /* 0 or an errno. fini accepts zeroed memory; nobody uses the structure any more. */
@@ -115,24 +127,42 @@ static inline void tc_readers_fence(const struct tc_readers *r)
         __sync_synchronize();
 }
 
+#define TC_READER_OUT (UINT64_C(1) << 63)
+
+static inline bool tc_reader_is_inside(uint64_t inside)
+{
+    return inside != 0 && !(inside & TC_READER_OUT);
+}
+
+/* The barrier of one that rests, and whether it goes on doing so. */
+void tc_reader_enter_resting(struct tc_reader *me, uint64_t epoch);
+
 static inline void tc_reader_enter(struct tc_readers *r, struct tc_reader *me)
 {
-    uint64_t epoch = atomic_load_explicit(&r->epoch, memory_order_relaxed);
-    atomic_store_explicit(&me->inside, epoch, memory_order_relaxed);
+    uint64_t epoch = atomic_load_explicit(&r->epoch, memory_order_acquire);
+    atomic_store_explicit(&me->inside, epoch, memory_order_release); /* it is through with all that it read before */
     tc_readers_fence(r);
+    if (__builtin_expect(atomic_load_explicit(&me->rests, memory_order_relaxed), 0))
+        tc_reader_enter_resting(me, epoch);
 }
 
 static inline void tc_reader_leave(struct tc_reader *me)
 {
-    atomic_store_explicit(&me->inside, 0, memory_order_release);
+    uint64_t entered = atomic_load_explicit(&me->inside, memory_order_relaxed);
+    atomic_store_explicit(&me->inside, entered | TC_READER_OUT, memory_order_release);
+}
+
+/* The present one, for who unlinked nothing. */
+static inline uint64_t tc_readers_now(const struct tc_readers *r)
+{
+    return atomic_load_explicit(&r->epoch, memory_order_relaxed);
 }
 
 /* What was unlinked before this call may be freed when tc_readers_passed() is true of the epoch. */
-static inline uint64_t tc_readers_epoch(struct tc_readers *r)
+static inline uint64_t tc_readers_epoch(const struct tc_readers *r)
 {
-    if (!atomic_load_explicit(&r->asymmetric, memory_order_relaxed))
-        __sync_synchronize();
-    return atomic_load_explicit(&r->epoch, memory_order_relaxed);
+    __sync_synchronize();
+    return tc_readers_now(r);
 }
 
 static inline bool tc_readers_passed(struct tc_readers *r, uint64_t epoch)
@@ -143,12 +173,18 @@ static inline bool tc_readers_passed(struct tc_readers *r, uint64_t epoch)
 /* True if nobody else has a record: what the caller unlinked, nobody reads. */
 bool tc_readers_alone(struct tc_readers *r);
 
-/* Goes to the next epoch and looks who is still inside. Costs a system call that interrupts the other processors: in
- * batches only, and with no lock held that others wait for. Nothing happens here if somebody else is at it, or looks. */
+/* Ends the last step, whatever that takes, and begins the next one: in batches only, and with no lock held that others
+ * wait for, since that may be a system call that interrupts the other processors. Nothing happens here if somebody else
+ * is at it, or looks. */
 void tc_readers_step(struct tc_readers *r);
-/* Looks once more who is still inside of those whom the last step found there: what two steps did not let pass may pass
- * now, without another system call. */
+/* Ends the last step if that can be done without interrupting anybody; and looks once more who is still inside of those
+ * whom it found there: what two steps did not let pass may pass now. */
 void tc_readers_look(struct tc_readers *r);
+/* A step began and has not ended: looking is of use, for a short time. */
+static inline bool tc_readers_are_stepping(const struct tc_readers *r)
+{
+    return atomic_load_explicit(&r->unended, memory_order_relaxed);
+}
 /* Whether looking is of use to who unlinked something in that epoch, or a step has to come first. */
 static inline bool tc_readers_stepped(struct tc_readers *r, uint64_t epoch)
 {

@@ -20,6 +20,16 @@
 /* Invariants of the library itself, never checks of what a caller gave; compiled out with NDEBUG. */
 #define tc_assert(x) assert(x)
 
+/* In a loop that waits for another processor. */
+static inline void tc_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 /* ---- clock.c: real time of this machine; everything above uses struct tc_clock (base/hooks.h) ---- */
 int64_t tc_mono_ns(void);        /* CLOCK_MONOTONIC, ns */
 int64_t tc_mono_ms(void);        /* the same in ms */

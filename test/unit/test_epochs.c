@@ -196,6 +196,134 @@ static void who_steps_beside_another_leaves_it_to_that(void **state)
     assert_int_equal(tc_readers_epoch(&f->r), epoch + 1);
 }
 
+/* ---- whom a step interrupts ---- */
+
+static void a_step_ends_by_itself_when_everybody_has_entered_since(void **state)
+{
+    struct tt_readers *f = *state;
+    struct tc_reader *a, *b;
+    two_readers(f, &a, &b);
+    for (int i = 0; i < 5; i++) {
+        tc_readers_step(&f->r);
+        assert_true(tc_readers_are_stepping(&f->r));
+        tc_readers_look(&f->r);
+        assert_true(tc_readers_are_stepping(&f->r)); /* looking interrupts nobody */
+        tc_reader_enter(&f->r, b);
+        if (i % 2)
+            tc_reader_leave(b);
+        tc_readers_look(&f->r);
+        assert_false(tc_readers_are_stepping(&f->r));
+        tc_reader_leave(b);
+        assert_false(b->rests);
+    }
+}
+
+static void who_does_not_call_rests_and_then_no_step_waits_for_it(void **state)
+{
+    struct tt_readers *f = *state;
+    struct tc_reader *a, *b;
+    two_readers(f, &a, &b);
+    tc_readers_step(&f->r);
+    assert_false(b->rests);
+    tc_readers_step(&f->r);
+    assert_true(b->rests);
+    for (int i = 0; i < 5; i++) {
+        tc_readers_step(&f->r);
+        assert_false(tc_readers_are_stepping(&f->r));
+        tc_reader_enter(&f->r, b); /* once an epoch is seldom */
+        assert_true(b->rests);
+        tc_reader_leave(b);
+    }
+    assert_false(a->rests);
+}
+
+static void who_enters_twice_in_an_epoch_is_awake_and_waited_for(void **state)
+{
+    struct tt_readers *f = *state;
+    struct tc_reader *a, *b;
+    two_readers(f, &a, &b);
+    tc_readers_step(&f->r);
+    tc_readers_step(&f->r);
+    for (int i = 0; i < 2; i++) {
+        assert_true(b->rests);
+        tc_reader_enter(&f->r, b);
+        tc_reader_leave(b);
+    }
+    assert_false(b->rests);
+    tc_readers_step(&f->r);
+    assert_true(tc_readers_are_stepping(&f->r));
+    tc_readers_step(&f->r);
+    assert_true(b->rests); /* it did not call */
+}
+
+static void who_is_inside_and_rests_holds_back(void **state)
+{
+    struct tt_readers *f = *state;
+    struct tc_reader *a, *b;
+    two_readers(f, &a, &b);
+    tc_readers_step(&f->r);
+    tc_readers_step(&f->r);
+    tc_reader_enter(&f->r, b);
+    assert_true(b->rests);
+    uint64_t epoch = tc_readers_epoch(&f->r);
+    for (int i = 0; i < 5; i++) {
+        tc_readers_step(&f->r);
+        assert_false(tc_readers_are_stepping(&f->r));
+        assert_false(tc_readers_passed(&f->r, epoch));
+    }
+    tc_reader_leave(b);
+    tc_readers_look(&f->r);
+    assert_true(tc_readers_passed(&f->r, epoch));
+}
+
+static int look_once(void *arg, unsigned index)
+{
+    struct lending *l = arg;
+    (void)index;
+    struct tc_reader *me = tc_reader_self(l->r);
+    tc_readers_look(l->r);
+    return me == NULL;
+}
+
+/* It does not enter meanwhile: two who wait would interrupt each other. */
+static void who_waits_itself_is_not_waited_for(void **state)
+{
+    struct tt_readers *f = *state;
+    struct lending l = { .r = &f->r };
+    tc_reader_self(&f->r);
+    tc_readers_step(&f->r);
+    assert_false(tc_readers_are_stepping(&f->r));
+    assert_int_equal(tt_crew_join(tt_crew_start(1, look_once, &l)), 0);
+    uint64_t epoch = tc_readers_epoch(&f->r);
+    assert_int_equal(tt_crew_join(tt_crew_start(1, look_once, &l)), 0);
+    tc_readers_step(&f->r);
+    assert_true(tc_readers_are_stepping(&f->r)); /* it may come back */
+    assert_int_equal(tt_crew_join(tt_crew_start(1, look_once, &l)), 0);
+    assert_false(tc_readers_are_stepping(&f->r)); /* its own look has ended the step: both are known */
+    assert_false(tc_readers_passed(&f->r, epoch));
+}
+
+/* A filter of system calls came: until every reader must know that it pays for its barrier no step ends, whoever was
+ * told to rest by the barrier that failed. */
+static void after_a_barrier_that_failed_nobody_counts_as_resting(void **state)
+{
+    struct tt_readers *f = *state;
+    struct tc_reader *a, *b;
+    two_readers(f, &a, &b);
+    tc_readers_step(&f->r);
+    assert_true(tc_readers_are_stepping(&f->r));
+    atomic_store(&b->rests, true);
+    atomic_store(&f->r.asymmetric, false);
+    atomic_store(&f->r.paying_since_ms, tc_mono_ms() + 3600000);
+    tc_readers_look(&f->r);
+    assert_true(tc_readers_are_stepping(&f->r));
+    tc_readers_step(&f->r);
+    assert_true(tc_readers_are_stepping(&f->r));
+    atomic_store(&f->r.paying_since_ms, 0);
+    tc_readers_look(&f->r);
+    assert_false(tc_readers_are_stepping(&f->r));
+}
+
 /* ---- threads ---- */
 
 #define ALIVE UINT64_C(0xA11FEA11FEA11FE5)
@@ -381,6 +509,13 @@ int main(void)
         TT_READERS_BOTH(who_was_inside_at_the_last_step_is_seen_to_be_through_by_a_look),
         TT_READERS_BOTH(who_looks_while_another_steps_leaves_it_to_that),
         TT_READERS_BOTH(who_steps_beside_another_leaves_it_to_that),
+#define ASYMMETRIC(test) cmocka_unit_test_setup_teardown(test, tt_readers_setup, tt_readers_teardown)
+        ASYMMETRIC(a_step_ends_by_itself_when_everybody_has_entered_since),
+        ASYMMETRIC(who_does_not_call_rests_and_then_no_step_waits_for_it),
+        ASYMMETRIC(who_enters_twice_in_an_epoch_is_awake_and_waited_for),
+        ASYMMETRIC(who_is_inside_and_rests_holds_back),
+        ASYMMETRIC(who_waits_itself_is_not_waited_for),
+        ASYMMETRIC(after_a_barrier_that_failed_nobody_counts_as_resting),
         TT_READERS_BOTH(nobody_reads_what_was_freed),
         TT_READERS_BOTH(who_was_alone_frees_nothing_under_the_hands_of_a_newcomer),
     };

@@ -1,8 +1,8 @@
 /* What waits for readers, all stripes together.
  *
  * Entries wait in the stripes that they left (stripe_left.c), former tables and maps here. Each thread counts what it
- * took out of tables in an epoch; when that is its part of a quarter of the reserve it steps the epoch, which costs a
- * system call, with no lock held. What is alone leaves its stripe's account when it begins to wait; it, tables and
+ * took out of tables in an epoch; when that is its part of a quarter of the reserve it steps the epoch, which may cost
+ * a system call, with no lock held. What is alone leaves its stripe's account when it begins to wait; it, tables and
  * maps count in a reserve that was taken out of the limit at the start. Who stores the general way while more than
  * that waits steps at once, and waits for readers that were interrupted while they read. A process with one thread
  * that uses the cache has nothing to wait for: what it takes out, nobody else reads.
@@ -129,7 +129,7 @@ static void step_if_due(struct tc_l1 *l1, uint64_t bytes)
 {
     struct tc_reader *me = tc_reader_self(&l1->readers);
     uint64_t n = atomic_load_explicit(&l1->readers.n, memory_order_relaxed);
-    uint64_t epoch = tc_readers_epoch(&l1->readers);
+    uint64_t epoch = tc_readers_now(&l1->readers);
     if (me == NULL) {
         step(l1);
         return;
@@ -236,13 +236,25 @@ struct wait {
 
 enum waited { WAIT_ON, PASSED, NOT_IN_TIME };
 
-/* Two steps, which cost a system call each, then looks: most readers were interrupted by the steps themselves, and are
+#define LOOKS 64
+
+/* Others who call often show themselves within a microsecond, if they have a processor. */
+static void look_a_while(struct tc_readers *r)
+{
+    for (int i = 0; i < LOOKS && tc_readers_are_stepping(r); i++) {
+        tc_readers_look(r);
+        tc_relax();
+    }
+}
+
+/* Two steps, which may cost a system call each, then looks: most readers were interrupted by the steps themselves, and are
  * through the next moment. Patience is for a round that comes to nothing, also because somebody else steps and has no
  * processor. */
 static enum waited wait_a_little(struct tc_l1 *l1, struct wait *w)
 {
-    uint64_t before = tc_readers_epoch(&l1->readers);
-    bool looks = tc_readers_stepped(&l1->readers, w->epoch);
+    look_a_while(&l1->readers);
+    uint64_t before = tc_readers_now(&l1->readers);
+    bool looks = tc_readers_stepped(&l1->readers, w->epoch) && !tc_readers_are_stepping(&l1->readers);
     if (looks) {
         tc_readers_look(&l1->readers);
         close_passed(l1);
@@ -251,7 +263,7 @@ static enum waited wait_a_little(struct tc_l1 *l1, struct wait *w)
     }
     if (tc_readers_passed(&l1->readers, w->epoch))
         return PASSED;
-    if (!looks && tc_readers_epoch(&l1->readers) != before)
+    if (!looks && tc_readers_now(&l1->readers) != before)
         return WAIT_ON;
     if (w->until_ms == 0)
         w->until_ms = tc_mono_ms() + PATIENCE_MS;
