@@ -215,9 +215,10 @@ static void let_all_rest(struct tc_readers *r)
             atomic_store_explicit(&who->rests, true, memory_order_relaxed);
 }
 
+/* Who is inside since before the last step that has ended is seen to be. */
 static void look_round(struct tc_readers *r)
 {
-    uint64_t oldest = tc_readers_now(r);
+    uint64_t oldest = tc_readers_now(r) - tc_readers_are_stepping(r);
     for (struct tc_reader *who = atomic_load_explicit(&r->first, memory_order_acquire); who != NULL; who = who->next) {
         uint64_t inside = atomic_load_explicit(&who->inside, memory_order_acquire);
         if (tc_reader_is_inside(inside) && inside < oldest)
@@ -242,14 +243,14 @@ static bool is_over(struct tc_readers *r, bool may_interrupt)
     return barrier_in_all(r);
 }
 
-/* Before a step has ended no other begins, and nobody looks: a barrier that failed is made up for. */
+/* Before a step has ended no other begins: a barrier that failed is made up for. */
 static bool end_step(struct tc_readers *r, bool may_interrupt)
 {
-    if (!is_over(r, may_interrupt))
-        return false;
-    atomic_store_explicit(&r->unended, false, memory_order_relaxed);
+    bool over = is_over(r, may_interrupt);
+    if (over)
+        atomic_store_explicit(&r->unended, false, memory_order_relaxed);
     look_round(r);
-    return true;
+    return over;
 }
 
 void tc_readers_step(struct tc_readers *r)

@@ -178,17 +178,17 @@ bool tc_readers_alone(struct tc_readers *r);
  * is at it, or looks. */
 void tc_readers_step(struct tc_readers *r);
 /* Ends the last step if that can be done without interrupting anybody; and looks once more who is still inside of those
- * whom it found there: what two steps did not let pass may pass now. */
+ * who were when the last one that has ended did: what two steps did not let pass may pass now. */
 void tc_readers_look(struct tc_readers *r);
 /* A step began and has not ended: looking is of use, for a short time. */
 static inline bool tc_readers_are_stepping(const struct tc_readers *r)
 {
     return atomic_load_explicit(&r->unended, memory_order_relaxed);
 }
-/* Whether looking is of use to who unlinked something in that epoch, or a step has to come first. */
-static inline bool tc_readers_stepped(struct tc_readers *r, uint64_t epoch)
+/* Two steps have ended for who unlinked something in that epoch: looking is as good as another one. */
+static inline bool tc_readers_stepped(const struct tc_readers *r, uint64_t epoch)
 {
-    return atomic_load_explicit(&r->epoch, memory_order_relaxed) >= epoch + 2;
+    return tc_readers_now(r) - tc_readers_are_stepping(r) >= epoch + 2;
 }
 
 /* A full barrier in every thread of the process: what they had stored before, and only they write, can be summed. */

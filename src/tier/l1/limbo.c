@@ -219,13 +219,27 @@ static void reap_everywhere(struct tc_l1 *l1)
             tc_lock_let_others(&s->lock);
 }
 
+#define LOOKS 64
+
+/* For two steps after that epoch. Others who call often show themselves within a microsecond, if they have a
+ * processor. */
+static void look_a_while(struct tc_readers *r, uint64_t epoch)
+{
+    for (int i = 0; i < LOOKS && tc_readers_are_stepping(r) && !tc_readers_stepped(r, epoch); i++) {
+        tc_readers_look(r);
+        tc_relax();
+    }
+}
+
 #define CLEAR_TRIES 4 /* where others step or look at the same time this one may not count */
 
 void tc_limbo_clear(struct tc_l1 *l1)
 {
     uint64_t epoch = tc_readers_epoch(&l1->readers);
-    for (int i = 0; i < CLEAR_TRIES && !tc_readers_stepped(&l1->readers, epoch); i++)
+    for (int i = 0; i < CLEAR_TRIES && !tc_readers_stepped(&l1->readers, epoch); i++) {
         step(l1);
+        look_a_while(&l1->readers, epoch);
+    }
     reap_everywhere(l1);
 }
 
@@ -236,25 +250,14 @@ struct wait {
 
 enum waited { WAIT_ON, PASSED, NOT_IN_TIME };
 
-#define LOOKS 64
-
-/* Others who call often show themselves within a microsecond, if they have a processor. */
-static void look_a_while(struct tc_readers *r)
-{
-    for (int i = 0; i < LOOKS && tc_readers_are_stepping(r); i++) {
-        tc_readers_look(r);
-        tc_relax();
-    }
-}
-
 /* Two steps, which may cost a system call each, then looks: most readers were interrupted by the steps themselves, and are
  * through the next moment. Patience is for a round that comes to nothing, also because somebody else steps and has no
  * processor. */
 static enum waited wait_a_little(struct tc_l1 *l1, struct wait *w)
 {
-    look_a_while(&l1->readers);
+    look_a_while(&l1->readers, w->epoch);
     uint64_t before = tc_readers_now(&l1->readers);
-    bool looks = tc_readers_stepped(&l1->readers, w->epoch) && !tc_readers_are_stepping(&l1->readers);
+    bool looks = tc_readers_stepped(&l1->readers, w->epoch);
     if (looks) {
         tc_readers_look(&l1->readers);
         close_passed(l1);
