@@ -193,7 +193,8 @@ static void show_myself(struct tc_readers *r)
 {
     struct tc_reader *me = sitting(r);
     uint64_t epoch = atomic_load_explicit(&r->epoch, memory_order_acquire);
-    if (me != NULL && !tc_reader_is_inside(atomic_load_explicit(&me->inside, memory_order_relaxed)))
+    uint64_t inside = me != NULL ? atomic_load_explicit(&me->inside, memory_order_relaxed) : epoch;
+    if (!tc_reader_is_inside(inside) && inside != (epoch | TC_READER_OUT))
         atomic_store_explicit(&me->inside, epoch | TC_READER_OUT, memory_order_release);
 }
 
@@ -219,6 +220,8 @@ static void let_all_rest(struct tc_readers *r)
 static void look_round(struct tc_readers *r)
 {
     uint64_t oldest = tc_readers_now(r) - tc_readers_are_stepping(r);
+    if (oldest == atomic_load_explicit(&r->oldest, memory_order_relaxed))
+        return;
     for (struct tc_reader *who = atomic_load_explicit(&r->first, memory_order_acquire); who != NULL; who = who->next) {
         uint64_t inside = atomic_load_explicit(&who->inside, memory_order_acquire);
         if (tc_reader_is_inside(inside) && inside < oldest)
@@ -259,8 +262,8 @@ void tc_readers_step(struct tc_readers *r)
     if (atomic_flag_test_and_set_explicit(&r->stepping, memory_order_acquire))
         return; /* somebody is at it, which is as good, or looks, which is soon over */
     if (end_step(r, true)) {
+        atomic_store_explicit(&r->unended, true, memory_order_relaxed); /* first: see tc_readers_stepped() */
         atomic_fetch_add(&r->epoch, 1);
-        atomic_store_explicit(&r->unended, true, memory_order_relaxed);
         __sync_synchronize(); /* between the new epoch and what is asked of the others */
         show_myself(r);
         end_step(r, false);

@@ -1,8 +1,8 @@
 /* Those who read a structure without its lock, and when it is known that they are through: epoch-based reclamation
  * (Fraser, "Practical lock-freedom", 2004), with an asymmetric barrier, so that entering costs two plain stores.
  *
- * Each thread has a record of its own for each cache; nobody else writes to it, so that counting there costs no locked
- * instruction either. It is made at the thread's first call and found again by a thread-local seat, which names the
+ * Each thread has a record of its own for each cache; nobody else counts there, so that it costs no locked instruction
+ * either. It is made at the thread's first call and found again by a thread-local seat, which names the
  * cache by a number that is never used twice: a seat of a closed cache fits no other. No thread is registered with
  * anybody and nothing runs at a thread's end: the record of one that is no more is given to the next new one.
  *
@@ -16,10 +16,9 @@
  * processors, it is known where that one is, and from then on entering costs it a full barrier of its own, so that no
  * further step needs to interrupt anybody for it. It is awake again when it enters twice in one epoch.
  *
- * Why two steps. Who unlinks something, then has a full barrier, and then reads epoch t, is seen to have unlinked it by
- * whoever reads in an epoch that began after t. Readers of epoch t + 1 may have read it before they could: who enters in
- * epoch t + 2 entered after a step had ended that began after t, and sees it. So nobody can hold it any more once all
- * those are out who entered before epoch t + 2. */
+ * Why two steps. Who unlinks something has a full barrier and then reads epoch t. Who enters in epoch t + 1 may still see
+ * it. Who enters in epoch t + 2 comes after a step that began after t and ended behind a full barrier: it sees the
+ * unlinking. So nobody can hold it any more once all those are out who entered before epoch t + 2. */
 #ifndef TC_BASE_READERS_H
 #define TC_BASE_READERS_H
 
@@ -188,7 +187,8 @@ static inline bool tc_readers_are_stepping(const struct tc_readers *r)
 /* Two steps have ended for who unlinked something in that epoch: looking is as good as another one. */
 static inline bool tc_readers_stepped(const struct tc_readers *r, uint64_t epoch)
 {
-    return tc_readers_now(r) - tc_readers_are_stepping(r) >= epoch + 2;
+    uint64_t now = atomic_load_explicit(&r->epoch, memory_order_acquire);
+    return now - tc_readers_are_stepping(r) >= epoch + 2;
 }
 
 /* A full barrier in every thread of the process: what they had stored before, and only they write, can be summed. */

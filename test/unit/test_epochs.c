@@ -276,31 +276,45 @@ static void who_is_inside_and_rests_holds_back(void **state)
     assert_true(tc_readers_passed(&f->r, epoch));
 }
 
-static int look_once(void *arg, unsigned index)
-{
-    struct lending *l = arg;
-    (void)index;
-    struct tc_reader *me = tc_reader_self(l->r);
-    tc_readers_look(l->r);
-    return me == NULL;
-}
-
 /* It does not enter meanwhile: two who wait would interrupt each other. */
-static void who_waits_itself_is_not_waited_for(void **state)
+static void who_steps_or_looks_shows_itself(void **state)
 {
     struct tt_readers *f = *state;
-    struct lending l = { .r = &f->r };
-    tc_reader_self(&f->r);
+    struct tc_reader *a, *b;
+    two_readers(f, &a, &b);
     tc_readers_step(&f->r);
-    assert_false(tc_readers_are_stepping(&f->r));
-    assert_int_equal(tt_crew_join(tt_crew_start(1, look_once, &l)), 0);
+    assert_int_equal(a->inside, tc_readers_now(&f->r) | TC_READER_OUT);
+    atomic_fetch_add(&f->r.epoch, 1); /* by another */
+    tc_readers_look(&f->r);
+    assert_int_equal(a->inside, tc_readers_now(&f->r) | TC_READER_OUT);
+    uint64_t entered = tc_readers_now(&f->r);
+    tc_reader_enter(&f->r, a);
+    atomic_fetch_add(&f->r.epoch, 1);
+    tc_readers_look(&f->r);
+    assert_int_equal(a->inside, entered); /* inside it would be wrong */
+    tc_reader_leave(a);
+}
+
+/* What waited for the steps before may pass while one has not ended. */
+static void a_step_that_has_not_ended_holds_back_nothing_older(void **state)
+{
+    struct tt_readers *f = *state;
+    struct tc_reader *a, *b;
+    two_readers(f, &a, &b);
+    tc_reader_enter(&f->r, b);
     uint64_t epoch = tc_readers_epoch(&f->r);
-    assert_int_equal(tt_crew_join(tt_crew_start(1, look_once, &l)), 0);
-    tc_readers_step(&f->r);
-    assert_true(tc_readers_are_stepping(&f->r)); /* it may come back */
-    assert_int_equal(tt_crew_join(tt_crew_start(1, look_once, &l)), 0);
-    assert_false(tc_readers_are_stepping(&f->r)); /* its own look has ended the step: both are known */
+    for (int i = 0; i < 2; i++)
+        tc_readers_step(&f->r);
+    assert_true(b->rests);
     assert_false(tc_readers_passed(&f->r, epoch));
+    atomic_store(&b->rests, false); /* as if it had entered more often */
+    tc_readers_step(&f->r);
+    assert_true(tc_readers_stepped(&f->r, epoch));
+    assert_true(tc_readers_are_stepping(&f->r));
+    tc_reader_leave(b);
+    tc_readers_look(&f->r);
+    assert_true(tc_readers_are_stepping(&f->r));
+    assert_true(tc_readers_passed(&f->r, epoch));
 }
 
 /* A filter of system calls came: until every reader must know that it pays for its barrier no step ends, whoever was
@@ -514,7 +528,8 @@ int main(void)
         ASYMMETRIC(who_does_not_call_rests_and_then_no_step_waits_for_it),
         ASYMMETRIC(who_enters_twice_in_an_epoch_is_awake_and_waited_for),
         ASYMMETRIC(who_is_inside_and_rests_holds_back),
-        ASYMMETRIC(who_waits_itself_is_not_waited_for),
+        ASYMMETRIC(who_steps_or_looks_shows_itself),
+        ASYMMETRIC(a_step_that_has_not_ended_holds_back_nothing_older),
         ASYMMETRIC(after_a_barrier_that_failed_nobody_counts_as_resting),
         TT_READERS_BOTH(nobody_reads_what_was_freed),
         TT_READERS_BOTH(who_was_alone_frees_nothing_under_the_hands_of_a_newcomer),

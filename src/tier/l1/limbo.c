@@ -236,7 +236,7 @@ static void look_a_while(struct tc_readers *r, uint64_t epoch)
 void tc_limbo_clear(struct tc_l1 *l1)
 {
     uint64_t epoch = tc_readers_epoch(&l1->readers);
-    for (int i = 0; i < CLEAR_TRIES && !tc_readers_stepped(&l1->readers, epoch); i++) {
+    for (int i = 0; i < CLEAR_TRIES && !tc_readers_passed(&l1->readers, epoch); i++) {
         step(l1);
         look_a_while(&l1->readers, epoch);
     }
