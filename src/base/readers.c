@@ -157,12 +157,19 @@ void tc_readers_settle(struct tc_readers *r)
         sched_yield();
 }
 
+/* The caller's record, if it sits where it is looked for first. */
+static struct tc_reader *sitting(const struct tc_readers *r)
+{
+    const struct tc_reader_seat *s = &tc_reader_seats[r->seat];
+    return s->id == r->id ? s->reader : NULL;
+}
+
 bool tc_readers_alone(struct tc_readers *r)
 {
     if (!atomic_load_explicit(&r->asymmetric, memory_order_relaxed))
         __sync_synchronize();
     uint32_t n = atomic_load(&r->n);
-    return n == 0 || (n == 1 && tc_reader_seats[r->seat].id == r->id);
+    return n == 0 || (n == 1 && sitting(r) != NULL);
 }
 
 void tc_reader_enter_resting(struct tc_reader *me, uint64_t epoch)
@@ -180,12 +187,6 @@ static bool is_known(const struct tc_reader *who, uint64_t epoch, const struct t
     if (who == me || atomic_load_explicit(&who->rests, memory_order_acquire))
         return true;
     return (atomic_load_explicit(&who->inside, memory_order_acquire) & ~TC_READER_OUT) >= epoch;
-}
-
-static struct tc_reader *sitting(const struct tc_readers *r)
-{
-    const struct tc_reader_seat *s = &tc_reader_seats[r->seat];
-    return s->id == r->id ? s->reader : NULL;
 }
 
 /* As entering and leaving would: two who both wait for readers do neither meanwhile. */

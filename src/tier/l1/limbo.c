@@ -17,7 +17,8 @@
 #define REAPED_AT_ONCE 1024 /* by one hold of a stripe's lock */
 #define REAPED_TO_STORE 128 /* by a store, before each time it waits: they are far away in memory, half a us each */
 
-/* Three batches wait as a rule: one for the first step, one for the second, one comes together. */
+/* Four batches wait as a rule: one for the first step, one for the second, one until that is seen to have ended, one
+ * comes together. */
 static uint64_t batch_bytes(const struct tc_l1 *l1)
 {
     return l1->reserve / 4 < BATCH_MAX ? l1->reserve / 4 : BATCH_MAX;
