@@ -277,9 +277,11 @@ static void hits_of_batches_keep_what_they_find(void **state)
         if (n % EVERY != 0)
             continue;
         assert_int_equal(cache_get_many(b.c, items, HOT, NULL), CACHE_OK);
+        size_t there = 0;
         for (size_t i = 0; i < HOT; i++)
-            assert_int_equal(items[i].status, CACHE_OK);
+            there += items[i].status == CACHE_OK;
         release_items(HOT);
+        assert_int_equal(there, HOT);
     }
     assert_true(stats().l1_evicted_bytes > STORED / 2);
 }

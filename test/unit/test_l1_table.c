@@ -313,6 +313,35 @@ static void in_a_full_cache_no_store_drives_more_than_a_few_out(void **state)
     assert_true(tt_l1_free(r));
 }
 
+static struct tt_l1_key in_crowd(uint64_t n)
+{
+    return (struct tt_l1_key){ n << 32, n };
+}
+
+/* All want the same lanes, each comes a millisecond after the one before, and two are used all the time: of the others
+ * the first who came leaves first. */
+static void who_is_used_keeps_its_lane(void **state)
+{
+    enum { LEN = 16, USED = 3 * TC_INDEX_PROBES, MORE = 3 * TC_INDEX_PROBES };
+    struct tt_l1 *r = tt_l1_new(8 * LIMIT, 1, NULL);
+    uint64_t n = 0;
+    (void)state;
+    assert_non_null(r);
+    tt_l1_have_company(r);
+    for (; evicted(r) == 0; n++)
+        assert_int_equal(tt_l1_put(r, tt_l1_key(r, n), LEN), CACHE_OK);
+    for (uint64_t i = 0; i < USED + MORE; i++, tt_clock_advance(&r->time, 1)) {
+        assert_int_equal(tt_l1_put(r, in_crowd(n + i), LEN), CACHE_OK);
+        for (uint64_t used = USED; used <= i && used < USED + 2; used++)
+            assert_true(tt_l1_has(r, in_crowd(n + used)));
+    }
+    for (uint64_t i = USED + MORE - TC_INDEX_PROBES / 2; i < USED + MORE; i++)
+        assert_true(tt_l1_has(r, in_crowd(n + i)));
+    assert_true(tt_l1_count(r, TC_COUNT_l1_evicted_probe) >= MORE);
+    assert_true(tc_l1_check(&r->l1));
+    assert_true(tt_l1_free(r));
+}
+
 /* With as many stripes as there can be. A tag that shared bits with the stripe's number would tell fewer apart. */
 static void the_keys_of_a_stripe_have_all_tags_and_homes_and_gates(void **state)
 {
@@ -352,6 +381,7 @@ int main(void)
         cmocka_unit_test(a_lower_limit_ends_a_growth_and_drives_nobody_out_for_it),
         cmocka_unit_test(nobody_leaves_before_the_cache_is_full),
         cmocka_unit_test(in_a_full_cache_no_store_drives_more_than_a_few_out),
+        cmocka_unit_test(who_is_used_keeps_its_lane),
         cmocka_unit_test(the_keys_of_a_stripe_have_all_tags_and_homes_and_gates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -238,9 +238,9 @@ size_t tc_index_growth_bytes(const struct tc_index *x, uint64_t hash, enum tc_in
 /* Makes room for one more entry of that hash. The table begins to grow if it is full; or if no lane in reach is empty
  * though half of the table is filled: less than that, and somebody chose the keys. A large one begins a little before,
  * with TC_GROW_BESIDE, and is done with the calls that follow, each of which copies some buckets. A small one grows at
- * once, and so does any if there is no lane. 0: there is a gap, insert. Otherwise the entry whose lane the new one must
- * take (tc_index_replace): all lanes in reach are taken, and the table cannot grow: for want of memory, or because no
- * table of up to twice its size has room for these keys within reach. */
+ * once, and so does any if there is no lane. 0: there is a gap, insert. Otherwise one of those in reach, of whom one,
+ * whichever, has to leave its lane to the new one (tc_index_replace): all these lanes are taken, and the table cannot
+ * grow: for want of memory, or because no table of up to twice its size has room for these keys within reach. */
 struct tc_index_room {
     uint64_t more_bytes, fewer_bytes; /* by which tc_index_bytes() is another now */
     struct tc_block *before;          /* the table that was, for who reads it still; or NULL */
@@ -248,6 +248,8 @@ struct tc_index_room {
 };
 uint32_t tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, enum tc_index_growth how,
                             struct tc_index_room *room);
+/* The cells in those lanes, nearest first: so many. */
+size_t tc_index_in_reach(const struct tc_index *x, uint64_t hash, uint32_t cells[TC_INDEX_PROBES]);
 static inline bool tc_index_is_growing(const struct tc_index *x)
 {
     return x->next.n > 0;

@@ -158,8 +158,8 @@ static bool is_still_expected(struct tc_stripe *s, struct put *put)
     return false;
 }
 
-/* Where e can go: a gap, or the place of another (tc_index_make_room()). The first table that is tried was paid for by
- * make_room; larger ones are, if the pool has enough. False: no memory for any. */
+/* Where e can go: a gap, or the place of the one in reach that was not used for longest. The first table that is tried
+ * was paid for by make_room; larger ones are, if the pool has enough. False: no memory for any. */
 static bool find_lane(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, uint32_t *instead)
 {
     struct tc_index_room room;
@@ -174,6 +174,8 @@ static bool find_lane(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, ui
         if (put->growth == TC_GROW_BESIDE) /* from here on somebody leaves, or a table is made by this call */
             put->growth = TC_GROW_AT_ONCE;
     } while (*instead != 0 && other_table && tc_l1_grant(s, bytes_after(s, put) - tc_stripe_bytes(s)));
+    if (*instead != 0)
+        *instead = tc_stripe_victim_in_reach(s, put->hash);
     return !room.failed;
 }
 

@@ -430,3 +430,26 @@ uint32_t tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, uint32_t keep
     }
     return oldest;
 }
+
+/* An entry without a stamp that was stored no later than the shared order's victim may not stand any more where it was
+ * put first: then it was used since. */
+uint32_t tc_stripe_victim_in_reach(struct tc_stripe *s, uint64_t hash)
+{
+    tc_lock_assert_held(&s->lock);
+    uint32_t cells[TC_INDEX_PROBES], victim = victim_of(&s->shared), oldest = 0;
+    int64_t since_ms = victim != 0 ? tc_entry_taken_ms(tc_stripe_entry(s, victim)) : INT64_MIN, longest = -1;
+    size_t n = tc_index_in_reach(&s->index, hash, cells);
+    for (size_t i = 0; i < n; i++)
+        tc_index_prefetch_cell(s->index.view, cells[i]);
+    for (size_t i = 0; i < n; i++) {
+        int64_t uses = last_used(s, cells[i]);
+        if (s->l1->stamped_hits && uses == UINT8_MAX && tc_entry_taken_ms(tc_stripe_entry(s, cells[i])) <= since_ms)
+            uses--;
+        int64_t ago = unused_for(s, cells[i], uses, SORTED_BITS);
+        if (ago > longest) {
+            oldest = cells[i];
+            longest = ago;
+        }
+    }
+    return oldest;
+}
