@@ -324,6 +324,11 @@ static bool list_is_right(const struct tc_slab *s, unsigned class)
     return n == s->free_cells[class];
 }
 
+static bool has_page_free(const struct tc_slab *s, unsigned class)
+{
+    return class > 0 && s->free_cells[class] >= cells_of_class(class);
+}
+
 bool tc_slab_check(const struct tc_slab *s)
 {
     uint64_t bytes = 0, free_bytes = 0;
@@ -336,7 +341,7 @@ bool tc_slab_check(const struct tc_slab *s)
     if (!pages_are_right(s, &bytes, &free_bytes))
         return false;
     for (unsigned class = 0; class < TC_SLAB_CLASSES; class++)
-        if (!list_is_right(s, class))
+        if (!list_is_right(s, class) || (s->sparse >> class & 1) != has_page_free(s, class))
             return false;
     return bytes == s->bytes && free_bytes == s->free_bytes;
 }

@@ -32,6 +32,7 @@ struct tc_slab {
     uint64_t free_bytes; /* of cells in pages that nobody has */
     uint32_t partial[TC_SLAB_CLASSES];  /* by class: a page with free cells, or 0; linked through their heads */
     uint32_t free_cells[TC_SLAB_CLASSES];
+    uint64_t sparse; /* a bit for each class with so many free cells that a page of it could be spared */
     uint16_t pages_of[TC_SLAB_CLASSES];
 };
 

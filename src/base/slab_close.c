@@ -42,15 +42,16 @@ static struct page *sparsest(const struct tc_slab *s, unsigned class)
     return best;
 }
 
-/* Of the class with most bytes free of those that have at least a page's cells free: then what is taken of any of its
- * pages has room in the others. */
+/* Of the class with most bytes free of those that can spare a page: what is taken of any of its pages has room in the
+ * others. */
 static struct page *page_to_thin(const struct tc_slab *s)
 {
     struct page *best = NULL;
     uint64_t most = 0;
-    for (unsigned class = 1; class < TC_SLAB_CLASSES; class++) {
+    for (uint64_t left = s->sparse; left != 0; left &= left - 1) {
+        unsigned class = (unsigned)__builtin_ctzll(left);
         uint64_t bytes = s->free_cells[class] * (uint64_t)bytes_of_class(class);
-        if (s->free_cells[class] < cells_of_class(class) || bytes <= most)
+        if (bytes <= most)
             continue;
         struct page *p = sparsest(s, class);
         best = p != NULL ? p : best;

@@ -26,6 +26,7 @@ struct page {
 #define FINE_CLASSES (TC_SLAB_FINE / TC_CELL_UNIT) /* the first is not used */
 #define MANY_CELLS 30   /* in a page of the class that follows */
 #define FEW_CELLS 4
+_Static_assert(TC_SLAB_CLASSES <= 64, "a bit for each in a word");
 _Static_assert(FINE_CLASSES + 1 + MANY_CELLS - FEW_CELLS == TC_SLAB_CLASSES - 1, "each class has its place");
 _Static_assert(ROOM / MANY_CELLS / TC_CELL_UNIT > FINE_CLASSES, "the first of them is larger than all before");
 _Static_assert(ROOM / FEW_CELLS / TC_CELL_UNIT * TC_CELL_UNIT == TC_SLAB_MOST, "the largest cell");
@@ -74,7 +75,9 @@ static inline void unlink_page(struct tc_slab *s, struct page *p)
 
 static inline void count_free(struct tc_slab *s, const struct page *p, int64_t cells)
 {
-    s->free_cells[p->class] += (uint32_t)cells;
+    uint32_t n = s->free_cells[p->class] + (uint32_t)cells;
+    s->free_cells[p->class] = n;
+    s->sparse = (s->sparse & ~(UINT64_C(1) << p->class)) | (uint64_t)(n >= p->cells) << p->class;
     s->free_bytes += (uint64_t)(cells * p->units * TC_CELL_UNIT);
 }
 

@@ -47,6 +47,27 @@ TT_LOOP_INLINE enum tt_answer peer_read_through(const struct tt_task *t, unsigne
     return tt_right_if(tt_bench_value_begins_with(buf, t->seq->ids[thread][pos]), a);
 }
 
+/* Where values have sizes of their own. */
+TT_LOOP_INLINE enum tt_answer set_sized(const struct tt_task *t, unsigned thread, size_t pos, unsigned char *buf)
+{
+    uint32_t id = t->seq->ids[thread][pos];
+    size_t len = tt_bench_value_bytes(TT_BENCH_ALL_SIZES, id);
+    tt_bench_value_mark(buf, len, id);
+    int rc = cache_set(t->l1->cache, &t->seq->prebuilt[thread][pos], buf, len, NULL);
+    tt_bench_value_unmark(buf, len);
+    return tt_right_if(rc == CACHE_OK, TT_DONE);
+}
+
+TT_LOOP_INLINE enum tt_answer peer_set_sized(const struct tt_task *t, unsigned thread, size_t pos, unsigned char *buf)
+{
+    uint32_t id = t->seq->ids[thread][pos];
+    size_t len = tt_bench_value_bytes(TT_BENCH_ALL_SIZES, id);
+    tt_bench_value_mark(buf, len, id);
+    enum tt_answer a = t->peer->set(t->handle, &t->seq->keys[thread][pos].k, buf, len);
+    tt_bench_value_unmark(buf, len);
+    return a;
+}
+
 static void body_mixed(void *t, struct tt_bench_worker *w)
 {
     tt_loop_ours(t, w, mixed);
@@ -65,6 +86,16 @@ static void body_set(void *t, struct tt_bench_worker *w)
 static void body_peer_set(void *t, struct tt_bench_worker *w)
 {
     tt_loop_peer(t, w, tt_op_peer_set);
+}
+
+static void body_set_sized(void *t, struct tt_bench_worker *w)
+{
+    tt_loop_ours(t, w, set_sized);
+}
+
+static void body_peer_set_sized(void *t, struct tt_bench_worker *w)
+{
+    tt_loop_peer(t, w, peer_set_sized);
 }
 
 static void body_read_through(void *t, struct tt_bench_worker *w)
@@ -102,7 +133,8 @@ static bool measure(struct tt_bench *b, struct tt_l1 *l, struct tt_sequence *seq
     size_t peers = tt_l1_case_add_peers(&k, q->peers_can, q->peer_body);
     tt_bench_run(b, &k.c, &r);
     tt_l1_verify(l);
-    tt_bench_gate(b, &k.c, &r, ours, q->speed);
+    if (q->speed > 0)
+        tt_bench_gate(b, &k.c, &r, ours, q->speed);
     if (q->tail_ns > 0)
         tt_bench_gate_tail(b, &k.c, &r, ours, q->tail_ns);
     tt_bench_gate_faster(b, &k.c, &r, ours, peers);
@@ -129,6 +161,15 @@ static void measure_churn(struct tt_bench *b, struct tt_l1 *l, struct tt_sequenc
     struct question q = {.name = "L1 set with eviction, 1M keys, room for 10 %, uniform", .ours = "cache_set",
                          .body = body_set, .peer_body = body_peer_set, .peers_can = TT_PEER_SETS,
                          .speed = GATE_CHURN[n_threads - 1]};
+    measure(b, l, seq, &q, n_threads);
+}
+
+/* What comes is seldom as large as what leaves. */
+static void measure_churn_sized(struct tt_bench *b, struct tt_l1 *l, struct tt_sequence *seq, unsigned n_threads)
+{
+    struct question q = {.name = "L1 set with eviction, values of 8 to 1,024 bytes, 1M keys, room for 10 %, uniform",
+                         .ours = "cache_set", .body = body_set_sized, .peer_body = body_peer_set_sized,
+                         .peers_can = TT_PEER_SETS};
     measure(b, l, seq, &q, n_threads);
 }
 
@@ -220,7 +261,7 @@ static struct tt_l1 table(const struct tt_bench *b, uint32_t n_keys, bool limite
 int main(int argc, char **argv)
 {
     struct tt_bench b;
-    tt_bench_init(&b, argc, argv, "L1, writing: values of 64 bytes");
+    tt_bench_init(&b, argc, argv, "L1, writing: values of 64 bytes, where nothing else is said");
 
     struct tt_l1 large = table(&b, 1000000, false);
     struct tt_sequence z99 = sequence(&b, &large, 0.99);
@@ -243,8 +284,16 @@ int main(int argc, char **argv)
     measure_churn(&b, &limited, &uniform, 2);
     measure_read_through(&b, &limited, &popular, 1);
     measure_read_through(&b, &limited, &popular, 2);
-    tt_sequence_free(&uniform);
     tt_sequence_free(&popular);
     tt_l1_close(&limited);
+    tt_sequence_free(&uniform);
+
+    struct tt_l1 sized = table(&b, 1000000, true);
+    sized.value_bytes = TT_BENCH_ALL_SIZES;
+    struct tt_sequence sized_uniform = sequence(&b, &sized, 0);
+    measure_churn_sized(&b, &sized, &sized_uniform, 1);
+    measure_churn_sized(&b, &sized, &sized_uniform, 2);
+    tt_sequence_free(&sized_uniform);
+    tt_l1_close(&sized);
     return tt_bench_fini(&b);
 }

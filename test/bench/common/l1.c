@@ -38,7 +38,7 @@ uint64_t tt_l1_entries(struct cache *c)
 /* What one more peer will take, with room to spare for the greediest of them. */
 static uint64_t peer_bytes(const struct tt_l1 *l)
 {
-    return l->n_keys * (uint64_t)(l->value_bytes + 384);
+    return l->n_keys * (uint64_t)(tt_bench_value_most(l->value_bytes) + 384);
 }
 
 /* What a file of /proc says under a name, in KiB. */
@@ -76,8 +76,9 @@ static void fill_peer(const struct tt_l1 *l, const struct tt_peer *p, void *hand
         p->enter(handle);
     for (uint32_t id = 0; id < l->n_keys; id++) {
         tt_bench_key_write(&k, id);
-        tt_bench_value_fill(v, l->value_bytes, id);
-        if (p->set(handle, &k, v, l->value_bytes) == TT_WRONG)
+        size_t len = tt_bench_value_bytes(l->value_bytes, id);
+        tt_bench_value_fill(v, len, id);
+        if (p->set(handle, &k, v, len) == TT_WRONG)
             tt_bench_die("filling %s with %s failed", p->name, k.text);
     }
     if (p->leave != NULL)
@@ -89,7 +90,7 @@ static void *open_peer(const struct tt_l1 *l, const struct tt_peer *p)
     size_t room = l->n_keys;
     if ((p->can & TT_PEER_EVICTS) != 0) /* twice what is needed, so that no shard is full before the others */
         room = l->limited ? (size_t)l->l1_entries : (size_t)l->n_keys * 2;
-    void *handle = p->open(room, l->value_bytes);
+    void *handle = p->open(room, tt_bench_value_most(l->value_bytes));
     if (handle == NULL)
         tt_bench_die("out of memory");
     fill_peer(l, p, handle);
@@ -101,15 +102,16 @@ static void open_ours(struct tt_l1 *l)
     if (l->limited) {
         l->l1_bytes = tt_l1_fit(l->n_keys / 10, l->value_bytes);
     } else {
-        uint64_t room = (uint64_t)l->n_keys * (l->value_bytes + 512);
+        uint64_t room = (uint64_t)l->n_keys * (tt_bench_value_most(l->value_bytes) + 512);
         l->l1_bytes = room < (64u << 20) ? 64u << 20 : room;
     }
     l->cache = tt_l1_open_cache(l->l1_bytes, l->huge_pages ? CACHE_OPEN_HUGE_PAGES : 0, &l->type);
     tt_l1_fill(l->cache, l->type, l->n_keys, l->value_bytes);
     l->l1_entries = tt_l1_entries(l->cache);
     if (l->limited)
-        printf("\n%.1f MB of L1 hold %llu of %u keys with values of %zu bytes\n", (double)l->l1_bytes / 1e6,
-               (unsigned long long)l->l1_entries, l->n_keys, l->value_bytes);
+        printf("\n%.1f MB of L1 hold %llu of %u keys with values of %s%zu bytes\n", (double)l->l1_bytes / 1e6,
+               (unsigned long long)l->l1_entries, l->n_keys, l->value_bytes == TT_BENCH_ALL_SIZES ? "8 to " : "",
+               tt_bench_value_most(l->value_bytes));
 }
 
 void tt_l1_need(struct tt_l1 *l)
@@ -148,7 +150,7 @@ static void verify_peer(const struct tt_l1 *l, const struct tt_peer *p, void *ha
     for (uint32_t id = 0; id < l->n_keys; id++) {
         tt_bench_key_write(&k, id);
         enum tt_answer a = p->get(handle, &k, v);
-        if (a == TT_HIT ? !tt_bench_value_is_of(v, l->value_bytes, id) : key_is_kept(p, l))
+        if (a == TT_HIT ? !tt_bench_value_is_of(v, tt_bench_value_bytes(l->value_bytes, id), id) : key_is_kept(p, l))
             tt_bench_die("%s does not hold %s", p->name, k.text);
     }
     if (p->leave != NULL)
@@ -165,7 +167,7 @@ void tt_l1_verify(const struct tt_l1 *l)
         tt_bench_key_write(&k, id);
         cache_key_str(cache_key_init(&ck, l->type), tt_bench_key_part(&k));
         int rc = cache_get_copy(l->cache, &ck, v, sizeof v, &m);
-        if (rc == CACHE_OK ? m.len != l->value_bytes || !tt_bench_value_is_of(v, m.len, id)
+        if (rc == CACHE_OK ? m.len != tt_bench_value_bytes(l->value_bytes, id) || !tt_bench_value_is_of(v, m.len, id)
                            : !l->limited || rc != CACHE_MISS)
             tt_bench_die("tiercache does not hold %s: %s", k.text, cache_status_text(rc));
     }

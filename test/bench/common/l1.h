@@ -8,7 +8,7 @@
 
 struct tt_l1 {
     uint32_t n_keys;
-    size_t value_bytes;
+    size_t value_bytes; /* or TT_BENCH_ALL_SIZES */
     bool limited; /* what evicts holds a tenth of the keys; what does not is left out. Else everything fits. */
     bool huge_pages; /* CACHE_OPEN_HUGE_PAGES; without peers, which have no such option */
 

@@ -13,8 +13,9 @@ void tt_l1_fill(struct cache *c, struct cache_type *t, uint32_t n_keys, size_t v
         uint32_t id = (uint32_t)(i * UINT64_C(2654435761) % n_keys);
         tt_bench_key_write(&k, id);
         cache_key_str(cache_key_init(&ck, t), tt_bench_key_part(&k));
-        tt_bench_value_fill(v, value_bytes, id);
-        if (cache_set(c, &ck, v, value_bytes, NULL) != CACHE_OK)
+        size_t len = tt_bench_value_bytes(value_bytes, id);
+        tt_bench_value_fill(v, len, id);
+        if (cache_set(c, &ck, v, len, NULL) != CACHE_OK)
             tt_bench_die("filling tiercache with %s failed", k.text);
     }
 }
@@ -34,7 +35,7 @@ uint64_t tt_l1_fit(uint32_t n_wanted, size_t value_bytes)
 {
     /* Below: not even the values would fit. Above: twice as much as any entry should need. */
     uint64_t lo = (uint64_t)n_wanted * value_bytes;
-    uint64_t hi = (uint64_t)n_wanted * (value_bytes + 384) + (1u << 20);
+    uint64_t hi = (uint64_t)n_wanted * (tt_bench_value_most(value_bytes) + 384) + (1u << 20);
     uint64_t best = lo;
     uint64_t best_off = UINT64_MAX;
     for (unsigned i = 0; i < 16 && lo < hi; i++) {

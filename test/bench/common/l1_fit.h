@@ -8,7 +8,7 @@
 struct cache;
 struct cache_type;
 
-/* Stores the values of all keys, in a scattered order. */
+/* Stores the values of all keys, in a scattered order. value_bytes: or TT_BENCH_ALL_SIZES. */
 void tt_l1_fill(struct cache *c, struct cache_type *t, uint32_t n_keys, size_t value_bytes);
 
 /* The limit under which a full cache holds n_wanted entries, to one in a hundred. */

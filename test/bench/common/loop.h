@@ -31,7 +31,7 @@ TT_LOOP_INLINE void tt_loop(struct tt_task *t, struct tt_bench_worker *w, const 
     unsigned char buf[TT_BENCH_VALUE_MAX];
     struct tt_loop_sum sum = {0};
     size_t pos = t->goes_on ? t->at[thread] : (size_t)w->round * 100003 % n;
-    tt_bench_value_fill(buf, t->l1->value_bytes, 0);
+    tt_bench_value_fill(buf, tt_bench_value_most(t->l1->value_bytes), 0);
     while (tt_bench_goes_on(w)) {
         for (unsigned i = 0; i < TT_LOOP_BLOCK; i++) {
             tt_bench_fetch_key((const char *)keys + (pos + TT_BENCH_AHEAD) * key_bytes);

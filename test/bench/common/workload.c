@@ -29,7 +29,7 @@ uint32_t tt_bench_key_id(const struct tt_bench_key *k)
 void tt_bench_value_fill(unsigned char *out, size_t len, uint32_t id)
 {
     for (size_t i = 0; i < len; i++)
-        out[i] = (unsigned char)(i * 7u + 1);
+        out[i] = tt_bench_pattern(i);
     tt_bench_value_mark(out, len, id);
 }
 

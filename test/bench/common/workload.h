@@ -27,9 +27,28 @@ uint32_t tt_bench_key_id(const struct tt_bench_key *k);
 void tt_bench_value_fill(unsigned char *out, size_t len, uint32_t id);
 bool tt_bench_value_is_of(const void *data, size_t len, uint32_t id); /* all bytes */
 
+/* Instead of a number of bytes: the value of each id has its own, from 8 to TT_BENCH_VALUE_MAX, evenly spread. */
+#define TT_BENCH_ALL_SIZES 0
+
+static inline size_t tt_bench_value_bytes(size_t bytes, uint32_t id)
+{
+    const uint64_t sizes = TT_BENCH_VALUE_MAX - 8 + 1;
+    return bytes != TT_BENCH_ALL_SIZES ? bytes : 8 + (size_t)((id * UINT32_C(2654435769)) * sizes >> 32);
+}
+
+static inline size_t tt_bench_value_most(size_t bytes)
+{
+    return bytes != TT_BENCH_ALL_SIZES ? bytes : TT_BENCH_VALUE_MAX;
+}
+
 static inline bool tt_bench_value_begins_with(const void *data, uint32_t id)
 {
     return memcmp(data, &id, sizeof id) == 0;
+}
+
+static inline unsigned char tt_bench_pattern(size_t i)
+{
+    return (unsigned char)(i * 7u + 1);
 }
 
 static inline void tt_bench_value_mark(unsigned char *value, size_t len, uint32_t id)
@@ -37,6 +56,13 @@ static inline void tt_bench_value_mark(unsigned char *value, size_t len, uint32_
     uint32_t end = ~id;
     memcpy(value, &id, sizeof id);
     memcpy(value + len - sizeof end, &end, sizeof end);
+}
+
+/* Puts the pattern back, for a longer value. */
+static inline void tt_bench_value_unmark(unsigned char *value, size_t len)
+{
+    for (size_t i = len - sizeof(uint32_t); i < len; i++)
+        value[i] = tt_bench_pattern(i);
 }
 
 /* n ids below n_keys, drawn by a Zipf law of exponent theta (0: uniform; TT_BENCH_HOT: the most popular id, always);
