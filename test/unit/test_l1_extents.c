@@ -233,7 +233,7 @@ static void what_fits_into_a_page_lies_there(void **state)
 {
     struct tt_l1 *r = *state;
     for (int way = WIDE; way < SET; way++) {
-        size_t len = TC_SLAB_MOST - entry_bytes(r, (enum way)way, 0);
+        size_t len = TC_PAGED_MOST - entry_bytes(r, (enum way)way, 0);
         uint64_t number = (uint64_t)way;
         assert_int_equal(put(r, tt_l1_key(r, number), (enum way)way, len, 1), CACHE_OK);
         struct tc_entry *e = get(r, number, len);

@@ -197,7 +197,7 @@ struct took {
 /* Stores until one is refused; returns its key, and how long that was. */
 static uint64_t put_until_refused_in(struct tt_limbo *f, uint64_t from, uint64_t keys, struct took *took)
 {
-    for (uint64_t i = from; i < from + 2000; i++) {
+    for (uint64_t i = from; i < from + 8000; i++) {
         int64_t start_ms = tt_mono_ms(), ran_ms = tt_ran_ms();
         int rc = tt_l1_put(f->r, tt_l1_key(f->r, i % keys), LEN);
         *took = (struct took){ tt_mono_ms() - start_ms, tt_ran_ms() - ran_ms };
@@ -207,7 +207,7 @@ static uint64_t put_until_refused_in(struct tt_limbo *f, uint64_t from, uint64_t
             return i % keys;
         assert_int_equal(rc, CACHE_OK);
     }
-    fail_msg("two thousand stores beside a reader who does not go on");
+    fail_msg("eight thousand stores beside a reader who does not go on");
     return 0;
 }
 

@@ -96,7 +96,7 @@ static void a_limit_is_lowered_a_little_where_sizes_are_many(void **state)
  * no use to who wants memory, and others are. */
 static void pages_that_pinned_values_keep_are_not_emptied_for_nothing(void **state)
 {
-    enum { ENTRIES = 5000, MOST = 600, EACH = 23, STEPS = 300, STEP = 1000 };
+    enum { ENTRIES = 8000, MOST = 300, EACH = 23, STEPS = 300, STEP = 1000 };
     static struct tc_entry *pinned[ENTRIES / EACH + 1];
     struct cache_evict_ops fixed = tc_evict_lru;
     fixed.move = NULL; /* so that nothing is had back but by evicting */

@@ -194,7 +194,7 @@ static uint32_t place_for(struct tt_stripe *f, size_t bytes)
 {
     if (!f->r->l1.paged || bytes > TC_EXTENT_MOST)
         return 0;
-    return bytes <= TC_SLAB_MOST ? TC_ENTRY_HOUSED : TC_ENTRY_IN_EXTENT;
+    return bytes <= TC_PAGED_MOST ? TC_ENTRY_HOUSED : TC_ENTRY_IN_EXTENT;
 }
 
 static uint32_t place_of(uint32_t cell)

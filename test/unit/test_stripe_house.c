@@ -12,7 +12,7 @@
 #include "tt_util.h"
 #include "unit/tt_stripe.h"
 
-enum { SMALL = 500, OTHER = 900, LARGE = 5000 }; /* bytes of entries; pages have cells for the first two */
+enum { SMALL = 200, OTHER = 320, PAGED = TC_PAGED_MOST, LARGE = 5000 }; /* bytes of entries; pages have cells for all but the last */
 
 static int setup(void **state)
 {
@@ -55,10 +55,45 @@ static void small_ones_lie_in_pages_and_larger_ones_in_extents(void **state)
     struct tt_stripe *f = *state;
     for (size_t bytes = 32; bytes <= TC_EXTENT_MOST; bytes += bytes < 4096 ? 8 : 1000) {
         uint32_t cell = take(f, bytes, false);
-        assert_int_equal(tc_cell_is_extent(cell), bytes > TC_SLAB_MOST);
+        assert_int_equal(tc_cell_is_extent(cell), bytes > PAGED);
         give(f, cell, bytes);
     }
     assert_true(f->s->extents.bytes == 0 && f->s->slab.free_bytes == 0);
+}
+
+static void a_larger_size_that_most_are_of_gets_pages(void **state)
+{
+    struct tt_stripe *f = *state;
+    enum { ONE = 1000, ANOTHER = 700, FIRST = 16 * 8, N = 3 * FIRST }; /* eight to a page */
+    static uint32_t cells[N], others[FIRST];
+    for (size_t i = 0; i < N; i++) {
+        cells[i] = take(f, ONE, false);
+        assert_int_equal(tc_cell_is_extent(cells[i]), i < FIRST);
+    }
+    for (size_t i = 0; i < FIRST; i++) {
+        others[i] = take(f, ANOTHER, false);
+        assert_true(tc_cell_is_extent(others[i]));
+    }
+    for (size_t i = 0; i < N; i++)
+        give(f, cells[i], ONE);
+    for (size_t i = 0; i < FIRST; i++)
+        give(f, others[i], ANOTHER);
+    assert_true(f->s->extents.bytes == 0 && f->s->slab.free_bytes == 0);
+}
+
+static void where_sizes_are_many_the_larger_get_no_pages(void **state)
+{
+    struct tt_stripe *f = *state;
+    static const size_t sizes[] = { TC_PAGED_MOST + 8, 600, 900, 1300, TC_SLAB_MOST };
+    enum { N = 120 * TC_ARRAY_LEN(sizes) }; /* the largest would fill thirty, and are two fifths of all */
+    static uint32_t cells[N];
+    for (size_t i = 0; i < N; i++)
+        cells[i] = take(f, sizes[i % TC_ARRAY_LEN(sizes)], false);
+    for (size_t i = 0; i < N; i++) {
+        assert_true(tc_cell_is_extent(cells[i]));
+        give(f, cells[i], sizes[i % TC_ARRAY_LEN(sizes)]);
+    }
+    assert_int_equal(f->s->extents.bytes, 0);
 }
 
 /* It is where a page would have to be opened and a hole is there. */
@@ -110,13 +145,13 @@ static void set_idle(struct tt_stripe *f, uint64_t idle)
 static void what_is_free_waits_or_lies_idle_is_in_reserve(void **state)
 {
     struct tt_stripe *f = *state;
-    enum { N = 128 };
+    enum { IN_PAGE = 20, N = 8 * IN_PAGE };
     uint32_t cells[N];
     uint64_t granted = atomic_load(&f->s->granted);
     for (size_t i = 0; i < N; i++)
-        cells[i] = take(f, i < N / 2 ? LARGE : TC_SLAB_MOST, false);
+        cells[i] = take(f, i < N / 2 ? LARGE : PAGED, false);
     uint64_t slack = tc_stripe_slack(f->s), large = LARGE;
-    assert_true(slack > TC_SLAB_MOST && f->s->slab.free_bytes == 0);
+    assert_true(slack > PAGED && f->s->slab.free_bytes == 0);
     while (tc_extents_growth(&f->s->extents, large) == 0)
         large++;
     assert_true(large < TC_EXTENT_MOST);
@@ -129,8 +164,8 @@ static void what_is_free_waits_or_lies_idle_is_in_reserve(void **state)
     }
     f->s->left.housed = 0;
     uint64_t free_in_chunks = f->s->extents.free_bytes;
-    for (size_t i = N / 2; i < N; i += 4) /* one of each page */
-        give(f, cells[i], TC_SLAB_MOST);
+    for (size_t i = N / 2; i < N; i += IN_PAGE) /* one of each page */
+        give(f, cells[i], PAGED);
     set_idle(f, 0);
     slack = f->s->slab.free_bytes;
     assert_true(tc_stripe_has(f->s, SMALL, slack - 1) && !tc_stripe_has(f->s, SMALL, slack));
@@ -139,11 +174,12 @@ static void what_is_free_waits_or_lies_idle_is_in_reserve(void **state)
     give(f, cells[0], LARGE); /* a hole */
     set_idle(f, 0);
     assert_true(tc_stripe_has(f->s, LARGE, slack));
+    assert_false(tc_stripe_has(f->s, LARGE, f->s->extents.free_bytes + tc_stripe_idle(f->s)));
     assert_false(tc_stripe_has(f->s, TC_EXTENT_MOST, slack));
     atomic_store(&f->s->granted, granted);
     for (size_t i = 1; i < N; i++)
-        if (i < N / 2 || i % 4 != 0)
-            give(f, cells[i], i < N / 2 ? LARGE : TC_SLAB_MOST);
+        if (i < N / 2 || i % IN_PAGE != 0)
+            give(f, cells[i], i < N / 2 ? LARGE : PAGED);
 }
 
 /* ---- without memory ---- */
@@ -192,6 +228,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(small_ones_lie_in_pages_and_larger_ones_in_extents),
+        TEST(a_larger_size_that_most_are_of_gets_pages),
+        TEST(where_sizes_are_many_the_larger_get_no_pages),
         TEST(anywhere_is_a_hole_instead_of_a_page),
         TEST(anywhere_a_large_one_lies_where_it_would),
         TEST(what_is_free_waits_or_lies_idle_is_in_reserve),

@@ -61,7 +61,7 @@ static void pages_of_one_size_make_room_for_another(void **state)
 {
     (void)state;
     struct tt_stripe f = { .r = NULL };
-    static const size_t lens[SIZES] = { 40, 200, 700, 1500 };
+    static const size_t lens[SIZES] = { 40, 100, 170, 250 };
     tt_vacate_open(&f, "lru");
     uint64_t next = 0;
     for (int round = 0; round < 12; round++) {

@@ -12,7 +12,7 @@
 #include "tt_util.h"
 #include "unit/tt_stripe.h"
 
-enum { ENTRIES = 600, ROOM = TC_EVICT_NODE_MAX, OWN = 1 };
+enum { ENTRIES = 600, ROOM = TC_EVICT_NODE_MAX / 2, OWN = 1 };
 
 static const char *const names[] = { "lru", "lru-exact", "sieve", "s3-fifo", "lfu", "w-tinylfu" };
 

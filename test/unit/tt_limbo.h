@@ -5,7 +5,7 @@
 
 #include "unit/tt_l1.h"
 
-enum { TT_LIMBO_LIMIT = 2 << 20, TT_LIMBO_LEN = 1000, TT_LIMBO_TTL_MS = 60000 };
+enum { TT_LIMBO_LIMIT = 2 << 20, TT_LIMBO_LEN = 250, TT_LIMBO_TTL_MS = 60000 };
 
 #define TT_LIMBO_CHURN UINT64_C(1000000) /* keys from here on are nobody's */
 

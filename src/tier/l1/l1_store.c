@@ -130,13 +130,15 @@ void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, size
     }
 }
 
-/* The allocator has nothing, so an entry that is there makes room, whether its memory is of use or not. */
+/* The allocator has nothing, so an entry that is there makes room, whether its memory is of use or not, and e goes
+ * wherever there is some. */
 static int make_do(struct tc_stripe *s, struct put *put)
 {
     uint32_t victim = put->starved++ < STARVED_MOST ? tc_stripe_victim(s, NULL, 0) : 0;
     if (victim == 0)
         return CACHE_E_NOMEM;
     evict(s, put, victim, TC_COUNT_l1_evicted_bytes);
+    put->anywhere = true;
     return NEEDS_READERS;
 }
 
@@ -313,7 +315,7 @@ static uint64_t stored_bytes(struct tc_l1 *l1, const struct tc_entry *e)
     size_t bytes = tc_entry_copied_bytes(e, l1->node_bytes);
     if (!tc_l1_houses(l1, bytes))
         return tc_l1_entry_bytes(l1, e);
-    return bytes > TC_SLAB_MOST ? tc_extents_round(bytes) : tc_slab_round(bytes);
+    return bytes > TC_PAGED_MOST ? tc_extents_round(bytes) : tc_slab_round(bytes);
 }
 
 static int try_to_put(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)

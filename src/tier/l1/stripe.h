@@ -184,6 +184,11 @@ static inline uint64_t tc_stripe_housing(const struct tc_stripe *s)
     return s->slab.bytes + s->extents.bytes;
 }
 
+/* An entry that takes more bytes lies in an extent, unless many are of its size. The cells of pages would be far apart in
+ * size, and rounded to by up to a fifth; where sizes are many each would have but a few pages, of which one is half
+ * empty, and would come short of cells again and again. docs/decisions/029-larger-entries-lie-in-extents.md */
+#define TC_PAGED_MOST 408
+
 /* In a full stripe that houses its entries so many bytes should wait or be free: else each store would wait for
  * readers. With more, what is free is taken before anything is evicted; with less than three quarters of it, more is
  * evicted than is needed. In between, who comes takes the place of who leaves, as far as sizes are alike. */

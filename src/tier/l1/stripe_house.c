@@ -1,17 +1,25 @@
 /* Where the entries of a stripe lie: in cells of pages, in extents, or alone. */
 #include "tier/l1/l1.h"
 
-#define PAGES_WORTH 4 /* of entries of one size lie apart before it gets pages, in thin stripes */
+#define PAGES_WORTH 4         /* of entries of a fine size lie apart before it gets pages, in thin stripes; */
+#define COARSE_PAGES_WORTH 16 /* of a coarse one in others */
 
 /* Pages of which little is used cost more than extents do: half of one for each size, on average. So does what larger
- * cells are rounded by. */
+ * cells are rounded by, unless most are of one size: of what takes the nth part of a page twice the nth part of all
+ * must be. Sizes that are evenly spread are not half of that. */
 static bool pages_pay(const struct tc_stripe *s, size_t bytes)
 {
-    if (!s->l1->thin)
+    bool thin = s->l1->thin;
+    if (!thin && bytes <= TC_PAGED_MOST)
         return true;
     unsigned class = tc_slab_class(bytes);
-    return tc_slab_has_page(&s->slab, class) ||
-           (bytes <= TC_SLAB_FINE && s->apart_of[class] >= PAGES_WORTH * tc_slab_cells_of_page(class));
+    uint32_t apart = s->apart_of[class];
+    if (tc_slab_has_page(&s->slab, class))
+        return true;
+    unsigned in_page = tc_slab_cells_of_page(class);
+    if (thin)
+        return bytes <= TC_SLAB_FINE && apart >= PAGES_WORTH * in_page;
+    return apart >= COARSE_PAGES_WORTH * in_page && apart * in_page * (uint64_t)bytes >= 2 * tc_stripe_housing(s);
 }
 
 /* As nearly always, and told at once. */
@@ -50,14 +58,15 @@ uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry
     return tc_l1_entry_bytes(s->l1, e) + tc_slab_adopt_growth(&s->slab);
 }
 
-/* What is free in chunks is of use where it lies in one piece. */
+/* What is free in chunks is of use where it lies in one piece, and the last of it is left to those who do not fit into
+ * the cell of who leaves. */
 bool tc_stripe_has(struct tc_stripe *s, size_t bytes, uint64_t slack)
 {
     tc_lock_assert_held(&s->lock);
     uint64_t coming = tc_stripe_idle(s) + tc_left_housed(&s->left);
     if (__builtin_expect(goes_to_known_page(s, bytes), 1) || goes_to_page(s, bytes, false))
         return coming + s->slab.free_bytes > slack;
-    return coming > slack || tc_extents_growth(&s->extents, bytes) == 0;
+    return coming > slack || (coming + s->extents.free_bytes > slack && tc_extents_growth(&s->extents, bytes) == 0);
 }
 
 void tc_stripe_reserve(struct tc_stripe *s, struct tc_dropped *dropped)
