@@ -243,6 +243,23 @@ static void what_fits_into_a_page_lies_there(void **state)
     assert_int_equal(extents_bytes(r), 0);
 }
 
+/* Evicting ahead has an end where what leaves is of no use to those who come. */
+static void small_ones_that_come_drive_out_little_more_than_they_need(void **state)
+{
+    struct tt_l1 *r = *state;
+    enum { SMALL = 40, STORED = 1000, ENOUGH = 5000 };
+    uint64_t n = 0;
+    for (; n < ENOUGH || tt_l1_count(r, TC_COUNT_l1_evicted_bytes) < 500; n++)
+        assert_int_equal(tt_l1_put(r, tt_l1_key(r, n), 500 + n * 7919 % 1400), CACHE_OK);
+    for (uint64_t i = 0; i < ENOUGH; i++) /* whoever is there in no order in which they came */
+        tt_l1_has(r, tt_l1_key(r, n - 1 - i * 4001 % ENOUGH));
+    uint64_t before = tt_l1_type_bytes(r, 0);
+    for (uint64_t i = 0; i < STORED; i++, n++)
+        assert_int_equal(tt_l1_put(r, tt_l1_key(r, n), SMALL), CACHE_OK);
+    assert_in_range(tt_l1_type_bytes(r, 0), before - LIMIT / 6, before + LIMIT / 6);
+    assert_true(tc_l1_check(&r->l1));
+}
+
 static void what_is_larger_than_an_extent_stays_its_makers(void **state)
 {
     struct tt_l1 *r = *state;
@@ -552,6 +569,7 @@ int main(void)
         BOTH(what_is_too_large_for_pages_is_stored_by_copy),
         WITH(the_short_way_stores_in_extents_too, setup_single),
         WITH(what_fits_into_a_page_lies_there, setup_alone),
+        WITH(small_ones_that_come_drive_out_little_more_than_they_need, setup_company),
         BOTH(what_is_larger_than_an_extent_stays_its_makers),
         BOTH(the_limit_holds_whatever_sizes_come),
         BOTH(chunks_of_one_size_give_way_to_another),

@@ -118,11 +118,20 @@ static int make_room(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     return CACHE_OK;
 }
 
+/* What is evicted ahead may be of no use to the sizes that come. With an eighth free, in whatever pieces, that is so:
+ * what is there is to be moved together by who needs it. */
+#define FREE_MOST 8
+
+static bool has_enough_free(const struct tc_stripe *s)
+{
+    return s->slab.free_bytes + s->extents.free_bytes > tc_stripe_housing(s) / FREE_MOST;
+}
+
 void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, size_t bytes, struct tc_dropped *dropped)
 {
     tc_lock_assert_held(&s->lock);
     for (int n = 0; n < 2 && !tc_l1_asks_others(l1, s) && !tc_stripe_has(s, bytes, tc_stripe_slack(s) / 4 * 3) &&
-                    !tc_readers_alone(&l1->readers); n++) {
+                    !has_enough_free(s) && !tc_readers_alone(&l1->readers); n++) {
         uint32_t victim = tc_stripe_victim(s, NULL, keep);
         if (victim == 0)
             return;
@@ -131,7 +140,7 @@ void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, size
 }
 
 /* The allocator has nothing, so an entry that is there makes room, whether its memory is of use or not, and e goes
- * wherever there is some. */
+ * to an extent too where it would lie in a page. */
 static int make_do(struct tc_stripe *s, struct put *put)
 {
     uint32_t victim = put->starved++ < STARVED_MOST ? tc_stripe_victim(s, NULL, 0) : 0;
@@ -315,7 +324,9 @@ static uint64_t stored_bytes(struct tc_l1 *l1, const struct tc_entry *e)
     size_t bytes = tc_entry_copied_bytes(e, l1->node_bytes);
     if (!tc_l1_houses(l1, bytes))
         return tc_l1_entry_bytes(l1, e);
-    return bytes > TC_PAGED_MOST ? tc_extents_round(bytes) : tc_slab_round(bytes);
+    size_t in_page = bytes <= TC_SLAB_MOST ? tc_slab_round(bytes) : 0;
+    size_t in_extent = bytes > TC_PAGED_MOST || l1->thin ? tc_extents_round(bytes) : 0;
+    return in_page > in_extent ? in_page : in_extent; /* where it will lie is not known yet */
 }
 
 static int try_to_put(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)

@@ -366,8 +366,8 @@ void tc_stripe_count_moved(struct cache_type *from, uint64_t counted, struct cac
 /* The entry to evict next: of o, or with o NULL the least recently used of all orders' victims, as priorities weight
  * that; never keep. 0 if there is none. */
 uint32_t tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, uint32_t keep);
-/* Where all lanes are taken that a new entry of that hash could have: the one of those who have them that was not used
- * for longest, as far as that can be told of single entries; there is one. */
+/* Where all lanes are taken that a new entry of that hash could have: the shared order's victim, if that has one of them;
+ * else the one of that order that was not used for longest, as far as that can be told of single entries; else any. */
 uint32_t tc_stripe_victim_in_reach(struct tc_stripe *s, uint64_t hash);
 
 /* Reclaims entries whose time is over, a bounded number. */

@@ -5,8 +5,8 @@
 #define COARSE_PAGES_WORTH 16 /* of a coarse one in others */
 
 /* Pages of which little is used cost more than extents do: half of one for each size, on average. So does what larger
- * cells are rounded by, unless most are of one size: of what takes the nth part of a page twice the nth part of all
- * must be. Sizes that are evenly spread are not half of that. */
+ * cells are rounded by, unless many are of one size: of what takes the nth part of a page twice the nth part of all
+ * must be. Sizes that are evenly spread from small to large have less. */
 static bool pages_pay(const struct tc_stripe *s, size_t bytes)
 {
     bool thin = s->l1->thin;

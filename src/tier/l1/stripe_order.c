@@ -431,25 +431,36 @@ uint32_t tc_stripe_victim(struct tc_stripe *s, struct tc_order *o, uint32_t keep
     return oldest;
 }
 
-/* An entry without a stamp that was stored no later than the shared order's victim may not stand any more where it was
- * put first: then it was used since. */
+/* Of an entry of the shared order, if hits are told so that it can be said. One without a stamp that was stored no later
+ * than the order's victim may not stand any more where it was put first: then it was used since. */
+static int64_t unused_in_reach(const struct tc_stripe *s, uint32_t cell, int64_t victim_ms)
+{
+    int64_t uses = last_used(s, cell);
+    if (s->l1->stamped_hits && uses == UINT8_MAX && tc_entry_taken_ms(tc_stripe_entry(s, cell)) <= victim_ms)
+        uses--;
+    return unused_for(s, cell, uses, SORTED_BITS);
+}
+
 uint32_t tc_stripe_victim_in_reach(struct tc_stripe *s, uint64_t hash)
 {
     tc_lock_assert_held(&s->lock);
     uint32_t cells[TC_INDEX_PROBES], victim = victim_of(&s->shared), oldest = 0;
-    int64_t since_ms = victim != 0 ? tc_entry_taken_ms(tc_stripe_entry(s, victim)) : INT64_MIN, longest = -1;
+    bool told = s->l1->stamped_hits || s->l1->locked_hits;
+    int64_t victim_ms = victim != 0 ? tc_entry_taken_ms(tc_stripe_entry(s, victim)) : INT64_MIN, longest = -1;
     size_t n = tc_index_in_reach(&s->index, hash, cells);
-    for (size_t i = 0; i < n; i++)
-        tc_index_prefetch_cell(s->index.view, cells[i]);
     for (size_t i = 0; i < n; i++) {
-        int64_t uses = last_used(s, cells[i]);
-        if (s->l1->stamped_hits && uses == UINT8_MAX && tc_entry_taken_ms(tc_stripe_entry(s, cells[i])) <= since_ms)
-            uses--;
-        int64_t ago = unused_for(s, cells[i], uses, SORTED_BITS);
+        if (cells[i] == victim)
+            return victim;
+        tc_index_prefetch_cell(s->index.view, cells[i]);
+    }
+    for (size_t i = 0; told && i < n; i++) {
+        if (tc_stripe_order_of(s, tc_stripe_entry(s, cells[i])) != &s->shared)
+            continue;
+        int64_t ago = unused_in_reach(s, cells[i], victim_ms);
         if (ago > longest) {
             oldest = cells[i];
             longest = ago;
         }
     }
-    return oldest;
+    return oldest != 0 ? oldest : cells[0];
 }
