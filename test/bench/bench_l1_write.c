@@ -284,9 +284,9 @@ int main(int argc, char **argv)
     measure_churn(&b, &limited, &uniform, 2);
     measure_read_through(&b, &limited, &popular, 1);
     measure_read_through(&b, &limited, &popular, 2);
+    tt_sequence_free(&uniform);
     tt_sequence_free(&popular);
     tt_l1_close(&limited);
-    tt_sequence_free(&uniform);
 
     struct tt_l1 sized = table(&b, 1000000, true);
     sized.value_bytes = TT_BENCH_ALL_SIZES;

@@ -367,6 +367,7 @@ static void refused_memory_leaves_accounts_right_and_no_older_value(void **state
         assert_true(is_within_limit(r) && tc_l1_check(&r->l1));
     }
     assert_int_equal(m->failures, 0);
+    assert_true(m->refused > 0);
     assert_true(tt_alloc_counts(&r->counting).failed > 500);
     map_free(m);
 }

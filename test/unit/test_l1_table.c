@@ -318,8 +318,8 @@ static struct tt_l1_key in_crowd(uint64_t n)
     return (struct tt_l1_key){ n << 32, n };
 }
 
-/* All want the same lanes, each comes a millisecond after the one before, and two are used all the time: of the others
- * the first who came leaves first. */
+/* All want the same lanes, each comes a millisecond after the one before, and two are used all the time: these stay, and
+ * of the others those who came last. */
 static void who_is_used_keeps_its_lane(void **state)
 {
     enum { LEN = 16, USED = 3 * TC_INDEX_PROBES, MORE = 3 * TC_INDEX_PROBES };

@@ -254,7 +254,7 @@ static void who_came_lately_stays_whoever_was_hit(void **state)
     uint64_t seed = tt_seed(), n = fill(r, 12), hits = 0;
     uint32_t cells[LATELY] = { 0 }; /* of those who came last, by their numbers */
     assert_true(s->index.count > 2 * LATELY);
-    for (uint64_t begin = n; n < begin + ROUNDS || hits < ROUNDS / 20; n++) { /* how often one is passed differs */
+    for (uint64_t begin = n; n < begin + ROUNDS || hits <= ROUNDS / 20; n++) { /* how often one is passed differs */
         assert_true(n < begin + 20 * ROUNDS);
         struct tt_item i = item(n, len_for(tt_random(&seed), 12));
         if (last_passed(r) != 0 && tt_random(&seed) % 2 == 0) {
@@ -270,6 +270,7 @@ static void who_came_lately_stays_whoever_was_hit(void **state)
                 assert_int_not_equal(cells[young.number % LATELY] = tt_item_cell_of(r, &young), 0);
         }
     }
+    assert_true(hits > ROUNDS / 20);
     tt_item_assert_counts(r);
 }
 
@@ -340,7 +341,7 @@ static void whatever_is_hit_or_leaves_each_is_there_once(void **state)
     const struct tc_passed *p = &tt_item_stripe(r)->shared.passed;
     static const size_t lens[] = { SMALL, SMALL, MIDDLE, MIDDLE, LARGE, LARGE, LARGE, LARGE };
     uint64_t seed = tt_seed(), n = fill(r, 4), hits = 0, left = 0;
-    for (uint64_t begin = n; n < begin + 6 * ROUNDS || hits < ROUNDS / 10 || left < ROUNDS / 10; n++) {
+    for (uint64_t begin = n; n < begin + 6 * ROUNDS || hits <= ROUNDS / 10 || left <= ROUNDS / 10; n++) {
         assert_true(n < begin + 60 * ROUNDS);
         struct tt_item i = item(n, lens[tt_random(&seed) % TC_ARRAY_LEN(lens)]);
         tt_item_store(r, &i);
@@ -358,6 +359,7 @@ static void whatever_is_hit_or_leaves_each_is_there_once(void **state)
         }
         assert_each_is_there_once(r);
     }
+    assert_true(hits > ROUNDS / 10 && left > ROUNDS / 10);
     tt_item_assert_counts(r);
 }
 

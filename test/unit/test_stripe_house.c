@@ -12,7 +12,8 @@
 #include "tt_util.h"
 #include "unit/tt_stripe.h"
 
-enum { SMALL = 200, OTHER = 320, PAGED = TC_PAGED_MOST, LARGE = 5000 }; /* bytes of entries; pages have cells for all but the last */
+/* Bytes of entries; pages have cells for all but the last. */
+enum { SMALL = 200, OTHER = 320, PAGED = TC_PAGED_MOST, LARGE = 5000 };
 
 static int setup(void **state)
 {

@@ -248,8 +248,8 @@ struct tc_index_room {
 };
 uint32_t tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64_t hash, enum tc_index_growth how,
                             struct tc_index_room *room);
-/* The cells in those lanes, nearest first: so many. */
-size_t tc_index_in_reach(const struct tc_index *x, uint64_t hash, uint32_t cells[TC_INDEX_PROBES]);
+/* The cells in those lanes, nearest first, and how many: there are TC_INDEX_PROBES or fewer. */
+size_t tc_index_in_reach(const struct tc_index *x, uint64_t hash, uint32_t *cells, size_t most);
 static inline bool tc_index_is_growing(const struct tc_index *x)
 {
     return x->next.n > 0;

@@ -178,25 +178,18 @@ void tc_index_fini(struct tc_index *x, const struct tc_alloc *a)
 
 /* ---- room ---- */
 
-size_t tc_index_in_reach(const struct tc_index *x, uint64_t hash, uint32_t cells[TC_INDEX_PROBES])
+size_t tc_index_in_reach(const struct tc_index *x, uint64_t hash, uint32_t *cells, size_t most)
 {
     struct tc_buckets t = tc_lanes_of(x);
     struct tc_index_walk w = tc_index_walk(t.n, tc_lanes_home(&t, hash));
     size_t n = 0;
     for (size_t distance = 0; distance <= tc_lanes_farthest(&t); distance++, tc_index_go_on(&w))
-        for (unsigned lane = 0; lane < TC_INDEX_LANES; lane++) {
+        for (unsigned lane = 0; lane < TC_INDEX_LANES && n < most; lane++) {
             uint32_t cell = tc_bucket_cell(&t.first[w.at], lane);
             if (cell != 0)
                 cells[n++] = cell;
         }
     return n;
-}
-
-/* 0: all lanes are empty. */
-static uint32_t any_in_reach(const struct tc_index *x, uint64_t hash)
-{
-    uint32_t cells[TC_INDEX_PROBES];
-    return tc_index_in_reach(x, hash, cells) > 0 ? cells[0] : 0;
 }
 
 /* A lane stays empty, where there is no memory to grow. */
@@ -218,7 +211,10 @@ uint32_t tc_index_make_room(struct tc_index *x, const struct tc_alloc *a, uint64
         has = x->n > 0 && has_room(x, hash);
     }
     room->failed = x->n == 0;
-    return x->n == 0 || has ? 0 : any_in_reach(x, hash);
+    uint32_t named = 0;
+    if (x->n > 0 && !has)
+        tc_index_in_reach(x, hash, &named, 1);
+    return named;
 }
 
 /* ---- check ---- */

@@ -251,9 +251,9 @@ struct wait {
 
 enum waited { WAIT_ON, PASSED, NOT_IN_TIME };
 
-/* Two steps, which may cost a system call each, then looks: most readers were interrupted by the steps themselves, and are
- * through the next moment. Patience is for a round that comes to nothing, also because somebody else steps and has no
- * processor. */
+/* Two steps, which may cost a system call each, then looks: most readers were interrupted by the steps themselves, and
+ * are through the next moment. Patience is for a round that comes to nothing, also because somebody else steps and has
+ * no processor. */
 static enum waited wait_a_little(struct tc_l1 *l1, struct wait *w)
 {
     look_a_while(&l1->readers, w->epoch);

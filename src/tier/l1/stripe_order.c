@@ -447,7 +447,7 @@ uint32_t tc_stripe_victim_in_reach(struct tc_stripe *s, uint64_t hash)
     uint32_t cells[TC_INDEX_PROBES], victim = victim_of(&s->shared), oldest = 0;
     bool told = s->l1->stamped_hits || s->l1->locked_hits;
     int64_t victim_ms = victim != 0 ? tc_entry_taken_ms(tc_stripe_entry(s, victim)) : INT64_MIN, longest = -1;
-    size_t n = tc_index_in_reach(&s->index, hash, cells);
+    size_t n = tc_index_in_reach(&s->index, hash, cells, TC_ARRAY_LEN(cells));
     for (size_t i = 0; i < n; i++) {
         if (cells[i] == victim)
             return victim;
