@@ -91,14 +91,14 @@ static struct extent *find(const struct tc_extents *x, size_t units)
 
 /* Where only extents of that size come, most of a chunk should be of use: the first that leaves a sixteenth at most, or
  * the one that leaves least. */
-static size_t chunk_for(size_t units)
+static size_t chunk_for(size_t units, bool tight)
 {
     size_t n = units * UNIT, least = (n + AROUND_BYTES + TC_SYSTEM_PAGE - 1) / TC_SYSTEM_PAGE * TC_SYSTEM_PAGE;
     size_t best = 0, best_rest = 0;
     for (size_t bytes = least > TC_EXTENT_CHUNK ? least : TC_EXTENT_CHUNK; bytes <= TC_EXTENT_CHUNK_MOST;
          bytes += TC_SYSTEM_PAGE) {
         size_t rest = (bytes - AROUND_BYTES) % n;
-        if (rest <= bytes / 16)
+        if (tight || rest <= bytes / 16)
             return bytes;
         if (best == 0 || rest * best < best_rest * bytes) {
             best = bytes;
@@ -164,10 +164,10 @@ void tc_extents_fini(struct tc_extents *x)
 
 /* ---- taking and giving ---- */
 
-uint64_t tc_extents_growth(const struct tc_extents *x, size_t n)
+uint64_t tc_extents_growth(const struct tc_extents *x, size_t n, bool tight)
 {
     size_t units = units_for(n);
-    return find(x, units) != NULL ? 0 : tc_pages_heap_bytes(x->alloc, chunk_for(units));
+    return find(x, units) != NULL ? 0 : tc_pages_heap_bytes(x->alloc, chunk_for(units, tight));
 }
 
 /* Leaves what an extent does not need as another, if it can be one. */
@@ -184,13 +184,13 @@ static size_t split(struct tc_extents *x, struct extent *e, size_t units)
     return units;
 }
 
-void *tc_extents_take(struct tc_extents *x, size_t n)
+void *tc_extents_take(struct tc_extents *x, size_t n, bool tight)
 {
     tc_assert(n <= TC_EXTENT_MOST);
     size_t units = units_for(n);
     struct extent *e = find(x, units);
     if (e == NULL) {
-        struct tc_chunk *c = open_chunk(x, chunk_for(units));
+        struct tc_chunk *c = open_chunk(x, chunk_for(units, tight));
         if (c == NULL)
             return NULL;
         e = first_of(c);

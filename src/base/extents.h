@@ -46,11 +46,12 @@ static inline size_t tc_extents_round(size_t n)
     size_t bytes = (n + TC_EXTENT_HEAD + TC_EXTENT_UNIT - 1) & ~(size_t)(TC_EXTENT_UNIT - 1);
     return bytes < TC_EXTENT_LEAST ? TC_EXTENT_LEAST : bytes;
 }
-/* By how much taking n bytes raises x->bytes: 0 if they are free in one piece. */
-uint64_t tc_extents_growth(const struct tc_extents *x, size_t n);
+/* By how much taking n bytes raises x->bytes: 0 if they are free in one piece. tight: a chunk that is opened is the
+ * smallest that will do, not one that many of n bytes would fill. */
+uint64_t tc_extents_growth(const struct tc_extents *x, size_t n, bool tight);
 
 /* n bytes, 8-byte aligned, not zeroed; NULL, and nothing has changed, when out of memory. The number is not set. */
-void *tc_extents_take(struct tc_extents *x, size_t n);
+void *tc_extents_take(struct tc_extents *x, size_t n, bool tight);
 void tc_extents_give(struct tc_extents *x, void *p);
 void tc_extents_set_number(void *p, uint32_t number);
 size_t tc_extents_room(void *p); /* bytes of it: at least what it was taken for */

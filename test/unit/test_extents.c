@@ -96,7 +96,7 @@ static size_t fill_a_chunk(struct tt_extents *f, size_t n, void **taken)
     size_t count = 0;
     do
         taken[count++] = tt_extents_take(f, n);
-    while (tc_extents_growth(&f->x, n) == 0);
+    while (tc_extents_growth(&f->x, n, false) == 0);
     return count;
 }
 
@@ -125,16 +125,34 @@ static void a_chunk_is_filled_by_one_size(void **state)
     assert_true(without < sizes / 16); /* a little above what goes so many times into the largest chunk */
 }
 
+/* Whoever has little left may still have room for one. */
+static void tight_a_chunk_is_the_smallest_that_will_do(void **state)
+{
+    struct tt_extents *f = *state;
+    size_t smaller = 0;
+    for (size_t n = 1; n <= TC_EXTENT_MOST; n += 7) {
+        size_t needs = tc_extents_round(n) + TT_EXTENTS_AROUND, most = (needs + PAGE - 1) / PAGE * PAGE;
+        void *p = tt_extents_take(f, n);
+        size_t bytes = f->chunks[0].bytes;
+        tt_extents_give(f, p);
+        p = tt_extents_take_tight(f, n);
+        assert_int_equal(f->chunks[0].bytes, most > TC_EXTENT_CHUNK ? most : TC_EXTENT_CHUNK);
+        smaller += f->chunks[0].bytes < bytes;
+        tt_extents_give(f, p);
+    }
+    assert_true(smaller > 0);
+}
+
 /* ---- what it costs ---- */
 
 static void without_regions_a_chunk_costs_what_malloc_takes_for_it(void **state)
 {
     struct tt_extents *f = *state;
-    assert_int_equal(tc_extents_growth(&f->x, 100), tc_heap_bytes(TC_EXTENT_CHUNK));
+    assert_int_equal(tc_extents_growth(&f->x, 100, false), tc_heap_bytes(TC_EXTENT_CHUNK));
     void *p = tt_extents_take(f, 100);
     assert_int_equal(tt_alloc_counts(&f->memory).live_bytes, TC_EXTENT_CHUNK);
     assert_int_equal(f->x.bytes, tc_heap_bytes(TC_EXTENT_CHUNK));
-    assert_int_equal(tc_extents_growth(&f->x, 100), 0);
+    assert_int_equal(tc_extents_growth(&f->x, 100, false), 0);
     assert_int_equal(f->x.free_bytes, TC_EXTENT_CHUNK - TT_EXTENTS_AROUND - tc_extents_round(100));
     tt_extents_give(f, p);
 }
@@ -149,9 +167,9 @@ static void in_regions_a_chunk_costs_its_pages(void **state)
     uint64_t bytes = 0;
     for (size_t i = 0; i < N; i++) {
         size_t n = i % 3 == 0 ? TC_EXTENT_MOST - i : 5000 + i;
-        uint64_t growth = tc_extents_growth(&f->x, n);
+        uint64_t growth = tc_extents_growth(&f->x, n, false);
         assert_int_equal(growth % PAGE, 0);
-        taken[i] = tc_extents_take(&f->x, n);
+        taken[i] = tc_extents_take(&f->x, n, false);
         assert_non_null(taken[i]);
         memset(taken[i], (int)i, n);
         bytes += growth;
@@ -175,10 +193,10 @@ static void without_memory_nothing_changes_and_later_it_works(void **state)
     struct tc_extents then;
     for (size_t n = 1; n <= TC_EXTENT_MOST; n += 1500) {
         memcpy(&then, &f->x, sizeof then);
-        bool grows = tc_extents_growth(&f->x, n) > 0;
+        bool grows = tc_extents_growth(&f->x, n, false) > 0;
         uint64_t calls = tt_alloc_counts(&f->memory).calls;
         tt_alloc_fail(&f->memory, 1, true);
-        void *p = tc_extents_take(&f->x, n);
+        void *p = tc_extents_take(&f->x, n, false);
         tt_alloc_fail(&f->memory, 0, false);
         assert_int_equal(tt_alloc_counts(&f->memory).calls - calls, grows); /* none is asked for that is not needed */
         assert_int_equal(p == NULL, grows);
@@ -333,7 +351,7 @@ static void the_smallest_that_fits_is_taken(void **state)
                 best = i;
         assert_taken_from(f, want, holes[best]);
     }
-    assert_true(tc_extents_growth(&f->x, bytes_of_units(151)) > 0);
+    assert_true(tc_extents_growth(&f->x, bytes_of_units(151), false) > 0);
 }
 
 /* The one that fits is behind so many that do not. */
@@ -345,7 +363,7 @@ static void no_more_than_eight_of_a_list_are_looked_at(void **state)
     assert_taken_from(f, 33, holes[0]);
     tc_extents_fini(&f->x);
     make_holes(f, (const size_t[]){ 35, 32, 32, 32, 32, 32, 32, 32, 32 }, 9, holes);
-    assert_true(tc_extents_growth(&f->x, bytes_of_units(33)) > 0);
+    assert_true(tc_extents_growth(&f->x, bytes_of_units(33), false) > 0);
     assert_taken_from(f, 32, holes[8]);
     tc_extents_fini(&f->x);
     make_holes(f, (const size_t[]){ 35, 200, 32, 32, 32, 32, 32, 32, 32, 32 }, 10, holes);
@@ -374,7 +392,7 @@ static void lists_that_are_empty_again_are_passed_over(void **state)
         assert_ptr_equal(tt_extents_take_units(f, units[i] - 1), holes[i]);
         assert_true(tc_extents_check(&f->x));
         for (size_t want = 2; want <= units[i]; want++)
-            assert_int_equal(tc_extents_growth(&f->x, bytes_of_units(want)) > 0, i + 1 == TC_ARRAY_LEN(units));
+            assert_int_equal(tc_extents_growth(&f->x, bytes_of_units(want), false) > 0, i + 1 == TC_ARRAY_LEN(units));
     }
 }
 
@@ -409,6 +427,7 @@ int main(void)
         cmocka_unit_test(a_size_is_rounded_to_the_unit_with_the_head),
         TEST(every_size_is_had_and_keeps_its_bytes),
         TEST(a_chunk_is_filled_by_one_size),
+        TEST(tight_a_chunk_is_the_smallest_that_will_do),
         TEST(without_regions_a_chunk_costs_what_malloc_takes_for_it),
         TEST(in_regions_a_chunk_costs_its_pages),
         TEST(without_memory_nothing_changes_and_later_it_works),

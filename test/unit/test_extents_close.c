@@ -160,12 +160,12 @@ static void what_is_closed_gives_no_more_and_goes_with_its_last_extent(void **st
     assert_closes(f, &l, 1, true);
     size_t closed = tt_extents_chunk_of(f, l.at[1][0]);
     for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(tc_extents_growth(&f->x, EACH * UNIT - TC_EXTENT_HEAD), 0);
+        assert_int_equal(tc_extents_growth(&f->x, EACH * UNIT - TC_EXTENT_HEAD, false), 0);
         void *to = tt_extents_take_units(f, EACH);
         assert_int_not_equal(tt_extents_chunk_of(f, to), closed);
     }
     assert_int_equal(f->x.free_bytes, 0);
-    assert_true(tc_extents_growth(&f->x, 8) > 0);
+    assert_true(tc_extents_growth(&f->x, 8, false) > 0);
     static const size_t order[] = { 0, 2, 1 }; /* what comes free in it meanwhile is not to be had */
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(f->n_chunks, 3);

@@ -67,7 +67,8 @@ static size_t any_size(uint64_t *seed, int phase)
 
 static void add(struct tt_extents *f, struct model *m, size_t n)
 {
-    struct extent e = { tt_extents_take(f, n), n, ++m->numbers, false };
+    unsigned char *p = m->numbers % 8 == 0 ? tt_extents_take_tight(f, n) : tt_extents_take(f, n);
+    struct extent e = { p, n, ++m->numbers, false };
     tc_extents_set_number(e.p, e.number);
     assert_false(is_closed(m, chunk_of(f, e.p)));
     tt_slab_fill(e.p, e.number, n);
@@ -159,7 +160,7 @@ static void vacate(struct tt_extents *f, struct model *m, uint64_t *seed)
         struct extent e = m->live[i];
         if (chunk_of(f, e.p) != chunk)
             continue;
-        if (tt_random(seed) % 16 == 0 || tc_extents_growth(&f->x, e.n) > 0) {
+        if (tt_random(seed) % 16 == 0 || tc_extents_growth(&f->x, e.n, false) > 0) {
             if (tt_random(seed) % 2 == 0)
                 continue;
             tc_extents_reopen(&f->x, e.p);
@@ -243,9 +244,9 @@ static void refusals_leave_no_trace(void **state)
         size_t n = any_size(&seed, step / PHASE);
         bool adds = random % 2 == 0 && m.n < LIVE_MOST;
         if (adds && random % 4 == 0) {
-            uint64_t bytes = f->x.bytes, free_bytes = f->x.free_bytes, growth = tc_extents_growth(&f->x, n);
+            uint64_t bytes = f->x.bytes, free_bytes = f->x.free_bytes, growth = tc_extents_growth(&f->x, n, false);
             tt_alloc_fail(&f->memory, 1, true);
-            void *p = tc_extents_take(&f->x, n);
+            void *p = tc_extents_take(&f->x, n, false);
             tt_alloc_fail(&f->memory, 0, false);
             assert_int_equal(p == NULL, growth > 0);
             refused += p == NULL;

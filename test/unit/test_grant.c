@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "policy/evict.h"
 #include "tt_util.h"
 #include "unit/tt_l1.h"
 
@@ -121,6 +122,34 @@ static void a_store_that_pays_evicts_a_few_at_a_time(void **state)
     assert_true(tc_l1_check(&r->l1));
 }
 
+static void store_while_memory_is_owed(const struct cache_evict_ops *evict, bool beside_another)
+{
+    struct tt_l1 *r = tt_l1_new(LIMIT, STRIPES, evict);
+    uint64_t stored = 0;
+    if (beside_another)
+        tt_l1_have_company(r);
+    fill(r);
+    assert_int_equal(tc_l1_resize(&r->l1, LIMIT / 2, tt_l1_now(r) - 1), CACHE_E_TIMEOUT);
+    for (; atomic_load(&r->l1.pool) < 0; stored++) {
+        struct tt_l1_key k = tt_l1_key(r, 500000 + stored);
+        assert_true(stored < 4 * LIMIT / LEN);
+        assert_int_equal(tt_l1_put(r, k, LEN), CACHE_OK);
+        assert_true(tt_l1_has(r, k));
+    }
+    assert_true(stored > LIMIT / 4 / TC_PAGE_BYTES);
+    assert_true(tt_l1_free(r));
+}
+
+/* Some policies name the newest as the next to leave. */
+static void what_is_stored_stays_though_memory_is_owed(void **state)
+{
+    static const char *const policies[] = { "lru", "lru-exact", "sieve", "s3-fifo", "lfu", "w-tinylfu" };
+    (void)state;
+    for (size_t i = 0; i < TC_ARRAY_LEN(policies); i++)
+        for (int beside_another = 0; beside_another < 2; beside_another++)
+            store_while_memory_is_owed(cache_evict_policy(policies[i]), beside_another);
+}
+
 static void limits_that_cannot_be_counted_are_refused(void **state)
 {
     struct tt_l1 *r = *state;
@@ -146,6 +175,7 @@ int main(void)
         EACH(a_lower_limit_that_was_not_reached_is_reached_by_storing),
         EACH(a_store_that_pays_evicts_a_few_at_a_time),
         EACH(limits_that_cannot_be_counted_are_refused),
+        cmocka_unit_test(what_is_stored_stays_though_memory_is_owed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

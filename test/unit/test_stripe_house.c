@@ -129,7 +129,7 @@ static void anywhere_a_large_one_lies_where_it_would(void **state)
         uint32_t first = take(f, LARGE, anywhere), second = take(f, LARGE, anywhere);
         assert_true(tc_cell_is_extent(first) && tc_cell_is_extent(second));
         assert_int_equal(tc_stripe_housing_growth(f->s, TC_EXTENT_MOST, anywhere),
-                         tc_extents_growth(&f->s->extents, TC_EXTENT_MOST));
+                         tc_extents_growth(&f->s->extents, TC_EXTENT_MOST, false));
         give(f, second, LARGE);
         give(f, first, LARGE);
     }
@@ -153,7 +153,7 @@ static void what_is_free_waits_or_lies_idle_is_in_reserve(void **state)
         cells[i] = take(f, i < N / 2 ? LARGE : PAGED, false);
     uint64_t slack = tc_stripe_slack(f->s), large = LARGE;
     assert_true(slack > PAGED && f->s->slab.free_bytes == 0);
-    while (tc_extents_growth(&f->s->extents, large) == 0)
+    while (tc_extents_growth(&f->s->extents, large, false) == 0)
         large++;
     assert_true(large < TC_EXTENT_MOST);
     for (uint64_t idle = 0; idle <= slack; idle += slack / 4) { /* the rest waits */

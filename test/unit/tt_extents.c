@@ -58,11 +58,11 @@ int tt_extents_teardown(void **state)
     return clean ? 0 : -1;
 }
 
-void *tt_extents_take(struct tt_extents *f, size_t n)
+static void *take(struct tt_extents *f, size_t n, bool tight)
 {
-    uint64_t bytes = f->x.bytes, free_bytes = f->x.free_bytes, growth = tc_extents_growth(&f->x, n);
+    uint64_t bytes = f->x.bytes, free_bytes = f->x.free_bytes, growth = tc_extents_growth(&f->x, n, tight);
     size_t chunks = f->n_chunks, bytes_taken = tc_extents_round(n);
-    char *p = tc_extents_take(&f->x, n);
+    char *p = tc_extents_take(&f->x, n, tight);
     assert_non_null(p);
     assert_int_equal((uintptr_t)p % 8, 0);
     assert_int_equal(f->x.bytes - bytes, growth);
@@ -76,6 +76,16 @@ void *tt_extents_take(struct tt_extents *f, size_t n)
     size_t i = tt_extents_chunk_of(f, p);
     assert_true(p + n <= f->chunks[i].at + f->chunks[i].bytes);
     return p;
+}
+
+void *tt_extents_take(struct tt_extents *f, size_t n)
+{
+    return take(f, n, false);
+}
+
+void *tt_extents_take_tight(struct tt_extents *f, size_t n)
+{
+    return take(f, n, true);
 }
 
 void *tt_extents_take_units(struct tt_extents *f, size_t units)

@@ -27,6 +27,7 @@ int tt_extents_teardown(void **state);
 
 /* Of the test's own thread. Succeeds, and checks that it costs what was said before, and lies in a chunk. */
 void *tt_extents_take(struct tt_extents *f, size_t n);
+void *tt_extents_take_tight(struct tt_extents *f, size_t n); /* the same, from the smallest chunk that will do */
 /* The same of what takes so many units of a chunk, if that leaves nothing or at least two of what it is taken from. */
 void *tt_extents_take_units(struct tt_extents *f, size_t units);
 void tt_extents_give(struct tt_extents *f, void *p); /* checks the account too */

@@ -309,10 +309,23 @@ static void copy(struct tt_l1_map *m, uint64_t number)
 
 /* ---- storing ---- */
 
+/* Values that are held keep what they lie in, in a small cache all of it. Then they are given back. */
+static bool is_held_up(struct tt_l1_map *m, const struct tt_l1_map_key *k, const struct wish *w, int rc)
+{
+    return (rc == CACHE_E_TOO_LARGE || rc == CACHE_E_NOMEM) && !has_reason(m, k, w, rc) && unpin_all(m);
+}
+
 static void store(struct tt_l1_map *m, uint64_t number, struct wish w)
 {
     struct tt_l1_map_key k = tt_l1_map_key(m->r, number);
     int rc = put(m->r, &k, &w);
+    if (is_held_up(m, &k, &w, rc)) {
+        *generation_of(m, &k) += w.advance;
+        gone(m, number);
+        w.expected = NULL;
+        w.version = ++m->version;
+        rc = put(m->r, &k, &w);
+    }
     learn(m, &k, &w, rc);
     if (rc != CACHE_OK)
         return;

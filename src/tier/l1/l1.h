@@ -401,7 +401,7 @@ void tc_l1_keep_slack(struct tc_l1 *l1, struct tc_stripe *s, uint32_t keep, size
 /* The same, after a store over what was there: some buckets of a table that grows. Where no new key comes there would be
  * two tables for good, and each change made twice. */
 void tc_l1_grow_on(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped);
-/* After a store: a little of what the stripe has above its share, while memory is owed. */
+/* Before a store: a little of what the stripe has above its share, while memory is owed. */
 void tc_l1_pay(struct tc_l1 *l1, struct tc_stripe *s, struct tc_dropped *dropped);
 
 /* ---- l1_quota.c ---- */

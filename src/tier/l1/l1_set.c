@@ -64,10 +64,13 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
     _Atomic uint64_t *generation = tc_stripe_generation(s, p->hash);
     struct tc_index_gap at;
     tc_stripe_expire(s, p->now_ms, dropped);
+    bool full = tc_l1_is_full(l1);
+    if (full)
+        tc_l1_pay(l1, s, dropped);
     struct tc_victim victim;
     /* Before the table is read, which takes a while, too. */
     bool chosen = choose_victim(l1, s, p, bytes, &victim);
-    uint32_t old = tc_index_find_or_gap(&s->index, p->hash, p->key, tc_l1_is_full(l1), &at);
+    uint32_t old = tc_index_find_or_gap(&s->index, p->hash, p->key, full, &at);
     /* Now that what is due has left: until then somebody without the lock may have written over it. */
     if (expected != NULL && tc_generation(generation) != *expected)
         return false;
@@ -79,8 +82,6 @@ static bool set_locked(struct tc_l1 *l1, struct tc_stripe *s, const struct tc_en
         return false;
     if (*replaced)
         tc_l1_grow_on(l1, s, dropped);
-    if (tc_l1_is_full(l1))
-        tc_l1_pay(l1, s, dropped);
     if (expected == NULL)
         tc_generation_advance(generation);
     return true;

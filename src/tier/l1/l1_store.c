@@ -228,7 +228,7 @@ static bool would_exceed(const struct tc_stripe *s, const struct put *put)
            (put->p->l1_quota_bytes > 0 && bytes > put->p->l1_quota_bytes);
 }
 
-/* Evicts entries of the type in this stripe, before e is among them: a policy may well name the newest. */
+/* Evicts entries of the type in this stripe, before e is among them too. */
 static void keep_quota(struct tc_l1 *l1, struct tc_stripe *s, struct put *put, struct tc_order *order)
 {
     tc_dropped_tell(&put->dropped);
@@ -278,6 +278,7 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     }
     int64_t now_ms = tc_clock_coarse_ms(l1->clock);
     tc_stripe_expire(s, now_ms, &put->dropped);
+    tc_l1_pay(l1, s, &put->dropped); /* before e is there: a policy may well name the newest */
     find_old(s, put);
     if (put->expected != NULL && put->old != 0 && is_better(tc_stripe_entry(s, put->old), e, now_ms))
         return TC_L1_KEPT;
@@ -304,7 +305,6 @@ static int put_locked(struct tc_l1 *l1, struct tc_stripe *s, struct put *put)
     size_t bytes = tc_entry_copied_bytes(e, l1->node_bytes);
     if (tc_l1_houses(l1, bytes))
         tc_l1_keep_slack(l1, s, put->cell, bytes, &put->dropped);
-    tc_l1_pay(l1, s, &put->dropped);
     return CACHE_OK;
 }
 

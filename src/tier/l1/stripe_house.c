@@ -32,7 +32,7 @@ static inline bool goes_to_known_page(const struct tc_stripe *s, size_t bytes)
 static TC_APART bool goes_to_page(const struct tc_stripe *s, size_t bytes, bool anywhere)
 {
     return bytes <= TC_SLAB_MOST && tc_slab_has_number(&s->slab, bytes) && pages_pay(s, bytes) &&
-           (!anywhere || tc_slab_take_growth(&s->slab, bytes) == 0 || tc_extents_growth(&s->extents, bytes) > 0);
+           (!anywhere || tc_slab_take_growth(&s->slab, bytes) == 0 || tc_extents_growth(&s->extents, bytes, anywhere) > 0);
 }
 
 TC_APART void tc_stripe_count_apart(const struct tc_stripe *s, uint32_t apart_of[TC_SLAB_CLASSES],
@@ -47,7 +47,7 @@ uint64_t tc_stripe_housing_growth(const struct tc_stripe *s, size_t bytes, bool 
 {
     if ((!anywhere && goes_to_known_page(s, bytes)) || goes_to_page(s, bytes, anywhere))
         return tc_slab_take_growth(&s->slab, bytes);
-    return tc_extents_growth(&s->extents, bytes) + tc_slab_adopt_growth(&s->slab);
+    return tc_extents_growth(&s->extents, bytes, anywhere) + tc_slab_adopt_growth(&s->slab);
 }
 
 uint64_t tc_stripe_entry_growth(const struct tc_stripe *s, const struct tc_entry *e, bool anywhere)
@@ -66,7 +66,7 @@ bool tc_stripe_has(struct tc_stripe *s, size_t bytes, uint64_t slack)
     uint64_t coming = tc_stripe_idle(s) + tc_left_housed(&s->left);
     if (__builtin_expect(goes_to_known_page(s, bytes), 1) || goes_to_page(s, bytes, false))
         return coming + s->slab.free_bytes > slack;
-    return coming > slack || (coming + s->extents.free_bytes > slack && tc_extents_growth(&s->extents, bytes) == 0);
+    return coming > slack || (coming + s->extents.free_bytes > slack && tc_extents_growth(&s->extents, bytes, false) == 0);
 }
 
 void tc_stripe_reserve(struct tc_stripe *s, struct tc_dropped *dropped)
@@ -81,9 +81,9 @@ void tc_stripe_reserve(struct tc_stripe *s, struct tc_dropped *dropped)
     tc_stripe_account(s, tc_stripe_housing(s), before);
 }
 
-static uint32_t take_extent(struct tc_stripe *s, size_t bytes, struct tc_block **map)
+static uint32_t take_extent(struct tc_stripe *s, size_t bytes, bool anywhere, struct tc_block **map)
 {
-    void *p = tc_extents_take(&s->extents, bytes);
+    void *p = tc_extents_take(&s->extents, bytes, anywhere);
     if (p == NULL)
         return 0;
     uint32_t cell = tc_slab_adopt(&s->slab, p, map);
@@ -102,7 +102,7 @@ uint32_t tc_stripe_take(struct tc_stripe *s, size_t bytes, bool anywhere, uint32
     struct tc_block *map = NULL;
     bool in_page = goes_to_page(s, bytes, anywhere);
     *where = tc_stripe_first_version(s) | (in_page ? TC_ENTRY_HOUSED : TC_ENTRY_IN_EXTENT);
-    uint32_t cell = in_page ? tc_slab_take(&s->slab, bytes, &map) : take_extent(s, bytes, &map);
+    uint32_t cell = in_page ? tc_slab_take(&s->slab, bytes, &map) : take_extent(s, bytes, anywhere, &map);
     if (cell & TC_CELL_APART && bytes <= TC_SLAB_MOST)
         s->apart_of[tc_slab_class(bytes)]++;
     tc_dropped_add(dropped, map);

@@ -25,9 +25,9 @@ static uint32_t take_like(struct tc_stripe *s, uint32_t from, size_t bytes)
     struct tc_block *none = NULL;
     if (!tc_cell_is_extent(from)) /* the page was chosen because there is room for all of it */
         return tc_slab_take(&s->slab, tc_slab_cell_bytes(&s->slab, from), &none);
-    if (tc_extents_growth(&s->extents, bytes) > 0 || tc_slab_adopt_growth(&s->slab) > 0)
+    if (tc_extents_growth(&s->extents, bytes, true) > 0 || tc_slab_adopt_growth(&s->slab) > 0)
         return 0;
-    void *p = tc_extents_take(&s->extents, bytes);
+    void *p = tc_extents_take(&s->extents, bytes, true);
     uint32_t cell = tc_slab_adopt(&s->slab, p, &none);
     if (cell == 0) {
         tc_extents_give(&s->extents, p);
