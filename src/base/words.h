@@ -130,10 +130,36 @@ static inline __attribute__((always_inline)) void tc_words_put(tc_word *to, cons
 }
 #endif
 
+/* More than that is moved by memcpy, which has wider instructions, where what is said above holds of any loads and stores.
+ * That those of a string instruction may be in any order among themselves is no matter here: they stay between what
+ * stands before and behind. The compiler is not to know which function it is. */
+#if defined __x86_64__ && !defined TC_WORDS_ARE_WATCHED
+#define TC_WORDS_FEW 256
+static inline void tc_words_move_many(void *to, const void *from, size_t n)
+{
+    void *(*move)(void *, const void *, size_t) = memcpy;
+    __asm__ volatile("" : "+r"(move) : : "memory");
+    move(to, from, n);
+    __asm__ volatile("" : : : "memory");
+}
+#else
+#define TC_WORDS_FEW SIZE_MAX
+static inline void tc_words_move_many(void *to, const void *from, size_t n)
+{
+    (void)to;
+    (void)from;
+    (void)n;
+}
+#endif
+
 /* n bytes to anywhere, from what is aligned and has whole words. */
 static inline __attribute__((always_inline)) void tc_words_load(void *to, const void *from, size_t n)
 {
     enum { BLOCK = TC_WORDS_AT_ONCE * TC_WORD_BYTES };
+    if (__builtin_expect(n > TC_WORDS_FEW, 0)) {
+        tc_words_move_many(to, from, n);
+        return;
+    }
     unsigned char *at = to;
     const tc_word *w = from;
     if (n >= BLOCK) {
@@ -188,6 +214,13 @@ static inline void tc_words_store(void *to, const void *from, size_t n)
 {
     const unsigned char *at = from;
     tc_word *w = to, word;
+    if (__builtin_expect(n > TC_WORDS_FEW, 0)) {
+        size_t whole = n / TC_WORD_BYTES * TC_WORD_BYTES;
+        tc_words_move_many(to, from, whole);
+        n -= whole;
+        at += whole;
+        w += whole / TC_WORD_BYTES;
+    }
     for (; n >= TC_WORDS_AT_ONCE * TC_WORD_BYTES; n -= TC_WORDS_AT_ONCE * TC_WORD_BYTES) {
         tc_words_put(w, at);
         w += TC_WORDS_AT_ONCE;

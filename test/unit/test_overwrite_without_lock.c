@@ -22,7 +22,7 @@
 enum {
     LIMIT = 1 << 20,
     LEN = 100, /* of nearly all values */
-    BIG = 600,
+    BIG = TC_ENTRY_OVERWRITTEN_MOST + 40,
     LIFE_MS = 60000,
     OVERWRITES = 63, /* of one cell: with the next one a quarter of the versions begins */
     KEY = 7          /* the number of the key that it is about */
@@ -222,7 +222,15 @@ static void what_is_otherwise_is_left_to_who_has_the_lock(void **state)
             assert_int_equal(put(r, k, &(struct wish){ .len = len, .version = 1 }), CACHE_OK);
             bool same = tc_slab_round(tc_entry_bytes_for(r->l1.node_bytes, 0, 8, len)) ==
                         tc_slab_round(tc_entry_bytes_for(r->l1.node_bytes, 0, 8, to));
-            bool is_short = len <= TC_ENTRY_OVERWRITTEN_MOST && to <= TC_ENTRY_OVERWRITTEN_MOST;
+            assert_int_equal(overwrite(r, k, &(struct wish){ .len = to, .version = 2 }), same);
+        }
+    enum { MOST = TC_ENTRY_OVERWRITTEN_MOST };
+    for (size_t len = MOST - 30; len < MOST + 30; len += 3) /* in extents */
+        for (size_t to = MOST - 30; to < MOST + 30; to += 5) {
+            assert_int_equal(put(r, k, &(struct wish){ .len = len, .version = 1 }), CACHE_OK);
+            bool same = tc_extents_round(tc_entry_bytes_for(r->l1.node_bytes, 0, 8, len)) ==
+                        tc_extents_round(tc_entry_bytes_for(r->l1.node_bytes, 0, 8, to));
+            bool is_short = len <= MOST && to <= MOST;
             assert_int_equal(overwrite(r, k, &(struct wish){ .len = to, .version = 2 }), same && is_short);
         }
 }

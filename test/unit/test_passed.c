@@ -69,13 +69,20 @@ static uint64_t evicted(struct tt_l1 *r)
     return tt_l1_count(r, TC_COUNT_l1_evicted_bytes);
 }
 
+/* Who looks is not to be skipped here, though few may find what they need. */
+static void store(struct tt_l1 *r, const struct tt_item *i)
+{
+    tt_item_stripe(r)->shared.passed.in_vain = 0;
+    tt_item_store(r, i);
+}
+
 /* Until the cache is full, and has what it keeps in reserve. Returns the next number. */
 static uint64_t fill(struct tt_l1 *r, uint64_t so_many)
 {
     uint64_t n = 1;
     for (; evicted(r) < SOME; n++) {
         struct tt_item i = item(n, len_for(n, so_many));
-        tt_item_store(r, &i);
+        store(r, &i);
     }
     return n;
 }
@@ -154,7 +161,7 @@ static void those_without_room_are_looked_at_once(void **state)
     for (uint64_t end = n + 1000; n < end; n++) {
         struct tt_item i = item(n, LARGE);
         unsigned before = laters;
-        tt_item_store(r, &i);
+        store(r, &i);
         if (s->shared.passed.n < 2 || laters - before > CANDIDATES)
             continue;
         stores++;
@@ -177,7 +184,7 @@ static void who_needs_no_more_gets_the_first_of_them(void **state)
         struct tt_item i = item(n, small ? SMALL : LARGE);
         unsigned passed;
         uint32_t first = small ? expected_victim(r, SMALL, &passed) : 0;
-        tt_item_store(r, &i);
+        store(r, &i);
         if (first == 0)
             continue;
         assert_int_equal(tt_item_cell_of(r, &i), first);
@@ -222,7 +229,7 @@ static void the_victim_is_the_one_that_a_look_at_all_would_choose(void **state)
         unsigned passed;
         uint32_t expected = is_full_for(r, i.len) ? expected_victim(r, i.len, &passed) : 0;
         uint64_t was_evicted = evicted(r);
-        tt_item_store(r, &i);
+        store(r, &i);
         if (expected != 0 && evicted(r) == was_evicted + 1) {
             assert_int_equal(tt_item_cell_of(r, &i), expected);
             chosen++;
@@ -231,6 +238,31 @@ static void the_victim_is_the_one_that_a_look_at_all_would_choose(void **state)
         disturb(r, &seed);
     }
     assert_true(chosen > ROUNDS / 4 && by_passing > ROUNDS / 40);
+    tt_item_assert_counts(r);
+}
+
+/* How many looks at those behind the first so many stores come to. */
+static unsigned looks_of(struct tt_l1 *r, uint64_t *n, unsigned stores, size_t least, size_t sizes, uint64_t *seed)
+{
+    laters = 0;
+    for (unsigned i = 0; i < stores; i++) {
+        struct tt_item any = item(++*n, least + tt_random(seed) % sizes);
+        tt_item_store(r, &any);
+    }
+    return laters;
+}
+
+static void where_few_find_what_they_need_few_look_until_most_do(void **state)
+{
+    enum { STORES = 2000, SIZES = 300 };
+    struct tt_l1 *r = *state;
+    struct tc_passed *p = &tt_item_stripe(r)->shared.passed;
+    uint64_t seed = tt_seed(), n = fill(r, 4), all = tt_item_stripe(r)->index.count;
+    looks_of(r, &n, (unsigned)all, SMALL, SIZES, &seed);
+    assert_true(p->in_vain != 0);
+    assert_true(looks_of(r, &n, STORES, SMALL, SIZES, &seed) < STORES / 4);
+    looks_of(r, &n, 2 * (unsigned)all, LARGE, 1, &seed); /* nobody is there of another size */
+    assert_int_equal(p->in_vain >> 8 & UINT8_MAX, 0);
     tt_item_assert_counts(r);
 }
 
@@ -262,7 +294,7 @@ static void who_came_lately_stays_whoever_was_hit(void **state)
             hit(r, tt_item_number_in(r, tt_random(&seed) % 2 == 0 ? last_passed(r) : p->cells[tt_random(&seed) % p->n]));
             hits++;
         }
-        tt_item_store(r, &i);
+        store(r, &i);
         uint32_t cell = cells[n % LATELY] = tt_item_cell_of(r, &i);
         for (uint64_t back = 1; back < LATELY && back < n; back++) {
             struct tt_item young = item(n - back, 0);
@@ -294,7 +326,7 @@ static void what_may_move_some_makes_them_forgotten(void **state)
         struct tt_item i = item(n, LARGE);
         uint8_t stamp = atomic_load(&s->index.view->stamp);
         bool passed = s->shared.passed.n > 0;
-        tt_item_store(r, &i);
+        store(r, &i);
         if (stamp != atomic_load(&s->index.view->stamp)) {
             assert_int_equal(s->shared.passed.n, 0);
             ticks += passed;
@@ -344,7 +376,7 @@ static void whatever_is_hit_or_leaves_each_is_there_once(void **state)
     for (uint64_t begin = n; n < begin + 6 * ROUNDS || hits <= ROUNDS / 10 || left <= ROUNDS / 10; n++) {
         assert_true(n < begin + 60 * ROUNDS);
         struct tt_item i = item(n, lens[tt_random(&seed) % TC_ARRAY_LEN(lens)]);
-        tt_item_store(r, &i);
+        store(r, &i);
         assert_each_is_there_once(r);
         uint64_t what = tt_random(&seed) % 4;
         if (p->n < 2 || what > 1)
@@ -371,7 +403,7 @@ static void one_that_was_moved_is_known_by_its_new_cell(void **state)
     for (int round = 0; round < 200 && moved == 0; round++) {
         for (uint64_t end = n + 1000; n < end || s->shared.passed.n == 0; n++) {
             struct tt_item i = item(n, len_for(n, 12));
-            tt_item_store(r, &i);
+            store(r, &i);
         }
         uint64_t number = tt_item_number_in(r, last_passed(r));
         struct tt_item last = item(number, SMALL);
@@ -434,7 +466,7 @@ static void who_does_not_promise_that_is_asked_anew(void **state)
     uint64_t was_evicted = 0;
     for (uint64_t n = fill(r, 12), end = n + 2000; n < end; n++) {
         struct tt_item i = item(n, len_for(n, 12));
-        tt_item_store(r, &i);
+        store(r, &i);
         assert_int_equal(tt_item_stripe(r)->shared.passed.n, 0);
         was_evicted = evicted(r);
     }
@@ -452,6 +484,7 @@ int main(void)
         WITH(what_may_move_some_makes_them_forgotten),
         WITH(one_that_was_moved_is_known_by_its_new_cell),
         WITH(whatever_is_hit_or_leaves_each_is_there_once),
+        WITH(where_few_find_what_they_need_few_look_until_most_do),
         WITH(who_came_lately_stays_whoever_was_hit),
         cmocka_unit_test(who_does_not_promise_that_is_asked_anew),
     };

@@ -26,7 +26,8 @@ enum {
     OVERWRITES = 191, /* of one cell, until it comes to the bar: stripe_version.c */
     LIFE_MS = 60000,
     KEY_BYTES = 8, /* of the fixture's keys */
-    BIG = 600 /* more than any value here */
+    IN_PAGES = 256, /* of values that lie in pages */
+    BIG = MOST + 200 /* more than any value here */
 };
 
 static struct tt_l1 *open_l1(const struct cache_evict_ops *evict)
@@ -166,7 +167,7 @@ static bool set_over(struct tt_l1 *r, struct tt_l1_key k, const struct wish *w)
     assert_int_equal(tt_l1_type_entries(r, w->type), entries);
     bool same = cell_of(r, k) == before;
     uint32_t now = atomic_load(&entry_of(r, k)->refs);
-    assert_int_equal(now & ~TC_ENTRY_VERSIONS, 1 | TC_ENTRY_IN_L1 | TC_ENTRY_HOUSED);
+    assert_int_equal(now & ~(TC_ENTRY_VERSIONS | TC_ENTRY_LENT), 1 | TC_ENTRY_IN_L1 | TC_ENTRY_HOUSED);
     assert_int_equal(now & TC_ENTRY_VERSIONS, same ? version + 2 * TC_ENTRY_VERSION_ONE : 0);
     if (same) {
         assert_int_equal(tc_l1_bytes(&r->l1), bytes);
@@ -177,10 +178,17 @@ static bool set_over(struct tt_l1 *r, struct tt_l1_key k, const struct wish *w)
     return same;
 }
 
-/* Another one in each page, so that no page comes and goes. */
+/* Another one in each page, so that no page comes and goes, and room for some in a chunk. */
 static void begin_pages(struct tt_l1 *r)
 {
-    for (size_t len = 0; len < BIG; len += 4) {
+    enum { LARGE = 1000, N = 20 };
+    for (uint64_t i = 0; i < N; i++) {
+        struct wish w = { .len = LARGE };
+        store(r, tt_l1_key(r, UINT64_C(1) << 41 | i), &w);
+    }
+    for (uint64_t i = 1; i < N / 2; i++)
+        tt_l1_invalidate(r, tt_l1_key(r, UINT64_C(1) << 41 | i));
+    for (size_t len = 0; len < 2 * IN_PAGES; len += 4) {
         struct wish w = { .len = len };
         store(r, tt_l1_key(r, UINT64_C(1) << 40 | len), &w);
     }
@@ -193,18 +201,27 @@ static size_t cell_bytes(struct tt_l1 *r, size_t len)
 
 /* ---- where it lies ---- */
 
+/* Of a key of that length. Small ones lie in pages, the others in extents, and those have to be of one class too. */
+static bool is_as_large(struct tt_l1 *r, size_t key_len, size_t from, size_t to)
+{
+    size_t a = tc_entry_bytes_for(r->l1.node_bytes, 0, key_len, from);
+    size_t b = tc_entry_bytes_for(r->l1.node_bytes, 0, key_len, to);
+    size_t a_class = a <= TC_SLAB_MOST ? tc_slab_round(a) : 0, b_class = b <= TC_SLAB_MOST ? tc_slab_round(b) : 0;
+    return a_class == b_class && (a <= TC_PAGED_MOST || tc_extents_round(a) == tc_extents_round(b));
+}
+
 static void a_short_value_of_the_same_size_of_cell_takes_the_place_of_the_last_one(void **state)
 {
     struct tt_l1 *r = *state;
     struct tt_l1_key k = tt_l1_key(r, 1);
     uint64_t version = 0, same = 0, other = 0, too_long = 0;
     begin_pages(r);
-    for (size_t from = 0; from < MOST + 40; from += STEP) {
+    for (size_t from = 0; from < MOST + 40; from += from < IN_PAGES + 40 ? STEP : 3 * STEP + 10) {
         for (size_t to = from > 60 ? from - 60 : 0; to < from + 60; to++) {
             struct wish first = { .len = from, .version = ++version }, then = { .len = to, .version = ++version };
             tt_l1_invalidate(r, k);
             store(r, k, &first);
-            bool fits = cell_bytes(r, from) == cell_bytes(r, to), is_short = from <= MOST && to <= MOST;
+            bool fits = is_as_large(r, KEY_BYTES, from, to), is_short = from <= MOST && to <= MOST;
             tt_clock_advance(&r->time, 1);
             assert_int_equal(set_over(r, k, &then), fits && is_short);
             same += fits && is_short;
@@ -241,8 +258,7 @@ static void both_values_must_be_short(void **state)
                 tc_lock_release(&s->lock);
                 p.value.len = to;
             }
-            bool fits = tc_slab_round(tc_entry_bytes_for(r->l1.node_bytes, 0, KEY, from)) ==
-                        tc_slab_round(tc_entry_bytes_for(r->l1.node_bytes, 0, KEY, to));
+            bool fits = is_as_large(r, KEY, from, to);
             assert_int_equal(cells[0] == cells[1], fits && from <= MOST && to <= MOST);
             longer += fits && from <= MOST && to > MOST;
             shorter += fits && from > MOST && to <= MOST;
@@ -376,8 +392,8 @@ static void assert_not_over(struct tt_l1 *r, const struct wish *w, bool with_mor
 {
     struct tt_l1_key k = tt_l1_key(r, 7);
     unsigned fitting = 0;
-    for (size_t len = 0; len <= MOST; len++) {
-        struct wish first = *w, plain = { .len = MOST, .version = 2 };
+    for (size_t len = 0; len <= IN_PAGES; len++) {
+        struct wish first = *w, plain = { .len = IN_PAGES, .version = 2 };
         struct tt_l1_put wide = { .len = len, .version = 1, .ttl_ms = LIFE_MS, .advance = true };
         first.len = len;
         tt_l1_invalidate(r, k);

@@ -25,8 +25,9 @@ enum { ROUNDS = 80000 };
 enum {
     LIMIT = 1 << 20,
     KEYS = 6,
-    LEN = 201,     /* to 208: one size of cell */
-    LEN_LONG = 400, /* not to be overwritten */
+    LEN = 201,          /* to 208: one size of cell */
+    LEN_EXTENT = 1401, /* to 1408: one of extents, copied otherwise: base/words.h */
+    LEN_LONG = TC_ENTRY_OVERWRITTEN_MOST + 1, /* not to be overwritten */
     LEN_SHORT = 40,
     LEN_MOST = LEN_LONG,
     LIFE_MS = 1000000,
@@ -34,13 +35,23 @@ enum {
     PINS = 8
 };
 
+static size_t len_from; /* LEN or LEN_EXTENT */
+
 static int setup(void **state)
 {
+    len_from = LEN;
     struct tt_l1 *r = tt_l1_new(LIMIT, 1, NULL);
     assert_non_null(r);
     assert_true(r->l1.paged);
     tc_l1_know(&r->l1, r->types[0]);
     *state = r;
+    return 0;
+}
+
+static int setup_in_extents(void **state)
+{
+    setup(state);
+    len_from = LEN_EXTENT;
     return 0;
 }
 
@@ -55,7 +66,7 @@ static size_t len_of(uint64_t version)
 {
     if (version % 50 == 49)
         return LEN_LONG;
-    return version % 50 == 24 ? LEN_SHORT : LEN + version % 8;
+    return version % 50 == 24 ? LEN_SHORT : len_from + version % 8;
 }
 
 static int64_t life_of(uint64_t version)
@@ -452,6 +463,7 @@ static void the_short_ways_keep_to_it_too_and_every_store_is_counted(void **stat
 {
     enum { BEFORE = 10 };
     (void)state;
+    len_from = LEN;
     for (unsigned readers = 1; readers <= 2; readers++) { /* without one who pins, and with one */
         struct public *p = tt_xcalloc(sizeof *p);
         p->readers = readers;
@@ -482,13 +494,14 @@ static void the_short_ways_keep_to_it_too_and_every_store_is_counted(void **stat
 int main(void)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define BOTH(test) WITH(test), { #test ", in extents", test, setup_in_extents, teardown, NULL }
     const struct CMUnitTest tests[] = {
         WITH(a_copy_counts_only_if_the_version_is_the_same_before_and_after),
         WITH(who_comes_upon_one_being_written_waits_for_the_lock_and_pins_it),
         WITH(an_empty_value_is_copied_to_no_memory),
-        WITH(copies_are_whole_and_never_older),
-        WITH(what_is_pinned_stays_as_it_is),
-        WITH(all_at_once_leave_nothing_behind),
+        BOTH(copies_are_whole_and_never_older),
+        BOTH(what_is_pinned_stays_as_it_is),
+        BOTH(all_at_once_leave_nothing_behind),
         cmocka_unit_test(the_short_ways_keep_to_it_too_and_every_store_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
 
 #include "unit/tt_l1.h"
 
-enum { TT_ITEM_KEY_MOST = 40, TT_ITEM_LEN_MOST = 600 };
+enum { TT_ITEM_KEY_MOST = 40, TT_ITEM_LEN_MOST = 2400 };
 
 struct tt_item {
     uint64_t number, version; /* the key begins with the number */

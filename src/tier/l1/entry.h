@@ -88,8 +88,8 @@ struct tc_entry {
 /* The longest key and value of an entry without more. */
 #define TC_ENTRY_KEY_MOST UINT8_MAX
 #define TC_ENTRY_LEN_MOST UINT16_MAX
-/* Longer values are never overwritten: to copy them word by word would take longer than to make an entry. */
-#define TC_ENTRY_OVERWRITTEN_MOST 256
+/* Longer values are never overwritten: a reader would have to begin anew too often. */
+#define TC_ENTRY_OVERWRITTEN_MOST 2048
 
 struct tc_entry_more {
     struct cache_type *type;

@@ -37,10 +37,16 @@ static inline bool tc_overwrite_can_go_on(struct tc_stripe *s, uint32_t refs)
     return !tc_overwrite_ends_quarter(refs) || tc_stripe_try_quarter(s, refs);
 }
 
+/* What it would take in a page; 0: it cannot lie there. */
+static inline size_t tc_overwrite_in_page(size_t bytes)
+{
+    return bytes <= TC_SLAB_MOST ? tc_slab_round(bytes) : 0;
+}
+
 /* By bytes of its own: it counts for the same, also among those that lie apart. */
 static inline bool tc_overwrite_counts_alike(uint32_t refs, size_t bytes, size_t as)
 {
-    return tc_slab_round(bytes) == tc_slab_round(as) &&
+    return tc_overwrite_in_page(bytes) == tc_overwrite_in_page(as) &&
            ((refs & TC_ENTRY_IN_EXTENT) != TC_ENTRY_IN_EXTENT || tc_extents_round(bytes) == tc_extents_round(as));
 }
 

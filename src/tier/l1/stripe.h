@@ -40,6 +40,7 @@ void tc_dropped_add(struct tc_dropped *dropped, struct tc_block *b); /* b may be
 struct tc_passed {
     uint32_t n;
     uint32_t room; /* of the largest cell of them, even if that has left since then */
+    uint64_t in_vain; /* a byte for each of eight sizes: see stripe_victim.c */
     uint32_t cells[TC_PASSED_MOST];
 };
 

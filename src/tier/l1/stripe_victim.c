@@ -12,11 +12,14 @@ static TC_APART size_t room_of(struct tc_stripe *s, uint32_t cell)
     return tc_cell_is_extent(cell) ? tc_extents_room(p) : tc_slab_cell_bytes(&s->slab, cell);
 }
 
-/* The cell has room for so many bytes, and for little more. */
+/* The cell has room for so many bytes, and for little more. What an extent has more would be of use to others, and is
+ * missing where larger ones are to come. */
 static bool has_room(struct tc_stripe *s, uint32_t cell, size_t bytes)
 {
-    size_t room = room_of(s, cell);
-    return bytes <= room && room <= tc_slab_round(bytes + bytes / 8);
+    size_t room = room_of(s, cell), most = bytes + bytes / 8;
+    if (bytes > room || tc_cell_is_extent(cell))
+        return bytes <= room && room <= bytes + bytes / 32;
+    return most >= TC_SLAB_MOST || room <= tc_slab_round(most);
 }
 
 /* It need not be as large as what was there. */
@@ -81,17 +84,65 @@ static void pass(struct tc_stripe *s, uint32_t cell, unsigned n, size_t bytes)
     passed->room = passed->room > room ? passed->room : (uint32_t)room;
 }
 
+/* Where sizes are many hardly any of the few that are looked at will do. To look costs more than is saved now and then,
+ * and an entry written over among others that leave in turn keeps its chunk from being free as a whole. So what comes of
+ * it is noted for the sizes of each power of two: where it is in vain more than twice as often as not, few stores look. */
+#define SMALLEST_SIZES 6 /* as a power of two */
+#define SIZES 8
+#define VAIN_MOST 8u
+
+static unsigned shift_of(size_t bytes)
+{
+    unsigned size = 31 - (unsigned)__builtin_clz((unsigned)(bytes >> SMALLEST_SIZES) | 1);
+    return 8 * (size < SIZES ? size : SIZES - 1);
+}
+
+static unsigned in_vain(const struct tc_passed *p, size_t bytes)
+{
+    return p->in_vain >> shift_of(bytes) & UINT8_MAX;
+}
+
+static void set_in_vain(struct tc_passed *p, size_t bytes, unsigned n)
+{
+    unsigned shift = shift_of(bytes);
+    p->in_vain = (p->in_vain & ~((uint64_t)UINT8_MAX << shift)) | (uint64_t)n << shift;
+}
+
+/* From VAIN_MOST on it counts those who do not. */
+static TC_APART bool looks(struct tc_passed *p, size_t bytes)
+{
+    unsigned n = in_vain(p, bytes);
+    if (n >= VAIN_MOST)
+        set_in_vain(p, bytes, n < UINT8_MAX ? n + 1 : VAIN_MOST - 1);
+    return n < VAIN_MOST || n == UINT8_MAX;
+}
+
+static TC_APART void note_found(struct tc_passed *p, size_t bytes)
+{
+    unsigned n = in_vain(p, bytes);
+    set_in_vain(p, bytes, n > 2 ? n - 2 : 0);
+}
+
 bool tc_stripe_choose_victim(struct tc_stripe *s, size_t bytes, struct tc_victim *v)
 {
     tc_lock_assert_held(&s->lock);
-    const struct tc_order *o = &s->shared;
+    struct tc_order *o = &s->shared;
     tc_assert(o->next == NULL);
+    if (__builtin_expect(o->passed.in_vain != 0, 0) && !looks(&o->passed, bytes))
+        return false;
     unsigned n;
-    for (uint32_t cell = first_candidate(s, bytes, &n); cell != 0 && n < TC_PASSED_MOST; cell = next_candidate(o, cell)) {
-        if (tc_stripe_take_as_victim(s, cell, bytes, v))
+    uint32_t cell = first_candidate(s, bytes, &n);
+    bool looked = cell != 0 && n < TC_PASSED_MOST;
+    for (; cell != 0 && n < TC_PASSED_MOST; cell = next_candidate(o, cell)) {
+        if (tc_stripe_take_as_victim(s, cell, bytes, v)) {
+            if (__builtin_expect(o->passed.in_vain != 0, 0))
+                note_found(&o->passed, bytes);
             return true;
+        }
         pass(s, cell, n++, bytes);
     }
+    if (looked)
+        set_in_vain(&o->passed, bytes, in_vain(&o->passed, bytes) + 1);
     return false;
 }
 
