@@ -192,7 +192,8 @@ struct cache_opts {
     const char *name; /* namespace of every key in L2: [A-Za-z0-9_.-], 1 to 64 characters; NULL = "cache" */
 
     uint64_t l1_bytes;   /* memory limit of L1, all overhead counted; 0 = 64 MiB, else at least 64 KiB */
-    uint32_t l1_stripes; /* locks of L1: a power of two up to 1024; 0 = chosen from l1_bytes */
+    uint32_t l1_stripes; /* locks of L1: a power of two up to 1024; 0 = chosen from l1_bytes, which is usually right.
+                            A stripe below 320 KiB keeps each entry in memory of its own, which is slower */
     uint32_t l2_connections; /* shared, pipelined connections to L2; 0 = 1, at most 16 */
 
     const char *l2_url; /* redis://[user[:password]@]host[:port][/db], unix://[user[:password]@]/path[?db=N];
@@ -452,7 +453,7 @@ TIERCACHE_API int cache_clear_local(struct cache *c);
  * Returns CACHE_OK: the limit holds. CACHE_E_TIMEOUT: not all memory is given back yet; stores go on giving it back,
  * and so does another call; where callers hold too much, when they release it. CACHE_BUSY: another thread is at it.
  * CACHE_E_INVALID: timeout_ms is negative, or l1_bytes is above INT64_MAX, or less than 16 KiB for each stripe (64 KiB
- * if it was 1 MiB when the cache was opened), or less than twice what the stripes themselves take. */
+ * if it was 320 KiB when the cache was opened), or less than twice what the stripes themselves take. */
 TIERCACHE_API int cache_resize(struct cache *c, uint64_t l1_bytes, int64_t timeout_ms);
 
 /* ---- batches: one round trip to L2 ---------------------------------------------------------------------------- */

@@ -327,6 +327,7 @@ static void whatever_l2_does_values_are_whole_and_of_their_key(void **state)
     s.seed = tt_seed();
     tt_cache_prepare(&s.b, true);
     s.b.opts.l1_bytes = L1_BYTES;
+    s.b.opts.l1_stripes = 2;
     s.b.opts.recovery_max_keys = KEYS / 2;
     tt_cache_open(&s.b);
     struct cache_type_opts l2_only = CACHE_TYPE_OPTS_INIT;

@@ -21,6 +21,7 @@ static int setup(void **state)
     tt_cache_prepare(&b, false);
     b.opts.max_value_bytes = 100000;
     b.opts.l1_bytes = 1 << 20;
+    b.opts.l1_stripes = 16; /* too small for pages: each entry is alone */
     b.type_opts.l1_max_value_bytes = 50000;
     tt_cache_open(&b);
     tt_cache_key(&b, &k);

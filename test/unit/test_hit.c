@@ -58,6 +58,7 @@ static void open_bench(struct bench *w, unsigned type_number, bool with_l2)
 {
     tt_cache_prepare(&w->b, with_l2);
     w->b.opts.l1_bytes = 4 << 20;
+    w->b.opts.l1_stripes = 32; /* too small for pages: each entry is alone */
     w->b.type_opts.ttl_ms = 10 * TTL_MS;
     w->b.type_opts.l1_ttl_ms = TTL_MS;
     w->b.type_opts.max_stale_ms = STALE_MS;

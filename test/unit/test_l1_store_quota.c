@@ -270,6 +270,7 @@ static size_t left_of_the_most_recent(size_t stripes, bool shrinks, bool in_byte
 {
     enum { ENTRIES = 1000, HALF = ENTRIES / 2 };
     struct tt_l1 *r = tt_l1_new(LIMIT, stripes, evict);
+    r->l1.thin = false; /* all in pages: bytes as entries */
     struct tc_policy *p = &r->policies[LIMITED];
     uint64_t order[ENTRIES], seed = tt_seed();
     p->l1_quota_entries = shrinks ? ENTRIES : 0;

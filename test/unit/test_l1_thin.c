@@ -1,5 +1,6 @@
 /* Stripes that are too small for pages of many sizes: a size gets pages when so many entries of it lie apart that they
- * would fill some, and has them until the last one is empty. */
+ * would fill some, and has them until the last one is empty. And how many stripes are chosen, so that each has room for
+ * pages at all. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -149,6 +150,16 @@ static void a_full_one_has_nothing_but_pages_in_the_end(void **state)
 
 /* ---- how many stripes ---- */
 
+enum {
+    KIB = 1 << 10,
+    MIB = 1 << 20,
+    LEAST = 64 * KIB,        /* that cache_open() takes */
+    LEAST_PAGED = 332 * KIB, /* 320 KiB, the reserve, and what a stripe and its gates take themselves */
+    SMALL_LIMIT = 6 * MIB,
+    PAGED_LIMIT = 32 * MIB,  /* where there are fewer, so that pages of many sizes have room in each */
+    STEP = 60 * KIB          /* not a divisor of where the number changes */
+};
+
 static void the_number_of_stripes_goes_with_the_limit(void **state)
 {
     (void)state;
@@ -157,17 +168,66 @@ static void the_number_of_stripes_goes_with_the_limit(void **state)
         size_t stripes;
         bool paged, thin;
     } rows[] = {
-        { 2 << 20, 32, false, true }, { (6 << 20) - 1, 32, false, true }, { 6 << 20, 16, true, true },
-        { 12 << 20, 32, true, true }, { 24 << 20, 64, true, true },       { (32 << 20) - 1, 64, true, true },
-        { 32 << 20, 16, true, false }, { 128 << 20, 64, true, false },
+        { LEAST, 1, false, true },
+        { 320 * KIB, 1, false, true },
+        { LEAST_PAGED, 1, true, true },
+        { 640 * KIB, 1, true, true },
+        { 1536 * KIB - 1, 1, true, true },
+        { 1536 * KIB, 2, true, true },
+        { 2 * MIB, 2, true, true },
+        { 3 * MIB - 1, 2, true, true },
+        { 3 * MIB, 4, true, true },
+        { 6 * MIB - 1, 4, true, true },
+        { 6 * MIB, 16, true, true },
+        { 12 * MIB, 32, true, true },
+        { 24 * MIB, 64, true, true },
+        { PAGED_LIMIT - 1, 64, true, true },
+        { PAGED_LIMIT, 16, true, false },
+        { 64 * MIB, 32, true, false },
+        { 128 * MIB, 64, true, false },
     };
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+    for (size_t i = 0; i < TC_ARRAY_LEN(rows); i++) {
         struct tt_l1 *r = tt_l1_new(rows[i].limit, 0, NULL);
         assert_non_null(r);
         assert_int_equal(r->l1.n_stripes, rows[i].stripes);
         assert_int_equal(r->l1.paged, rows[i].paged);
         assert_int_equal(r->l1.thin, rows[i].thin);
         assert_true(tt_l1_free(r));
+    }
+}
+
+/* Of one limit. Returns how many stripes it has. */
+static size_t assert_room_for_pages(uint64_t limit, const struct cache_evict_ops *evict)
+{
+    struct tt_l1 *r = tt_l1_new(limit, 0, evict);
+    assert_non_null(r);
+    size_t n = r->l1.n_stripes;
+    assert_true(n > 0 && (n & (n - 1)) == 0);
+    assert_true(r->l1.paged);
+    assert_true(tc_l1_fair(&r->l1) >= 320 * KIB);
+    assert_int_equal(r->l1.thin, limit < PAGED_LIMIT);
+    if (limit < PAGED_LIMIT) {
+        uint64_t each = limit < SMALL_LIMIT ? 768 * KIB : 384 * KIB;
+        assert_true(n == 1 || limit / n >= each);
+        assert_true(limit / n < 2 * each); /* twice as many would have too little */
+    }
+    assert_true(tt_l1_free(r));
+    return n;
+}
+
+static void each_stripe_has_room_for_pages_and_more_memory_is_never_fewer_stripes(void **state)
+{
+    (void)state;
+    static const char *const policies[] = { "lru", "lru-exact", "sieve", "s3-fifo", "lfu", "w-tinylfu" };
+    for (size_t i = 0; i < TC_ARRAY_LEN(policies); i++) {
+        const struct cache_evict_ops *evict = cache_evict_policy(policies[i]);
+        size_t before = 1;
+        for (uint64_t limit = LEAST_PAGED; limit <= 64 * MIB; limit += STEP) {
+            bool begins_anew = limit >= PAGED_LIMIT && limit - STEP < PAGED_LIMIT;
+            size_t n = assert_room_for_pages(limit, evict);
+            assert_true(n >= before || begins_anew);
+            before = n;
+        }
     }
 }
 
@@ -183,6 +243,7 @@ int main(void)
         WITH(larger_ones_never_get_any),
         WITH(a_full_one_has_nothing_but_pages_in_the_end),
         cmocka_unit_test(the_number_of_stripes_goes_with_the_limit),
+        cmocka_unit_test(each_stripe_has_room_for_pages_and_more_memory_is_never_fewer_stripes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,7 +19,7 @@
 #include "unit/tt_l1.h"
 #include "unit/tt_trap.h"
 
-enum { LIMIT = 1 << 20, LEN = 100, LIFE_MS = 1000000, KEY = 7, BESIDE = 8 };
+enum { LIMIT = 2 << 20, LEN = 100, LIFE_MS = 1000000, KEY = 7, BESIDE = 8 };
 
 static int setup(void **state)
 {

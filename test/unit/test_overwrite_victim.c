@@ -22,7 +22,7 @@ enum { SOME = 300, COUNTED = 1 }; /* every so many times all is counted */
 #endif
 
 enum {
-    LIMIT = 1 << 20,
+    LIMIT = 2 << 20,
     LIFE_MS = 1000000,
     KEY_LEAST = 8,
     ROOM = 128 /* of key and value in the size of cell that all have */
@@ -562,7 +562,7 @@ static void nobody_leaves_where_enough_is_free(void **state)
 {
     struct tt_l1 *r = *state;
     uint64_t n = fill(r), taken = 0;
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 1000; i++) {
         struct tt_item old = item(tt_item_number_in(r, tt_item_victim(r)));
         tc_l1_invalidate(&r->l1, tt_item_ref_of(&old));
     }

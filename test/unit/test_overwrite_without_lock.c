@@ -20,7 +20,7 @@
 #include "unit/tt_trap.h"
 
 enum {
-    LIMIT = 1 << 20,
+    LIMIT = 2 << 20,
     LEN = 100, /* of nearly all values */
     BIG = TC_ENTRY_OVERWRITTEN_MOST + 40,
     LIFE_MS = 60000,

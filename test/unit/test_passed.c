@@ -19,7 +19,7 @@ enum { ROUNDS = 30000 };
 #endif
 
 enum {
-    LIMIT = 1 << 20,
+    LIMIT = 2 << 20,
     LIFE_MS = 1000000,
     SOME = 64,
     CANDIDATES = TC_PASSED_MOST,

@@ -184,6 +184,42 @@ static void too_little_for_the_stripes_is_refused_and_changes_nothing(void **sta
     }
 }
 
+static void assert_goes_on_with_the_least(uint64_t limit, bool company)
+{
+    enum { MOST = 2000, NEWEST = 5 };
+    struct tt_l1 *r = tt_l1_new(limit, 0, NULL);
+    uint64_t least = r->l1.n_stripes * TC_L1_LEAST_PAGED_SHARE, n = 0, seed = limit;
+    assert_true(r->l1.paged);
+    if (company)
+        tt_l1_have_company(r);
+    for (; n < limit / 100; n++)
+        assert_int_equal(tt_l1_put(r, tt_l1_key(r, n), tt_random(&seed) % MOST), CACHE_OK);
+    assert_int_equal(resize(r, least), CACHE_OK);
+    assert_within(r, least);
+    for (uint64_t i = 0; i < limit / 100; i++, n++) {
+        assert_int_equal(tt_l1_put(r, tt_l1_key(r, n), tt_random(&seed) % MOST), CACHE_OK);
+        assert_true(tt_l1_has(r, tt_l1_key(r, n)));
+    }
+    assert_int_equal(held(r, n - NEWEST, NEWEST), NEWEST);
+    assert_within(r, least);
+    assert_int_equal(resize(r, limit), CACHE_OK);
+    fill(r, n, limit / 100);
+    assert_true(tc_l1_bytes(&r->l1) > limit / 4 * 3);
+    assert_within(r, limit);
+    assert_true(tt_l1_free(r));
+}
+
+/* With the number of stripes that is chosen for it. */
+static void a_small_cache_goes_on_with_the_least_and_grows_again(void **state)
+{
+    (void)state;
+    static const uint64_t limits[] = { 332 << 10, 640 << 10, TINY, 2 * TINY, 5 * TINY };
+    for (size_t i = 0; i < TC_ARRAY_LEN(limits); i++) {
+        assert_goes_on_with_the_least(limits[i], false);
+        assert_goes_on_with_the_least(limits[i], true);
+    }
+}
+
 /* A pinned value that left L1 is counted apart, not in the limit. */
 static void pinned_values_do_not_hold_it_up(void **state)
 {
@@ -271,6 +307,7 @@ int main(void)
         cmocka_unit_test(a_higher_limit_is_used),
         cmocka_unit_test(what_was_stored_last_stays_whatever_the_sizes),
         cmocka_unit_test(too_little_for_the_stripes_is_refused_and_changes_nothing),
+        cmocka_unit_test(a_small_cache_goes_on_with_the_least_and_grows_again),
         cmocka_unit_test(pinned_values_do_not_hold_it_up),
         cmocka_unit_test(the_verb_checks_what_it_is_given_and_the_statistics_show_the_limit),
         cmocka_unit_test(others_go_on_meanwhile_and_every_store_succeeds),

@@ -21,7 +21,7 @@ enum { STEP = 1 };
 #endif
 
 enum {
-    LIMIT = 1 << 20,
+    LIMIT = 2 << 20,
     MOST = TC_ENTRY_OVERWRITTEN_MOST,
     OVERWRITES = 191, /* of one cell, until it comes to the bar: stripe_version.c */
     LIFE_MS = 60000,

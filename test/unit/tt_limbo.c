@@ -25,6 +25,7 @@ struct tt_limbo *tt_limbo_open(bool paged, bool beside_another)
     f->r = tt_l1_new(TT_LIMBO_LIMIT, paged ? 2 : 8, NULL);
     assert_non_null(f->r);
     assert_int_equal(f->r->l1.paged, paged);
+    f->r->l1.thin = !paged; /* small as they are: pages for every size */
     f->next = TT_LIMBO_CHURN;
     if (beside_another) {
         assert_non_null(tc_reader_self(&f->r->l1.readers));

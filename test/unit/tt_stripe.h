@@ -5,7 +5,7 @@
 
 #include "unit/tt_l1.h"
 
-#define TT_STRIPE_LIMIT (UINT64_C(1) << 20)
+#define TT_STRIPE_LIMIT (UINT64_C(2) << 20)
 
 struct tt_stripe {
     struct tt_l1 *r;

@@ -9,12 +9,14 @@
 
 #include "policy/evict.h"
 
-/* How many stripes are chosen. In a small cache up to 32, while each has room for some 256 small entries: with fewer,
- * what each evicts is not what all together would. Then so many that each can have pages for some sizes; from some size
- * on 16, so that pages of many sizes are little of what each has, and more as long as that is so. */
-#define FEW_STRIPES 32
-#define FEW_STRIPE_BYTES 65536
-#define THIN_LIMIT (6u << 20)
+/* How many stripes are chosen: so many that threads which store seldom meet in one, as long as each has room for pages.
+ * With less, all that it holds is alone, and a set that evicts takes up to three times as long. Thin ones, with pages
+ * for the sizes of which there is most, come first: few, so that what each evicts is what all together would, then 16
+ * and more, as long as pages have room (THIN_PAGES_LEAST, below; the reserve and the stripe itself take little). From
+ * PAGED_LIMIT on there are fewer at first, so large that pages of many sizes are little of what each has, and more as
+ * long as that is so. */
+#define SMALL_LIMIT (6u << 20)
+#define SMALL_STRIPE_BYTES (768u << 10)
 #define THIN_STRIPES 16
 #define THIN_STRIPE_BYTES (384u << 10)
 #define PAGED_LIMIT (32u << 20)
@@ -35,8 +37,8 @@ static size_t double_while(size_t n, uint64_t limit, size_t most, uint64_t bytes
 
 static size_t choose_stripes(uint64_t limit)
 {
-    if (limit < THIN_LIMIT)
-        return double_while(1, limit, FEW_STRIPES, FEW_STRIPE_BYTES);
+    if (limit < SMALL_LIMIT)
+        return double_while(1, limit, THIN_STRIPES, SMALL_STRIPE_BYTES);
     if (limit < PAGED_LIMIT)
         return double_while(THIN_STRIPES, limit, MORE_STRIPES, THIN_STRIPE_BYTES);
     size_t n = double_while(PAGED_STRIPES, limit, MORE_STRIPES, PAGED_STRIPE_BYTES);
@@ -54,7 +56,7 @@ static uint64_t fixed_bytes_of(const struct tc_l1 *l1)
 }
 
 /* Of a stripe: below that, pages of a few sizes would be all that it has, or, in thin ones, of a single one. */
-#define PAGES_LEAST 96
+#define PAGES_LEAST 192
 #define THIN_PAGES_LEAST 40
 
 /* An entry that has left keeps its cell's number in the node, which hits may still mark: in a first byte, or wherever
