@@ -141,6 +141,16 @@ static bool measure(struct tt_bench *b, struct tt_l1 *l, struct tt_sequence *seq
     return true;
 }
 
+static struct tt_sequence sequence(const struct tt_bench *b, const struct tt_l1 *l, double theta)
+{
+    return (struct tt_sequence){.n = b->quick ? 50000 : 1000000, .n_keys = l->n_keys, .theta = theta};
+}
+
+static struct tt_l1 table(const struct tt_bench *b, uint32_t n_keys, bool limited)
+{
+    return (struct tt_l1){.n_keys = b->quick ? n_keys / 20 : n_keys, .value_bytes = 64, .limited = limited};
+}
+
 static void measure_mixed(struct tt_bench *b, struct tt_l1 *l, struct tt_sequence *seq, const char *name, double gate)
 {
     struct question q = {.name = name, .ours = "cache_get_copy, cache_set", .body = body_mixed,
@@ -162,6 +172,20 @@ static void measure_churn(struct tt_bench *b, struct tt_l1 *l, struct tt_sequenc
                          .body = body_set, .peer_body = body_peer_set, .peers_can = TT_PEER_SETS,
                          .speed = GATE_CHURN[n_threads - 1]};
     measure(b, l, seq, &q, n_threads);
+}
+
+/* Of a size that most caches hold much of. Peers allocate each, and copy as much. */
+static void measure_churn_large(struct tt_bench *b)
+{
+    struct tt_l1 l = table(b, 1000000, true);
+    l.value_bytes = 1000;
+    struct tt_sequence seq = sequence(b, &l, 0);
+    struct question q = {.name = "L1 set with eviction, 1,000-byte values, 1M keys, room for 10 %, uniform",
+                         .ours = "cache_set", .body = body_set, .peer_body = body_peer_set, .peers_can = TT_PEER_SETS};
+    measure(b, &l, &seq, &q, 1);
+    measure(b, &l, &seq, &q, 2);
+    tt_sequence_free(&seq);
+    tt_l1_close(&l);
 }
 
 /* What comes is seldom as large as what leaves. */
@@ -248,16 +272,6 @@ static void measure_read_through(struct tt_bench *b, struct tt_l1 *l, struct tt_
 
 /* ---- the program ---- */
 
-static struct tt_sequence sequence(const struct tt_bench *b, const struct tt_l1 *l, double theta)
-{
-    return (struct tt_sequence){.n = b->quick ? 50000 : 1000000, .n_keys = l->n_keys, .theta = theta};
-}
-
-static struct tt_l1 table(const struct tt_bench *b, uint32_t n_keys, bool limited)
-{
-    return (struct tt_l1){.n_keys = b->quick ? n_keys / 20 : n_keys, .value_bytes = 64, .limited = limited};
-}
-
 int main(int argc, char **argv)
 {
     struct tt_bench b;
@@ -287,6 +301,8 @@ int main(int argc, char **argv)
     tt_sequence_free(&uniform);
     tt_sequence_free(&popular);
     tt_l1_close(&limited);
+
+    measure_churn_large(&b);
 
     struct tt_l1 sized = table(&b, 1000000, true);
     sized.value_bytes = TT_BENCH_ALL_SIZES;
