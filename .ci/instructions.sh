@@ -35,8 +35,8 @@ bound() { # bound FUNCTION WHAT MOST
 bound counted_get get 258
 bound counted_pin pin 326
 bound counted_set set 420
-bound counted_miss miss 910
-bound counted_set evict 1720
+bound counted_miss miss 670
+bound counted_set evict 1640
 bound counted_build build 230
 bound counted_get first 320
 exit $bad

@@ -36,15 +36,17 @@ int cache_get(struct cache *c, const struct cache_key *k, const struct cache_cal
     int64_t now_ms;
     if (v == NULL)
         return CACHE_E_INVALID;
-    struct tc_entry *e = o == NULL ? tc_hit_pin(c, k, &now_ms, &held) : NULL;
-    if (e != NULL) {
+    struct tc_entry *e;
+    int rc = o == NULL ? tc_hit_pin(c, k, &e, &now_ms, &held) : TC_HIT_LEFT;
+    if (rc == CACHE_OK) {
         tc_values_give_hit(c, e, now_ms, v);
         return CACHE_OK;
     }
-    bool misses = held != NULL && tc_read_plain_miss(c, held, k);
-    if (misses)
+    if (rc == CACHE_MISS) {
         memset(v, 0, sizeof *v);
-    int rc = misses ? CACHE_MISS : get(c, k, o, v);
+        return CACHE_MISS;
+    }
+    rc = get(c, k, o, v);
     if (held != NULL)
         tc_cache_leave_as(c, held);
     return rc;
@@ -70,7 +72,6 @@ static int copy_out(struct cache *c, struct tc_outcome *out, void *buf, size_t c
     return rc;
 }
 
-/* Whatever tc_hit_copy() left alone. */
 static int get_copy_anyhow(struct cache *c, const struct cache_key *k, void *buf, size_t cap, struct cache_meta *m)
 {
     struct tc_target t;
@@ -89,11 +90,11 @@ static int get_copy_anyhow(struct cache *c, const struct cache_key *k, void *buf
     return rc;
 }
 
+/* What tc_hit_copy() left. */
 static __attribute__((noinline)) int get_copy(struct cache *c, const struct cache_key *k, void *buf, size_t cap,
                                               struct cache_meta *m, struct tc_reader *held)
 {
-    bool misses = held != NULL && tc_read_plain_miss(c, held, k);
-    int rc = misses ? CACHE_MISS : get_copy_anyhow(c, k, buf, cap, m);
+    int rc = get_copy_anyhow(c, k, buf, cap, m);
     if (held != NULL)
         tc_cache_leave_as(c, held);
     return rc;
@@ -104,10 +105,10 @@ static __attribute__((noinline)) int get_copy_with_meta(struct cache *c, const s
 {
     struct tc_reader *held;
     struct tc_l1_copied copied;
-    if (!tc_hit_copy(c, k, buf, cap, &copied, &held))
-        return get_copy(c, k, buf, cap, m, held);
-    tc_values_meta(copied.now_ms, &copied, CACHE_TIER_L1, 0, m);
-    return CACHE_OK;
+    int rc = tc_hit_copy(c, k, buf, cap, &copied, &held);
+    if (rc == CACHE_OK)
+        tc_values_meta(copied.now_ms, &copied, CACHE_TIER_L1, 0, m);
+    return rc == TC_HIT_LEFT ? get_copy(c, k, buf, cap, m, held) : rc;
 }
 
 /* Flattened: the hash and the look-up are to be part of it, whatever the compiler thinks of its size. */
@@ -119,9 +120,10 @@ __attribute__((flatten)) int cache_get_copy(struct cache *c, const struct cache_
         return CACHE_E_INVALID;
     if (m != NULL)
         return get_copy_with_meta(c, k, buf, cap, m);
-    if (__builtin_expect(tc_hit_copy(c, k, buf, cap, NULL, &held), 1))
+    int rc = tc_hit_copy(c, k, buf, cap, NULL, &held);
+    if (__builtin_expect(rc == CACHE_OK, 1))
         return CACHE_OK;
-    return get_copy(c, k, buf, cap, NULL, held);
+    return rc == TC_HIT_LEFT ? get_copy(c, k, buf, cap, NULL, held) : rc;
 }
 
 /* ---- set ---- */

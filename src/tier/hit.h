@@ -1,13 +1,16 @@
 /* A hit in L1 with its value copied out or pinned, from the checks of the arguments to the bytes, in one piece: what a
- * server does a million times a second. Everything that is not plain is left to the general way, which begins anew;
- * nothing has been counted or changed then.
+ * server does a million times a second; and a miss, if there is no L2. Everything that is not plain is left to the
+ * general way, which begins anew; nothing has been counted or changed then.
  *
  * Being inside (tc_reader_enter) counts as a call for cache_close(), so one store announces both. */
 #ifndef TC_TIER_HIT_H
 #define TC_TIER_HIT_H
 
 #include "policy/key.h"
+#include "policy/ticket.h"
 #include "tier/verbs.h"
+
+#define TC_HIT_LEFT 1001 /* to the general way: no status that callers know */
 
 /* An entry that is not of the usual kind: whether it may answer here all the same, and then its value. */
 static __attribute__((noinline)) bool tc_hit_copy_odd(struct tc_l1 *l1, size_t stripe, struct tc_reader *me,
@@ -25,11 +28,14 @@ struct tc_hit {
     struct tc_reader *me;
     _Atomic uint64_t *count;
     uint64_t hits; /* with this one */
+    uint64_t hash;
     size_t stripe;
     int64_t now_ms;
     size_t key_len;
-    bool found; /* something lies under the key: */
+    bool found;  /* something lies under the key: */
     struct tc_entry_seen seen;
+    bool missed; /* nothing does, of this generation */
+    uint64_t generation;
 };
 
 /* Where a hit of that type is counted, and how many there are with it. False: it is to be timed. */
@@ -39,6 +45,16 @@ static inline __attribute__((always_inline)) bool tc_hit_count(struct tc_reader 
     *count = &me->counts[t->id % TC_READER_COUNTS];
     *hits = atomic_load_explicit(*count, memory_order_relaxed) + 1;
     return __builtin_expect(*hits % TC_SAMPLE_EVERY != 0, 1);
+}
+
+/* It is not where nearly everything lies: wherever it may be. For the case of a miss the generation is read before. */
+static inline __attribute__((always_inline)) bool tc_hit_look_on(struct cache *c, struct cache_slice key,
+                                                                 struct tc_hit *h)
+{
+    h->generation = tc_generation(tc_stripe_generation(&c->l1.stripes[h->stripe], h->hash));
+    bool found = tc_index_find_on(&c->l1.views[h->stripe], h->hash, key, &h->seen);
+    h->missed = h->seen.e == NULL;
+    return found;
 }
 
 /* Begins one, if the case is plain: true. */
@@ -60,8 +76,11 @@ static inline __attribute__((always_inline)) bool tc_hit_begin(struct cache *c, 
     if (!tc_hit_count(h->me, k->type, &h->count, &h->hits))
         return false;
     tc_reader_enter(&c->l1.readers, h->me);
+    h->hash = hash;
+    h->missed = false;
     h->found = __builtin_expect(!atomic_load_explicit(&c->closing, memory_order_relaxed), 1) &&
-               tc_index_find_here(&c->l1.views[h->stripe], hash, bytes, &h->seen);
+               (__builtin_expect(tc_index_find_first(&c->l1.views[h->stripe], hash, bytes, &h->seen), 1) ||
+                tc_hit_look_on(c, bytes, h));
     return true;
 }
 
@@ -80,6 +99,30 @@ static inline struct tc_reader *tc_hit_give_up(const struct tc_hit *h)
     return h->me;
 }
 
+/* What a miss comes to, in memory alone: true. False: there is an L2 to be asked. Its record is left last, for then c may
+ * be closed. */
+static TC_APART bool tc_hit_missed(struct cache *c, struct tc_reader *me, uint32_t type_id, uint64_t hash,
+                                   uint64_t generation, int64_t now_ms)
+{
+    if (c->l2.present)
+        return false;
+    tc_reader_count(&me->missed[type_id], 1);
+    tc_ticket_remember(c->id, hash, generation, now_ms);
+    tc_reader_leave(me);
+    return true;
+}
+
+/* It was not a hit: CACHE_MISS, or TC_HIT_LEFT with *held what tc_hit_give_up() returns. */
+static inline __attribute__((always_inline)) int tc_hit_end_without(struct cache *c, const struct cache_key *key,
+                                                                    const struct tc_hit *h, struct tc_reader **held)
+{
+    uint32_t type_id = ((const struct tc_key *)key)->type->id;
+    if (h->missed && tc_hit_missed(c, h->me, type_id, h->hash, h->generation, h->now_ms))
+        return CACHE_MISS;
+    *held = tc_hit_give_up(h);
+    return TC_HIT_LEFT;
+}
+
 static inline __attribute__((always_inline)) bool tc_hit_copy_found(struct cache *c, const struct tc_hit *h,
                                                                     void *buf, size_t cap,
                                                                     struct tc_l1_copied *copied)
@@ -89,24 +132,23 @@ static inline __attribute__((always_inline)) bool tc_hit_copy_found(struct cache
     return tc_l1_copy_plain(&c->l1, h->stripe, h->me, &h->seen, h->key_len, buf, cap, h->now_ms, copied);
 }
 
-/* Copies a value that L1 holds, if that is all there is to do: true. buf may be NULL if cap is 0; copied may be NULL.
- * False: the general way knows why; *held is NULL or what tc_hit_give_up() returned. */
-static inline __attribute__((always_inline)) bool tc_hit_copy(struct cache *c, const struct cache_key *key, void *buf,
-                                                              size_t cap, struct tc_l1_copied *copied,
-                                                              struct tc_reader **held)
+/* Copies a value that L1 holds, if that is all there is to do: CACHE_OK. buf may be NULL if cap is 0; copied may be
+ * NULL. CACHE_MISS: so much for that. TC_HIT_LEFT: the general way knows why; *held is NULL or what tc_hit_give_up()
+ * returned. */
+static inline __attribute__((always_inline)) int tc_hit_copy(struct cache *c, const struct cache_key *key, void *buf,
+                                                             size_t cap, struct tc_l1_copied *copied,
+                                                             struct tc_reader **held)
 {
     struct tc_hit h;
     *held = NULL;
     if (__builtin_expect(!tc_hit_begin(c, key, &h), 0))
-        return false;
-    if (__builtin_expect(!h.found || !tc_hit_copy_found(c, &h, buf, cap, copied), 0)) {
-        *held = tc_hit_give_up(&h);
-        return false;
-    }
+        return TC_HIT_LEFT;
+    if (__builtin_expect(!h.found || !tc_hit_copy_found(c, &h, buf, cap, copied), 0))
+        return tc_hit_end_without(c, key, &h, held);
     if (copied != NULL)
         copied->now_ms = h.now_ms;
     tc_hit_end(&h);
-    return true;
+    return CACHE_OK;
 }
 
 /* Pins an entry that is not of the usual kind, as those are that came from L2. */
@@ -139,22 +181,22 @@ static inline __attribute__((always_inline)) bool tc_hit_hold(struct tc_l1 *l1, 
     return true;
 }
 
-/* Pins a value that L1 holds, if that is all there is to do; else NULL, and the rest as above. */
-static inline __attribute__((always_inline)) struct tc_entry *tc_hit_pin(struct cache *c, const struct cache_key *key,
-                                                                         int64_t *now_ms, struct tc_reader **held)
+/* Pins a value that L1 holds, if that is all there is to do: *e. Returns as above. */
+static inline __attribute__((always_inline)) int tc_hit_pin(struct cache *c, const struct cache_key *key,
+                                                            struct tc_entry **e, int64_t *now_ms,
+                                                            struct tc_reader **held)
 {
     struct tc_hit h;
     *held = NULL;
     if (__builtin_expect(!tc_hit_begin(c, key, &h), 0))
-        return NULL;
-    if (__builtin_expect(!h.found || !tc_hit_hold(&c->l1, h.stripe, h.me, &h.seen, h.now_ms), 0)) {
-        *held = tc_hit_give_up(&h);
-        return NULL;
-    }
+        return TC_HIT_LEFT;
+    if (__builtin_expect(!h.found || !tc_hit_hold(&c->l1, h.stripe, h.me, &h.seen, h.now_ms), 0))
+        return tc_hit_end_without(c, key, &h, held);
     tc_reader_add(&h.me->pins, 1); /* while it is inside: who waits for both sees one of them */
     *now_ms = h.now_ms;
     tc_hit_end(&h);
-    return h.seen.e;
+    *e = h.seen.e;
+    return CACHE_OK;
 }
 
 #endif

@@ -46,14 +46,21 @@ static inline __attribute__((always_inline)) void tc_set_end(struct cache *c, st
         tc_reader_count(&me->replaced[p->type_id], 1);
 }
 
-/* Within a call. */
-static inline __attribute__((always_inline)) bool tc_set_with_lock(struct cache *c, struct tc_reader *me,
-                                                                   const struct tc_entry_parts *p)
+/* It answers a miss of this thread, of that generation. */
+static inline __attribute__((always_inline)) bool tc_set_is_fill(const struct cache *c, const struct tc_entry_parts *p,
+                                                                 uint64_t *generation)
 {
-    uint64_t generation;
+    return tc_ticket_any() && tc_ticket_peek(c->id, p->hash, p->now_ms, generation);
+}
+
+/* Within a call. generation: that of the miss which this answers, or NULL. */
+static inline __attribute__((always_inline)) bool tc_set_with_lock(struct cache *c, struct tc_reader *me,
+                                                                   const struct tc_entry_parts *p,
+                                                                   const uint64_t *generation)
+{
+    bool replaced;
     tc_l1_prefetch_to_add(&c->l1, p->hash);
-    bool replaced, fill = tc_ticket_any() && tc_ticket_peek(c->id, p->hash, p->now_ms, &generation);
-    if (!tc_l1_set(&c->l1, p, fill ? &generation : NULL, &replaced))
+    if (!tc_l1_set(&c->l1, p, generation, &replaced))
         return false;
     tc_set_end(c, me, p, replaced);
     return true;
@@ -64,20 +71,22 @@ static inline bool tc_set_plainly(struct cache *c, struct tc_reader *me, const s
                                   struct cache_slice data, int64_t wished_ms)
 {
     struct tc_entry_parts parts;
-    return me != NULL && tc_set_parts(c, t, data, wished_ms, &parts) && tc_set_with_lock(c, me, &parts);
+    uint64_t generation;
+    if (me == NULL || !tc_set_parts(c, t, data, wished_ms, &parts))
+        return false;
+    bool fill = tc_set_is_fill(c, &parts, &generation);
+    return tc_set_with_lock(c, me, &parts, fill ? &generation : NULL);
 }
 
 /* Inside tc_reader_enter(), which counts as a call for cache_close(): over the value before, if there is one. */
 static inline __attribute__((always_inline)) bool tc_set_over(struct cache *c, struct tc_reader *me,
                                                               const struct tc_entry_parts *p)
 {
-    uint64_t generation;
     struct tc_entry_seen seen;
     if (atomic_load_explicit(&c->closing, memory_order_relaxed))
         return false;
     size_t stripe = tc_l1_stripe_number(&c->l1, p->hash);
     if (!tc_index_find_first(&c->l1.views[stripe], p->hash, p->key, &seen) ||
-        (tc_ticket_any() && tc_ticket_peek(c->id, p->hash, p->now_ms, &generation)) ||
         !tc_l1_overwrite(&c->l1, me, seen.e, seen.refs, p))
         return false;
     tc_set_end(c, me, p, true);
@@ -97,8 +106,10 @@ static inline __attribute__((always_inline)) bool tc_set_here(struct cache *c, c
     struct tc_reader *me = tc_reader_self_if(&c->l1.readers, *c->readers_here);
     if (__builtin_expect(me == NULL || !tc_set_parts(c, &t, data, 0, &parts), 0))
         return false;
+    uint64_t generation;
+    bool fill = tc_set_is_fill(c, &parts, &generation); /* then there is nothing to write over, as a rule */
     tc_reader_enter(&c->l1.readers, me);
-    bool done = tc_set_over(c, me, &parts);
+    bool done = !fill && tc_set_over(c, me, &parts);
     if (__builtin_expect(done, 1)) {
         tc_reader_leave(me);
         return true;
@@ -107,7 +118,7 @@ static inline __attribute__((always_inline)) bool tc_set_here(struct cache *c, c
     tc_reader_leave(me);
     struct tc_entry_parts in_memory = parts; /* whose address is taken: so the others stayed in registers until here */
     if (!atomic_load_explicit(&c->closing, memory_order_relaxed))
-        done = tc_set_with_lock(c, me, &in_memory);
+        done = tc_set_with_lock(c, me, &in_memory, fill ? &generation : NULL);
     tc_reader_add(&me->calls, -1);
     return done;
 }

@@ -29,8 +29,8 @@ void tc_read(struct cache *c, struct tc_reader *me, const struct tc_target *t, c
 int tc_read_copy(struct cache *c, struct tc_reader *me, const struct tc_target *t, void *buf, size_t cap,
                  struct tc_l1_copied *copied, struct tc_outcome *out);
 
-/* A miss that asks for nothing special, of a key that tier/hit.h has served so far, within a call: true, and it is
- * counted, and the thread has a ticket. False: there may be an answer, or L2 is to be asked. */
+/* A miss of a batch that asks for nothing special, of a key that tier/hit_many.h has looked up, within a call: true, and
+ * it is counted, and the thread has a ticket. False: there may be an answer, or L2 is to be asked. */
 bool tc_read_plain_miss(struct cache *c, struct tc_reader *me, const struct cache_key *key);
 
 /* The steps of it that other verbs share. tc_read_l1: true if L1 answered; else found says what stale entry is there

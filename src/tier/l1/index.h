@@ -177,20 +177,26 @@ static inline __attribute__((always_inline)) bool tc_index_find_first(const stru
     return __builtin_expect(tc_words_same_whole(tc_entry_plain_key(seen->e), key.data, key.len), 1);
 }
 
-/* The same wherever it lies. */
-static inline __attribute__((always_inline)) bool tc_index_find_here(const struct tc_index_view *v, uint64_t hash,
-                                                                     struct cache_slice key,
-                                                                     struct tc_entry_seen *seen)
+/* The same wherever it lies. seen->e is NULL: nowhere. */
+static inline __attribute__((always_inline)) bool tc_index_find_on(const struct tc_index_view *v, uint64_t hash,
+                                                                   struct cache_slice key,
+                                                                   struct tc_entry_seen *seen)
 {
-    if (__builtin_expect(tc_index_find_first(v, hash, key, seen), 1))
-        return true;
     uint32_t refs; /* so that what was seen stays in registers */
     struct tc_entry *e = tc_index_find(v, hash, key, &refs);
+    seen->e = e;
     if (e == NULL)
         return false;
     *seen = (struct tc_entry_seen){ e, refs, tc_entry_sizes(e) };
     /* If not, it was overwritten since the key was compared. */
     return refs & TC_ENTRY_MORE || tc_sizes_key_len(seen->sizes) == key.len;
+}
+
+static inline __attribute__((always_inline)) bool tc_index_find_here(const struct tc_index_view *v, uint64_t hash,
+                                                                     struct cache_slice key,
+                                                                     struct tc_entry_seen *seen)
+{
+    return __builtin_expect(tc_index_find_first(v, hash, key, seen), 1) || tc_index_find_on(v, hash, key, seen);
 }
 
 /* With the lock: the cell too, and where it is listed; both may be NULL. */
